@@ -1,0 +1,59 @@
+package consent
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Sync is one thing that Concord keeps going for a merchant and that is switched on and off by itself. The names are part of
+// signals, updates, the command line and the ledger: never rename them.
+type Sync string
+
+// The syncs of email consent. SMS and events follow the same pattern of names.
+const (
+	EmailToShopify Sync = "email_to_shopify"
+	EmailToListrak Sync = "email_to_listrak"
+)
+
+// Syncs lists those that this version can run.
+var Syncs = []Sync{EmailToShopify, EmailToListrak}
+
+// ParseSync checks a name that came from outside.
+func ParseSync(name string) (Sync, error) {
+	for _, s := range Syncs {
+		if string(s) == name {
+			return s, nil
+		}
+	}
+	return "", fmt.Errorf("unknown sync %q: want one of %s", name, SyncNames())
+}
+
+// SyncNames joins the known names for messages.
+func SyncNames() string {
+	names := make([]string, len(Syncs))
+	for i, s := range Syncs {
+		names[i] = string(s)
+	}
+	return strings.Join(names, ", ")
+}
+
+// SyncTo names the sync that delivers decisions of channel to side.
+func SyncTo(channel Channel, side Side) Sync {
+	return Sync(channel.String() + "_to_" + strings.ToLower(side.String()))
+}
+
+// Channel tells which channel a sync carries.
+func (s Sync) Channel() Channel {
+	if strings.HasPrefix(string(s), "sms_") {
+		return SMS
+	}
+	return Email
+}
+
+// To tells to which side a sync delivers.
+func (s Sync) To() Side {
+	if strings.HasSuffix(string(s), "_to_listrak") {
+		return Listrak
+	}
+	return Shopify
+}
