@@ -21,8 +21,6 @@ const (
 	Gone Debt = 6
 	// Blocked: the side shows pending, invalid or redacted, which is never written over (rule 2).
 	Blocked Debt = 7
-	// Unproven: an older or unproven opt-in after a keyword or carrier opt-out: shown, not delivered (rule 9).
-	Unproven Debt = 8
 )
 
 // String names the debt as status shows it.
@@ -44,9 +42,66 @@ func (d Debt) String() string {
 		return "gone"
 	case Blocked:
 		return "blocked"
-	case Unproven:
-		return "unproven"
 	default:
 		return "unknown debt"
 	}
 }
+
+// MaxTries is how often a side may accept a decision and still not show it before the subject is disputed (rule 16).
+const MaxTries = 3
+
+// EffectGrace is how long after its deadline an attempt of unknown end may still take effect.
+const EffectGrace = 2 * Minute
+
+// DebtTo derives what side is owed. It looks at the record alone: whether the direction is on and may deliver this decision is
+// Permit's to say.
+func (rec *Record) DebtTo(side Side) Debt {
+	decision, seen, last := &rec.Decision, &rec.Seen[side], &rec.Sent[side][0]
+	if !decision.State.IsDecision() {
+		return Settled
+	}
+	open := rec.hasOpen(side)
+	if !open && (seen.State == decision.State || seen.State == Absent && decision.State == Unsubscribed) {
+		return Settled
+	}
+	if open {
+		// What was sent may still take effect, whatever the side shows now: only a read after the grace closes the attempt.
+		return Owed
+	}
+	carried := last.carries(*decision)
+	switch {
+	case carried && last.Outcome == AwaitingConfirmation:
+		return Awaiting
+	case carried && last.Outcome == RefusedForGood:
+		return Refused
+	case seen.State == Pending, seen.State == Invalid, seen.State == Redacted:
+		return Blocked
+	case seen.State == Absent && seen.GoneAt != 0 && decision.At <= seen.GoneAt:
+		return Gone
+	case seen.Machine && decision.At <= seen.At:
+		return Refused
+	case carried && last.Outcome == Delivered && last.Try >= MaxTries && seen.ReadBegan > last.Ended:
+		return Disputed
+	case side == Listrak && rec.Hold.Consent != 0 && !rec.Hold.Settled && decision.State == Subscribed:
+		return Held
+	}
+	return Owed
+}
+
+// Debts derives what both sides are owed.
+func (rec *Record) Debts() [2]Debt {
+	return [2]Debt{rec.DebtTo(Shopify), rec.DebtTo(Listrak)}
+}
+
+// OpenUntil returns when the last attempt of unknown end on side can no longer take effect; zero when none is open.
+func (rec *Record) OpenUntil(side Side) Instant {
+	var until Instant
+	for i := range rec.Sent[side] {
+		if d := &rec.Sent[side][i]; d.isOpen() {
+			until = max(until, d.effectiveUntil())
+		}
+	}
+	return until
+}
+
+func (rec *Record) hasOpen(side Side) bool { return rec.OpenUntil(side) != 0 }

@@ -141,9 +141,6 @@ type Report struct {
 	Keyword bool
 	// Moved: the address is new on a customer who was known by another one (rule 18).
 	Moved bool
-	// Replaces tells that a payload of our own write is the source, so that a read begun earlier is dropped as usual but the
-	// report itself is never taken for older than the attempt.
-	Payload bool
 }
 
 // Decision is what the person decided, as far as both sides have told.

@@ -1,0 +1,134 @@
+package consent
+
+// carries reports whether d was a write of exactly this decision.
+func (d *Delivery) carries(decision Decision) bool {
+	return d.State != Unseen && d.State == decision.State && d.Decision == decision.At
+}
+
+func (d *Delivery) isOpen() bool { return d.State != Unseen && d.Outcome == Open }
+
+// effectiveUntil is when the write can no longer take effect.
+func (d *Delivery) effectiveUntil() Instant {
+	if d.Outcome == Open {
+		return d.Deadline.Plus(EffectGrace)
+	}
+	return d.Ended
+}
+
+// explain finds the delivery whose echo r is (rule 3), or nil. Shopify keeps the date that we wrote, to the second. Listrak dates
+// a write itself, so any date within the attempt, widened by the uncertainty, may be ours; therefore a delivery explains nothing
+// any more once the side has shown something else since (Spent): a person who comes back is heard.
+func (rec *Record) explain(r Report) *Delivery {
+	if !r.State.IsDecision() || r.Machine {
+		return nil
+	}
+	for i := range rec.Sent[r.Side] {
+		d := &rec.Sent[r.Side][i]
+		if d.State == Unseen {
+			return nil
+		}
+		if d.State != r.State || d.Spent || d.Outcome != Open && d.Outcome != Delivered {
+			continue
+		}
+		if r.Side == Shopify {
+			if d.Written == r.Date.Seconds() && r.Date != 0 {
+				return d
+			}
+			continue
+		}
+		if r.Date == 0 || r.Date.Plus(r.Within) >= d.Started && r.Date.Plus(-r.Within) <= d.effectiveUntil() {
+			return d
+		}
+	}
+	return nil
+}
+
+// closeAttempts lets a report end attempts of unknown end and marks deliveries as spent. It reports whether anything changed.
+func (rec *Record) closeAttempts(r Report, echo *Delivery) (changed bool) {
+	for i := range rec.Sent[r.Side] {
+		d := &rec.Sent[r.Side][i]
+		if d.State == Unseen {
+			break
+		}
+		if d.isOpen() {
+			switch {
+			case d == echo:
+				d.Outcome, d.Ended, changed = Delivered, max(r.ReadBegan, d.Started), true
+			case r.ReadBegan > d.effectiveUntil():
+				d.Outcome, d.Ended, changed = Failed, r.ReadBegan, true
+			}
+		}
+		if !d.Spent && r.State != d.State && !d.isOpen() && r.ReadBegan > d.Ended {
+			d.Spent, changed = true, true
+		}
+	}
+	return changed
+}
+
+// Begin records the start of a delivery of the present decision to side, before the call is made. Started and Deadline are by the
+// database's clock. Tries count only what the side accepted: an outage must never end in a dispute.
+func Begin(rec Record, side Side, point Point, written, started, deadline Instant) Record {
+	sent := &rec.Sent[side]
+	try := uint8(1)
+	if last := &sent[0]; last.carries(rec.Decision) {
+		try = last.Try
+		if last.Outcome == Delivered && try < MaxTries {
+			try++
+		}
+	}
+	copy(sent[1:], sent[:len(sent)-1])
+	sent[0] = Delivery{
+		State: rec.Decision.State, Decision: rec.Decision.At, Written: written, Started: started, Deadline: deadline,
+		Point: point, Try: try,
+	}
+	return rec
+}
+
+// Finish records how the delivery to side that started at started ended. A delivery that is no longer remembered, or that a read
+// has closed already, is left as it is.
+func Finish(rec Record, side Side, started, ended Instant, outcome Outcome, code string) Record {
+	sent := &rec.Sent[side]
+	for i := range sent {
+		d := &sent[i]
+		if d.Started != started || !d.isOpen() {
+			continue
+		}
+		d.Outcome, d.Code = outcome, code
+		if outcome != Open {
+			d.Ended = ended
+		}
+		if outcome != Delivered {
+			break
+		}
+		// The side has taken this write after those before it: what it shows of their state from now on is somebody's own act.
+		for j := i + 1; j < len(sent); j++ {
+			if older := &sent[j]; older.State != Unseen && older.State != d.State && !older.isOpen() {
+				older.Spent = true
+			}
+		}
+		break
+	}
+	return rec
+}
+
+// WriteDate is the consent date to send to Shopify (rule 15): the decision's own, or a second after the one held there. Shopify
+// ignores a write that is dated before what it holds, which protects an opt-out that we have not seen; so the date is never simply
+// now. It is not ok when the date would lie in the future: then the write has to wait until that second has passed.
+// firstSight dates a subscription whose side gave no date.
+func WriteDate(decision Decision, held Instant, firstSight, now Instant) (date Instant, ok bool) {
+	date = decision.At.Seconds()
+	if date == 0 {
+		date = firstSight.Seconds()
+	}
+	if held != 0 && held.Seconds() >= date {
+		date = held.Seconds().Plus(Second)
+	}
+	return date, date <= now
+}
+
+// OverridesUnsubscribe reports whether a write of the decision to Listrak may override an unsubscribe (rule 14): only when the read
+// before the write showed an Unsubscribed that is older than the decision. The report was decided first, so a newer one would be
+// the decision itself.
+func (rec *Record) OverridesUnsubscribe() bool {
+	return rec.Decision.State == Subscribed && rec.Seen[Listrak].State == Unsubscribed
+}
