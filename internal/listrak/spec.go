@@ -1,0 +1,9 @@
+package listrak
+
+import _ "embed"
+
+// EmailSpec is our OpenAPI 3.0 description of the routes of Listrak's Email API that Concord uses. The client in
+// internal/listrak/email and the sandbox's server are generated from the same file.
+//
+//go:embed email.yaml
+var EmailSpec []byte
