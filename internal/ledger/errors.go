@@ -1,0 +1,37 @@
+package ledger
+
+import "errors"
+
+// What can be wrong with the database. The text that wraps them says what to do.
+var (
+	// ErrMalformedDSN: the ledger's address cannot be understood.
+	ErrMalformedDSN = errors.New("malformed ledger address")
+	// ErrNewerSchema: a newer build has changed this ledger; this build must not touch it.
+	ErrNewerSchema = errors.New("the ledger was written by a newer version of Concord")
+	// ErrLocked: another process keeps the SQLite file locked. Nothing was written.
+	ErrLocked = errors.New("the ledger is locked by another process")
+	// ErrGone: the SQLite file was deleted, replaced, cannot be opened, or is damaged.
+	ErrGone = errors.New("the ledger's file is gone or unusable")
+	// ErrUnreachable: PostgreSQL does not answer, or turned us away. The same call may succeed later.
+	ErrUnreachable = errors.New("the ledger's PostgreSQL cannot be reached")
+)
+
+// What can be wrong with a call.
+var (
+	// ErrUnknownMerchant: no merchant has this id, or it was removed.
+	ErrUnknownMerchant = errors.New("unknown merchant")
+	// ErrMerchantExists: a merchant with this id is there, or was there for another shop.
+	ErrMerchantExists = errors.New("a merchant with this id exists")
+	// ErrShopTaken: another merchant has this Shopify store.
+	ErrShopTaken = errors.New("another merchant has this Shopify store")
+	// ErrListTaken: another merchant has this Listrak list. Two stores on one list would take each other's copies for decisions.
+	ErrListTaken = errors.New("another merchant has this Listrak list")
+	// ErrConflict: the subject was changed since it was loaded. Load again, decide again.
+	ErrConflict = errors.New("the subject was changed by someone else")
+	// ErrClaimed: somebody else is delivering to this side of the subject right now.
+	ErrClaimed = errors.New("the delivery is claimed by someone else")
+	// ErrNotPermitted: the merchant is paused, broken or removed, or the sync is off. Nothing may be written to a side.
+	ErrNotPermitted = errors.New("deliveries are switched off")
+	// ErrFenced: the run lease was taken by another holder. Stop; nothing of the call was written.
+	ErrFenced = errors.New("the run lease was taken over")
+)
