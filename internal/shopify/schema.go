@@ -2,8 +2,6 @@ package shopify
 
 import _ "embed"
 
-//go:generate go run github.com/Khan/genqlient@v0.8.1 genqlient.yaml
-
 // Schema is the part of the Admin GraphQL schema 2026-10 that this client uses, in SDL. The sandbox serves it, so that client and
 // server cannot disagree about a type.
 //

@@ -1,0 +1,108 @@
+package shopify
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/concordsync/concord/internal/failure"
+	"github.com/concordsync/concord/internal/shopify/admin"
+)
+
+// Access is what the store says about itself and about our app there.
+type Access struct {
+	// Shop is the store's name in the API, Name the one its owner gave it, Plan what it pays for.
+	Shop, Name, Plan string
+	// Development: a store for trying things out.
+	Development bool
+	// Scopes are those granted, sorted.
+	Scopes []string
+	// APIVersion is the version that answered; it differs from APIVersion, the constant, when Shopify has stopped serving that one.
+	APIVersion string
+}
+
+// Finding is one thing that was checked, in plain words.
+type Finding struct {
+	OK bool
+	// What was found; Advice is what to do about it, empty when OK.
+	What, Advice string
+}
+
+// Access reads the store's name and plan and the scopes granted to the app.
+func (c *Client) Access(ctx context.Context) (Access, error) {
+	answer, err := admin.Access(ctx, single{c, opAccess})
+	if err != nil {
+		return Access{}, err
+	}
+	access := Access{Shop: answer.Shop.MyshopifyDomain, Name: answer.Shop.Name, Plan: answer.Shop.Plan.PublicDisplayName,
+		Development: answer.Shop.Plan.PartnerDevelopment, APIVersion: c.servedVersion()}
+	for _, scope := range answer.CurrentAppInstallation.AccessScopes {
+		access.Scopes = append(access.Scopes, scope.Handle)
+	}
+	slices.Sort(access.Scopes)
+	return access, nil
+}
+
+func (c *Client) servedVersion() string {
+	if version := c.served.Load(); version != nil {
+		return *version
+	}
+	return ""
+}
+
+// neededScopes are what the email syncs need, and for what.
+var neededScopes = []struct{ scope, purpose string }{
+	{"read_customers", "read customers and their consent"},
+	{"write_customers", "write consent and create customers"},
+	{"read_orders", "tell a consent in the checkout from others"},
+}
+
+// VerifyAccess finds out by harmless reads whether everything that the syncs need is granted: the credentials, each scope, and the
+// approval to read protected customer data. It changes nothing in the store. Findings come in the order in which to mend them.
+func (c *Client) VerifyAccess(ctx context.Context) []Finding {
+	access, err := c.Access(ctx)
+	if err != nil {
+		return []Finding{findingOf("The store cannot be reached with these credentials", err)}
+	}
+	findings := []Finding{{OK: true, What: "The store " + access.Shop + " accepts the credentials."}}
+	for _, needed := range neededScopes {
+		granted := slices.Contains(access.Scopes, needed.scope) ||
+			slices.Contains(access.Scopes, strings.Replace(needed.scope, "read_", "write_", 1))
+		if granted {
+			findings = append(findings, Finding{OK: true, What: "The scope " + needed.scope + " is granted."})
+			continue
+		}
+		findings = append(findings, Finding{What: "The scope " + needed.scope + " is missing, which is needed to " + needed.purpose + ".",
+			Advice: "Grant the app the scope " + needed.scope + " and release a new version of it."})
+	}
+	if _, err := admin.ProbeCustomers(ctx, single{c, opProbeCustomers}); err != nil {
+		findings = append(findings, findingOf("Customers cannot be read", err))
+	} else {
+		findings = append(findings, Finding{OK: true, What: "Customers and their addresses can be read."})
+	}
+	if _, err := admin.ProbeOrders(ctx, single{c, opProbeOrders}); err != nil {
+		findings = append(findings, findingOf("Orders cannot be read", err))
+	} else {
+		findings = append(findings, Finding{OK: true, What: "Orders and their addresses can be read."})
+	}
+	switch version := c.servedVersion(); version {
+	case APIVersion, "":
+		// A server that does not name its version is no reason for alarm: only Shopify's own must, and it does.
+	default:
+		findings = append(findings, Finding{
+			What:   "Shopify answers with another version of its API than " + APIVersion + ", which Concord is written for.",
+			Advice: adviceUpdate})
+	}
+	return findings
+}
+
+func findingOf(what string, err error) Finding {
+	finding := Finding{What: what + ": " + err.Error(), Advice: "Try again later."}
+	if f := failure.As(err); f != nil {
+		finding.What = what + " (" + f.Code + ")."
+		if f.Advice != "" {
+			finding.Advice = f.Advice
+		}
+	}
+	return finding
+}

@@ -1,0 +1,79 @@
+package shopify
+
+import (
+	"math"
+	"sync"
+)
+
+// Points that Shopify charges for one item of each operation, by the formula of contracts/shopify.md 2.2; cost_test.go computes them
+// from the documents. One request may cost 1000 points.
+const (
+	// WriteCost is the points of one consent written by UpdateEmailConsents.
+	WriteCost = 11
+	// CreateCost is the points of one customer made by CreateCustomers.
+	CreateCost = 11
+	// MaxWrites is how many writes fit into one request of UpdateEmailConsents or CreateCustomers.
+	MaxWrites = 50
+
+	costAccess           = 4
+	costProbeCustomers   = 4
+	costProbeOrders      = 4
+	costChangedCustomers = 13
+	costCustomersByID    = 2
+	costCustomerByEmail  = 2
+	costOrdersOfCustomer = 7
+	costOrdersOfEmail    = 10
+
+	maxRequestCost = 1000
+	maxLookups     = 50
+	maxIDs         = 250
+)
+
+// operation is one of our documents.
+type operation struct {
+	// name is the GraphQL operation's; verb says it in words, for errors.
+	name, verb string
+	// points is the cost of one item.
+	points int
+	write  bool
+}
+
+var (
+	opAccess           = operation{name: "Access", verb: "read shop and scopes", points: costAccess}
+	opProbeCustomers   = operation{name: "ProbeCustomers", verb: "read a customer", points: costProbeCustomers}
+	opProbeOrders      = operation{name: "ProbeOrders", verb: "read an order", points: costProbeOrders}
+	opChangedCustomers = operation{name: "ChangedCustomers", verb: "read changed customers", points: costChangedCustomers}
+	opCustomersByID    = operation{name: "CustomersByID", verb: "read customers by id", points: costCustomersByID}
+	opCustomerByEmail  = operation{name: "CustomerByEmail", verb: "look up customers by email", points: costCustomerByEmail}
+	opOrdersOfCustomer = operation{name: "OrdersOfCustomer", verb: "read orders of customers", points: costOrdersOfCustomer}
+	opOrdersOfEmail    = operation{name: "OrdersOfEmail", verb: "search orders by email", points: costOrdersOfEmail}
+	opUpdateConsent    = operation{name: "UpdateEmailConsent", verb: "update email consents", points: WriteCost, write: true}
+	opCreateCustomer   = operation{name: "CreateCustomer", verb: "create customers", points: CreateCost, write: true}
+)
+
+// learnedCosts corrects the constants: the formula is derived, not documented, and a call that costs more than we took from the
+// budget would overrun it.
+type learnedCosts struct {
+	mu      sync.Mutex
+	perItem map[string]int
+}
+
+func (l *learnedCosts) of(op operation, items int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(op.points, l.perItem[op.name]) * items
+}
+
+// learn takes what Shopify says that a request with so many items cost. A figure that no request can cost is not believed.
+func (l *learnedCosts) learn(op operation, items int, requested float64) {
+	perItem := int(math.Ceil(requested / float64(items)))
+	if perItem <= op.points || requested > maxRequestCost {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.perItem == nil {
+		l.perItem = map[string]int{}
+	}
+	l.perItem[op.name] = max(perItem, l.perItem[op.name])
+}

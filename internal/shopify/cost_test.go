@@ -1,0 +1,146 @@
+package shopify
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/Khan/genqlient/graphql"
+	"github.com/stretchr/testify/require"
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/concordsync/concord/internal/shopify/admin"
+)
+
+// TestCostsAreThoseOfTheFormula computes the points of our documents, alone and aliased, by contracts/shopify.md 2.2.
+func TestCostsAreThoseOfTheFormula(t *testing.T) {
+	t.Parallel()
+	documents := map[operation]string{
+		opAccess: admin.Access_Operation, opProbeCustomers: admin.ProbeCustomers_Operation, opProbeOrders: admin.ProbeOrders_Operation,
+		opChangedCustomers: admin.ChangedCustomers_Operation, opCustomersByID: admin.CustomersByID_Operation,
+		opCustomerByEmail: admin.CustomerByEmail_Operation, opOrdersOfCustomer: admin.OrdersOfCustomer_Operation,
+		opOrdersOfEmail: admin.OrdersOfEmail_Operation, opUpdateConsent: admin.UpdateEmailConsent_Operation,
+		opCreateCustomer: admin.CreateCustomer_Operation,
+	}
+	for op, document := range documents {
+		if got := costOf(t, op, document); got != op.points {
+			t.Errorf("operation %s costs %d points, its constant says %d", op.name, got, op.points)
+		}
+	}
+
+	emails, searches := make([]string, maxLookups), make([]admin.OrderSearch, maxLookups)
+	consents, customers := make([]admin.CustomerEmailMarketingConsentUpdateInput, MaxWrites), make([]admin.CustomerInput, MaxWrites)
+	for op, request := range map[operation]*graphql.Request{
+		opCustomerByEmail:  requestOf(admin.CustomersByEmail(emails)),
+		opOrdersOfCustomer: requestOf(admin.OrdersOfCustomers(searches)),
+		opOrdersOfEmail:    requestOf(admin.OrdersOfEmails(searches)),
+		opUpdateConsent:    requestOf(admin.UpdateEmailConsents(consents)),
+		opCreateCustomer:   requestOf(admin.CreateCustomers(customers)),
+	} {
+		require.NotNil(t, request, "no aliased request for %s", op.name)
+		got := costOf(t, op, request.Query)
+		if got != 50*op.points {
+			t.Errorf("50 times %s cost %d points, the budget takes %d", op.name, got, 50*op.points)
+		}
+		if got > maxRequestCost {
+			t.Errorf("50 times %s cost %d points, more than the %d of one request", op.name, got, maxRequestCost)
+		}
+	}
+}
+
+func requestOf[R any](batch admin.Batch[R], err error) *graphql.Request {
+	if err != nil {
+		return nil
+	}
+	return batch.Request
+}
+
+func costOf(t *testing.T, op operation, document string) int {
+	t.Helper()
+	schema := gqlparser.MustLoadSchema(&ast.Source{Name: "schema.graphql", Input: Schema})
+	query, errs := gqlparser.LoadQuery(schema, document)
+	require.Empty(t, errs, "operation %s", op.name)
+	require.Len(t, query.Operations, 1)
+	total := 0
+	for _, selection := range query.Operations[0].SelectionSet {
+		field := selection.(*ast.Field)
+		if query.Operations[0].Operation == ast.Query {
+			total += fieldCost(field)
+			continue
+		}
+		total += 10
+		for _, below := range field.SelectionSet {
+			// The payload's own members are free, what they hold is not.
+			if own := below.(*ast.Field); own.Name != "userErrors" {
+				total += selectionCost(own.SelectionSet)
+			}
+		}
+	}
+	return max(1, total)
+}
+
+func fieldCost(field *ast.Field) int {
+	name := field.Definition.Type.Name()
+	switch {
+	case len(field.SelectionSet) == 0, name == "PageInfo":
+		return 0
+	case strings.HasSuffix(name, "Connection"):
+		perNode := 0
+		for _, selection := range field.SelectionSet {
+			switch own := selection.(*ast.Field); own.Name {
+			case "nodes":
+				perNode += 1 + selectionCost(own.SelectionSet)
+			case "edges":
+				for _, edge := range own.SelectionSet {
+					if node := edge.(*ast.Field); node.Name == "node" {
+						perNode += 1 + selectionCost(node.SelectionSet)
+					}
+				}
+			}
+		}
+		return 2 + connectionSize(field)*perNode
+	default:
+		return 1 + selectionCost(field.SelectionSet)
+	}
+}
+
+func selectionCost(set ast.SelectionSet) int {
+	sum, dearest := 0, 0
+	for _, selection := range set {
+		switch own := selection.(type) {
+		case *ast.Field:
+			sum += fieldCost(own)
+		case *ast.InlineFragment:
+			dearest = max(dearest, selectionCost(own.SelectionSet))
+		case *ast.FragmentSpread:
+			sum += selectionCost(own.Definition.SelectionSet)
+		}
+	}
+	return sum + dearest
+}
+
+func connectionSize(field *ast.Field) int {
+	first := field.Arguments.ForName("first")
+	if first == nil {
+		return 0
+	}
+	n, err := strconv.Atoi(first.Value.Raw)
+	if err != nil || n <= 0 {
+		return 0
+	}
+	return max(1, int(2*math.Log(float64(n))))
+}
+
+func TestLearnedCostOnlyRises(t *testing.T) {
+	t.Parallel()
+	var costs learnedCosts
+	require.Equal(t, 22, costs.of(opUpdateConsent, 2))
+	costs.learn(opUpdateConsent, 10, 100) // cheaper than we thought: the constant stays
+	require.Equal(t, 22, costs.of(opUpdateConsent, 2))
+	costs.learn(opUpdateConsent, 10, 121) // 12.1 an item
+	require.Equal(t, 26, costs.of(opUpdateConsent, 2))
+	costs.learn(opUpdateConsent, 1, 5000) // no request can cost that
+	require.Equal(t, 26, costs.of(opUpdateConsent, 2))
+}

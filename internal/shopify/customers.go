@@ -1,0 +1,207 @@
+package shopify
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/concordsync/concord/internal/failure"
+	"github.com/concordsync/concord/internal/shopify/admin"
+)
+
+// CustomerID is a customer's GID, such as "gid://shopify/Customer/1". It is no personal data.
+type CustomerID string
+
+var customerIDPattern = regexp.MustCompile(`^gid://shopify/Customer/[0-9]{1,20}$`)
+
+// ConsentState is an email consent as Shopify shows it.
+type ConsentState string
+
+// The states of contracts/shopify.md 3.2. Redacted is in none of the reads of email consents today; UnknownState stands for one that a
+// later version invents. Neither is a decision.
+const (
+	NotSubscribed ConsentState = "NOT_SUBSCRIBED"
+	Pending       ConsentState = "PENDING"
+	Subscribed    ConsentState = "SUBSCRIBED"
+	Unsubscribed  ConsentState = "UNSUBSCRIBED"
+	Invalid       ConsentState = "INVALID"
+	Redacted      ConsentState = "REDACTED"
+	UnknownState  ConsentState = "UNKNOWN"
+)
+
+// EmailConsent is the consent to email of a customer.
+type EmailConsent struct {
+	State ConsentState
+	// OptInLevel is SINGLE_OPT_IN, CONFIRMED_OPT_IN, UNKNOWN, or empty.
+	OptInLevel string
+	// UpdatedAt is the consent's date, UTC, in whole seconds; zero when Shopify holds none.
+	UpdatedAt time.Time
+}
+
+// Customer is what is read of a customer. The zero Customer stands for one that does not exist.
+type Customer struct {
+	ID        CustomerID
+	UpdatedAt time.Time
+	// Email is the default address as Shopify holds it, not normalised; empty when there is none, and then Consent is zero.
+	Email   string
+	Consent EmailConsent
+}
+
+// Change says that something about a customer changed, not what.
+type Change struct {
+	ID        CustomerID
+	UpdatedAt time.Time
+}
+
+// ChangePage is a page of changes, oldest first.
+type ChangePage struct {
+	Changes []Change
+	// Next is the cursor of the next page, empty on the last. Shopify ends paging at 25,000 customers: begin again from the last date
+	// before that.
+	Next string
+}
+
+// ChangedCustomers reads a page of up to 250 customers changed at since (cut to the second) or later, all customers when since is zero.
+// The search behind it lags writes by a time that nobody documents (contracts/shopify.md 4): ask for an overlapping span.
+func (c *Client) ChangedCustomers(ctx context.Context, since time.Time, cursor string) (ChangePage, error) {
+	var after, query *string
+	if cursor != "" {
+		after = &cursor
+	}
+	if !since.IsZero() {
+		text := "updated_at:>=" + searchTime(since)
+		query = &text
+	}
+	answer, err := admin.ChangedCustomers(ctx, single{c, opChangedCustomers}, after, query)
+	if err != nil {
+		return ChangePage{}, err
+	}
+	page := ChangePage{Changes: make([]Change, 0, len(answer.Customers.Nodes))}
+	for _, node := range answer.Customers.Nodes {
+		page.Changes = append(page.Changes, Change{ID: CustomerID(node.Id), UpdatedAt: node.UpdatedAt.UTC()})
+	}
+	if page.Next, err = nextCursor(opChangedCustomers, answer.Customers.PageInfo.HasNextPage, answer.Customers.PageInfo.EndCursor, cursor); err != nil {
+		return ChangePage{}, err
+	}
+	return page, nil
+}
+
+// nextCursor refuses a page that leads nowhere or back to itself: reading on from it would never end.
+func nextCursor(op operation, more bool, end *string, current string) (string, error) {
+	if !more {
+		return "", nil
+	}
+	if end == nil || *end == "" || *end == current {
+		return "", &failure.Error{Class: failure.Retry, Op: op.verb, Code: CodeBadAnswer}
+	}
+	return *end, nil
+}
+
+// CustomersByID reads customers by id, 250 a request. Result i belongs to ids[i] and is zero when there is no such customer (any more).
+// Unlike a search it never lags.
+func (c *Client) CustomersByID(ctx context.Context, ids []CustomerID) ([]Customer, error) {
+	customers := make([]Customer, 0, len(ids))
+	for _, id := range ids {
+		if !customerIDPattern.MatchString(string(id)) {
+			return nil, &failure.Error{Class: failure.Refused, Op: opCustomersByID.verb, Code: "INVALID_ID",
+				Advice: "Customer ids are like gid://shopify/Customer/1."}
+		}
+	}
+	for chunk := range slices.Chunk(ids, maxIDs) {
+		texts := make([]string, len(chunk))
+		for n, id := range chunk {
+			texts[n] = string(id)
+		}
+		answer, err := admin.CustomersByID(ctx, single{c, opCustomersByID}, texts)
+		if err != nil {
+			return nil, err
+		}
+		if len(answer.Nodes) != len(chunk) {
+			return nil, &failure.Error{Class: failure.Retry, Op: opCustomersByID.verb, Code: CodeBadAnswer}
+		}
+		for n, node := range answer.Nodes {
+			var customer Customer
+			if node != nil && *node != nil {
+				read, ok := (*node).(*admin.CustomersByIDNodesCustomer)
+				if !ok || read.Id != texts[n] {
+					return nil, &failure.Error{Class: failure.Retry, Op: opCustomersByID.verb, Code: CodeBadAnswer}
+				}
+				customer = customerOf(&read.CustomerFields)
+			}
+			customers = append(customers, customer)
+		}
+	}
+	return customers, nil
+}
+
+// CustomersByEmail looks customers up by exact address (Shopify ignores case), 50 a request. Result i belongs to emails[i] and is zero
+// when nobody has that address; whether the address that came back is the one meant is for the caller to compare. When only some
+// look-ups failed the error is ItemErrors, and the other results are good.
+func (c *Client) CustomersByEmail(ctx context.Context, emails []string) ([]Customer, error) {
+	customers := make([]Customer, len(emails))
+	failures := make(ItemErrors, len(emails))
+	// A blank address is nobody's: Shopify is not asked.
+	var asked []int
+	done := 0
+	for n, email := range emails {
+		if strings.TrimSpace(email) != "" {
+			asked = append(asked, n)
+		}
+	}
+	for chunk := range slices.Chunk(asked, maxLookups) {
+		addresses := make([]string, len(chunk))
+		for k, n := range chunk {
+			addresses[k] = emails[n]
+		}
+		batch, err := admin.CustomersByEmail(addresses)
+		if err != nil {
+			return nil, err
+		}
+		answers, failed, err := sendBatch(ctx, c, opCustomerByEmail, batch)
+		if err != nil {
+			// What fails a whole request would fail the next one too, after as long a wait.
+			for _, n := range asked[done:] {
+				failures[n] = err
+			}
+			break
+		}
+		for k, n := range chunk {
+			if failures[n] = failed[k]; failed[k] == nil {
+				customers[n] = customerOf(answers[k].CustomerByIdentifier)
+			}
+		}
+		done += len(chunk)
+	}
+	return customers, failures.orNil()
+}
+
+var states = map[admin.CustomerEmailAddressMarketingState]ConsentState{
+	admin.CustomerEmailAddressMarketingStateInvalid:       Invalid,
+	admin.CustomerEmailAddressMarketingStateNotSubscribed: NotSubscribed,
+	admin.CustomerEmailAddressMarketingStatePending:       Pending,
+	admin.CustomerEmailAddressMarketingStateSubscribed:    Subscribed,
+	admin.CustomerEmailAddressMarketingStateUnsubscribed:  Unsubscribed,
+}
+
+func customerOf(fields *admin.CustomerFields) Customer {
+	if fields == nil {
+		return Customer{}
+	}
+	customer := Customer{ID: CustomerID(fields.Id), UpdatedAt: fields.UpdatedAt.UTC()}
+	if address := fields.DefaultEmailAddress; address != nil {
+		customer.Email = address.EmailAddress
+		customer.Consent.State = UnknownState
+		if state, ok := states[address.MarketingState]; ok {
+			customer.Consent.State = state
+		}
+		if address.MarketingOptInLevel != nil {
+			customer.Consent.OptInLevel = string(*address.MarketingOptInLevel)
+		}
+		if address.MarketingUpdatedAt != nil {
+			customer.Consent.UpdatedAt = address.MarketingUpdatedAt.UTC()
+		}
+	}
+	return customer
+}
