@@ -1,0 +1,104 @@
+package listrak
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/concordsync/concord/internal/failure"
+	"github.com/concordsync/concord/internal/listrak/email"
+)
+
+// Finding is one thing that VerifyAccess looked at: What is a sentence about it, Advice says what to do and may stand beside an OK.
+type Finding struct {
+	OK     bool
+	What   string
+	Advice string
+}
+
+// VerifyAccess makes harmless calls and says in plain words what the merchant's settings allow: the credentials, the list, the
+// areas Contact and Event, and the events that the merchant uses as subscription points. Nothing is written.
+func (c *Client) VerifyAccess(ctx context.Context, eventIDs ...int) []Finding {
+	if _, err := c.tokens.get(ctx); err != nil {
+		return []Finding{failed("Listrak gives no access token for the client id and secret", err)}
+	}
+	findings := []Finding{{OK: true, What: "Listrak gives an access token for the client id and secret"}}
+	if c.list == 0 {
+		return append(findings, Finding{What: "no Listrak list is set", Advice: "See `merchant lists` and set one with `merchant set`"})
+	}
+	denied := 0
+	list, err := c.readList(ctx)
+	switch {
+	case err != nil:
+		findings = append(findings, failed(fmt.Sprintf("list %d cannot be read (area List)", c.list), err))
+		denied += deniedBy(err)
+	case list.DoubleOptIn:
+		findings = append(findings, Finding{OK: true, What: fmt.Sprintf("list %d is %q, with double opt-in", c.list, list.Name),
+			Advice: "New contacts may stay pending until they confirm, and a pending one does not count as subscribed"})
+	default:
+		findings = append(findings, Finding{OK: true, What: fmt.Sprintf("list %d is %q", c.list, list.Name)})
+	}
+
+	_, err = c.callList(ctx, call{op: "read contacts (GET /v1/List/{listId}/Contact)", area: "Contact"}, func() (*http.Request, error) {
+		return email.NewGetContactsRequest(c.baseURL, c.list, &email.GetContactsParams{Count: ptr("1")})
+	})
+	if err != nil {
+		findings = append(findings, failed("the contacts of the list cannot be read (area Contact)", err))
+		denied += deniedBy(err)
+	} else {
+		findings = append(findings, Finding{OK: true, What: "the contacts of the list can be read (area Contact)"})
+	}
+
+	events, err := c.Events(ctx)
+	if err != nil {
+		findings = append(findings, failed("the events of the list cannot be read (area Event)", err))
+		denied += deniedBy(err)
+	} else {
+		findings = append(findings, Finding{OK: true, What: fmt.Sprintf("the events of the list can be read (area Event): %d", len(events))})
+		for _, id := range eventIDs {
+			findings = append(findings, eventFinding(id, events))
+		}
+	}
+	if denied == 3 {
+		findings = append(findings, Finding{What: "Listrak gives a token but denies every call",
+			Advice: "Most likely the IP address of this worker is not allowed, or the integration was paused just now: see Integrations → Integration Management in Listrak"})
+	}
+	return findings
+}
+
+func eventFinding(id int, events []Event) Finding {
+	for _, event := range events {
+		if event.ID != id {
+			continue
+		}
+		if event.Active {
+			return Finding{OK: true, What: fmt.Sprintf("event %d is %q and active", id, event.Name)}
+		}
+		return Finding{What: fmt.Sprintf("event %d (%q) is blocked", id, event.Name), Advice: "Activate the event in Listrak, or choose another with `merchant set`"}
+	}
+	return Finding{What: fmt.Sprintf("event %d does not exist on the list", id), Advice: "See `merchant events` and set the subscription points again with `merchant set`"}
+}
+
+// failed words a failure as a finding.
+func failed(what string, err error) Finding {
+	f := failure.As(err)
+	if f == nil {
+		return Finding{What: what, Advice: "Try again later"}
+	}
+	if f.Code != "" {
+		what += " (" + f.Code + ")"
+	}
+	advice := f.Advice
+	if advice == "" {
+		advice = "Try again later"
+	}
+	return Finding{What: what, Advice: advice}
+}
+
+// deniedBy counts a call that was denied although the token was good.
+func deniedBy(err error) int {
+	if f := failure.As(err); f != nil && (f.Code == "ERROR_UNAUTHORIZED" || f.Code == httpCode(http.StatusUnauthorized) || f.Code == httpCode(http.StatusForbidden)) {
+		return 1
+	}
+	return 0
+}
