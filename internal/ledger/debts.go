@@ -1,7 +1,12 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
 
 	"github.com/concordsync/concord/internal/consent"
 )
@@ -28,7 +33,27 @@ type OwedQuery struct {
 
 // Owed returns subjects whose debt to the side is consent.Owed, permitted and due: every opt-out before every opt-in (I9), the
 // oldest decision first.
-func (l *Ledger) Owed(ctx context.Context, q OwedQuery) ([]Located, error)
+func (l *Ledger) Owed(ctx context.Context, q OwedQuery) ([]Located, error) {
+	if q.Limit < 1 {
+		return nil, errors.New("read what is owed: the limit must be 1 or more")
+	}
+	var due []Located
+	column, next := debtColumns(q.Side)
+	// One query an interval, oldest first: each walks the index in the order of the answer and sees nothing that is not permitted,
+	// however many that are not permitted there are (a shop's subscribers from before the direction was enabled).
+	query := "SELECT " + subjectColumns + " FROM subjects WHERE merchant = $1 AND channel = $2 AND " + column + " = 1 AND " + column +
+		" > 0 AND decision = $3 AND decided_at >= $4 AND decided_at < $5 AND " + next + " <= $6 ORDER BY decided_at LIMIT $7"
+	for _, span := range q.Permit.spans() {
+		if len(due) >= q.Limit {
+			break
+		}
+		if err := each(ctx, l.reads, collect(&due, q.Channel), query, q.Merchant, int64(q.Channel), int64(span.state),
+			int64(span.from), int64(span.to), int64(q.Now), q.Limit-len(due)); err != nil {
+			return nil, fmt.Errorf("read what is owed: %w", explain(err))
+		}
+	}
+	return due, nil
+}
 
 // DebtCounts is what status shows of one side.
 type DebtCounts struct {
@@ -42,7 +67,44 @@ type DebtCounts struct {
 
 // Debts counts what one side is owed and why not.
 func (l *Ledger) Debts(ctx context.Context, merchant string, channel consent.Channel, side consent.Side, permit Permit,
-) (DebtCounts, error)
+) (DebtCounts, error) {
+	counts := DebtCounts{ByDebt: map[consent.Debt]int64{}}
+	column, _ := debtColumns(side)
+	err := each(ctx, l.reads, func(rows *sql.Rows) error {
+		var debt consent.Debt
+		var n int64
+		err := rows.Scan(&debt, &n)
+		counts.ByDebt[debt] = n
+		return err
+	}, "SELECT "+column+", count(*) FROM subjects WHERE merchant = $1 AND channel = $2 AND "+column+" > 0 GROUP BY "+column,
+		merchant, int64(channel))
+	for _, span := range permit.spans() {
+		if err != nil {
+			break
+		}
+		err = each(ctx, l.reads, func(rows *sql.Rows) error {
+			var n int64
+			var oldest consent.Instant
+			if err := rows.Scan(&n, &oldest); err != nil {
+				return err
+			}
+			if span.state == consent.Unsubscribed {
+				counts.OwedUnsubscribes, counts.OldestOptOut = n, oldest
+			} else {
+				counts.OwedSubscribes += n
+			}
+			return nil
+		}, "SELECT count(*), coalesce(min(decided_at), 0) FROM subjects WHERE merchant = $1 AND channel = $2 AND "+column+" = 1 AND "+
+			column+" > 0 AND decision = $3 AND decided_at >= $4 AND decided_at < $5",
+			merchant, int64(channel), int64(span.state), int64(span.from), int64(span.to))
+	}
+	if err != nil {
+		return DebtCounts{}, fmt.Errorf("count debts: %w", explain(err))
+	}
+	// The counts are several queries; between them a delivery may end.
+	counts.NotPermitted = max(0, counts.ByDebt[consent.Owed]-counts.OwedSubscribes-counts.OwedUnsubscribes)
+	return counts, nil
+}
 
 // Unsettled is a subject whose delivery ended without success, as the operator's lists show it.
 type Unsettled struct {
@@ -61,4 +123,47 @@ type Unsettled struct {
 
 // Unsettled lists subjects with this debt to this side (Refused, Disputed, …), opt-outs first, oldest decision first.
 func (l *Ledger) Unsettled(ctx context.Context, merchant string, channel consent.Channel, side consent.Side, debt consent.Debt,
-	limit int) ([]Unsettled, error)
+	limit int) ([]Unsettled, error) {
+	column, _ := debtColumns(side)
+	var found []Located
+	err := each(ctx, l.reads, collect(&found, channel), "SELECT "+subjectColumns+" FROM subjects WHERE merchant = $1 AND channel = $2 AND "+
+		column+" = $3 AND "+column+" > 0 ORDER BY decision DESC, decided_at LIMIT $4", merchant, int64(channel), int64(debt), limit)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", debt, explain(err))
+	}
+	list := make([]Unsettled, len(found))
+	for i, f := range found {
+		last := f.Record.Sent[side][0]
+		list[i] = Unsettled{Subject: f.Subject, Debt: debt, Decision: f.Record.Decision.State, At: f.Record.Decision.At, Code: last.Code,
+			Since: cmp.Or(last.Ended, last.Started), SealedAddress: f.SealedAddress}
+	}
+	return list, nil
+}
+
+// debtColumns names the columns of a side. They are part of the statement, not parameters: partial indexes demand it.
+func debtColumns(side consent.Side) (debt, next string) {
+	if side == consent.Shopify {
+		return "debt_shopify", "next_shopify"
+	}
+	return "debt_listrak", "next_listrak"
+}
+
+// span is a state with the dates in which its decisions are permitted: from is inside, to is not.
+type span struct {
+	state    consent.State
+	from, to consent.Instant
+}
+
+// spans lists what is permitted in the order of delivery.
+func (p Permit) spans() []span {
+	const forever = consent.Instant(math.MaxInt64)
+	spans := []span{{consent.Unsubscribed, p.UnsubscribedSince, forever}}
+	for _, i := range p.Subscribed {
+		to := i.Ended
+		if to == 0 {
+			to = forever
+		}
+		spans = append(spans, span{consent.Subscribed, i.Began, to})
+	}
+	return spans
+}

@@ -2,6 +2,9 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
+	"fmt"
+	"strings"
 
 	"github.com/concordsync/concord/internal/consent"
 )
@@ -69,10 +72,79 @@ type Line struct {
 }
 
 // Append writes lines that belong to no change.
-func (l *Ledger) Append(ctx context.Context, merchant string, lines ...Line) error
+func (l *Ledger) Append(ctx context.Context, merchant string, lines ...Line) error {
+	return l.transact(ctx, "append to the journal", func(t *transaction) error { return t.journal(ctx, merchant, lines) })
+}
 
 // Journal returns the lines of a subject, or with a zero channel and subject those of the merchant, oldest first.
-func (l *Ledger) Journal(ctx context.Context, merchant string, channel consent.Channel, subject consent.Subject) ([]Line, error)
+func (l *Ledger) Journal(ctx context.Context, merchant string, channel consent.Channel, subject consent.Subject) ([]Line, error) {
+	var lines []Line
+	err := each(ctx, l.reads, func(rows *sql.Rows) error {
+		line := Line{Channel: channel, Subject: subject}
+		err := rows.Scan(&line.At, &line.Side, &line.Kind, &line.Reason, &line.State, &line.Date, &line.Point, &line.Code, &line.Sync,
+			&line.Ref, &line.Count)
+		lines = append(lines, line)
+		return err
+	}, `SELECT at, side, kind, reason, state, dated, point, code, sync, ref, amount FROM journal
+		WHERE merchant = $1 AND channel = $2 AND subject = $3 ORDER BY at, version, line`, merchant, int64(channel), subject[:])
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", explain(err))
+	}
+	return lines, nil
+}
 
 // Resubscriptions counts the subjects with a Claimed line of reason Resubscribed at or after since.
-func (l *Ledger) Resubscriptions(ctx context.Context, merchant string, channel consent.Channel, since consent.Instant) (int64, error)
+func (l *Ledger) Resubscriptions(ctx context.Context, merchant string, channel consent.Channel, since consent.Instant) (int64, error) {
+	var n int64
+	if err := l.reads.QueryRowContext(ctx, `SELECT count(DISTINCT subject) FROM journal
+		WHERE merchant = $1 AND channel = $2 AND at >= $3 AND reason = 'resubscribed' AND kind = 'claimed'`,
+		merchant, int64(channel), int64(since)).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count resubscriptions: %w", explain(err))
+	}
+	return n, nil
+}
+
+// journalLine is a line with its place among those of one moment.
+type journalLine struct {
+	Line
+	version int64
+	number  int
+}
+
+// journal writes lines that belong to no version of a subject.
+func (t *transaction) journal(ctx context.Context, merchant string, lines []Line) error {
+	numbered := make([]journalLine, len(lines))
+	for i, line := range lines {
+		numbered[i] = journalLine{Line: line, number: i}
+	}
+	return t.writeJournal(ctx, merchant, numbered)
+}
+
+func (t *transaction) writeJournal(ctx context.Context, merchant string, lines []journalLine) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	now, err := t.now(ctx)
+	if err != nil {
+		return err
+	}
+	const columns = 16
+	args := make([]any, 0, len(lines)*columns)
+	for i := range lines {
+		line := &lines[i]
+		args = append(args, merchant, int64(line.Channel), line.Subject[:], int64(now), line.version, int64(line.number),
+			int64(line.Side), string(line.Kind), withoutAddress(string(line.Reason)), int64(line.State), int64(line.Date), int64(line.Point),
+			withoutAddress(line.Code), string(line.Sync), withoutAddress(line.Ref), line.Count)
+	}
+	return t.insert(ctx, `INSERT INTO journal
+		(merchant, channel, subject, at, version, line, side, kind, reason, state, dated, point, code, sync, ref, amount)`,
+		columns, args, "", nil)
+}
+
+// withoutAddress keeps a text only if it cannot hold an email address.
+func withoutAddress(s string) string {
+	if strings.ContainsRune(s, '@') {
+		return "(withheld)"
+	}
+	return text(s)
+}

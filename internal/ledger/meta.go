@@ -1,14 +1,59 @@
 package ledger
 
-import "context"
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
 
 // MetaOnce stores value under key if the key has none yet, and returns what is stored. Of many callers at the same time exactly one
 // value wins and all see it; so the subject key is made once, whatever starts first.
-func (l *Ledger) MetaOnce(ctx context.Context, key string, value []byte) ([]byte, error)
+func (l *Ledger) MetaOnce(ctx context.Context, key string, value []byte) ([]byte, error) {
+	var stored []byte
+	err := l.transact(ctx, "store "+key, func(t *transaction) error {
+		if _, err := t.ExecContext(ctx, "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+			key, notNull(value)); err != nil {
+			return err
+		}
+		return t.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = $1", key).Scan(&stored)
+	})
+	return stored, err
+}
 
 // Meta returns what is stored under key, nil when nothing is.
-func (l *Ledger) Meta(ctx context.Context, key string) ([]byte, error)
+func (l *Ledger) Meta(ctx context.Context, key string) ([]byte, error) {
+	var stored []byte
+	err := l.reads.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = $1", key).Scan(&stored)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", key, explain(err))
+	}
+	return stored, nil
+}
 
 // ReplaceMeta replaces the value under key if it still is old, and reports whether it was. For sealing the subject key with a new
 // master key.
-func (l *Ledger) ReplaceMeta(ctx context.Context, key string, old, value []byte) (bool, error)
+func (l *Ledger) ReplaceMeta(ctx context.Context, key string, old, value []byte) (bool, error) {
+	var replaced bool
+	err := l.transact(ctx, "replace "+key, func(t *transaction) error {
+		result, err := t.ExecContext(ctx, "UPDATE meta SET value = $1 WHERE name = $2 AND value = $3", notNull(value), key, notNull(old))
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		replaced = n == 1
+		return err
+	})
+	return replaced, err
+}
+
+// notNull keeps an empty value apart from none.
+func notNull(value []byte) []byte {
+	if value == nil {
+		return []byte{}
+	}
+	return value
+}

@@ -1,7 +1,13 @@
 package ledger
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/concordsync/concord/internal/consent"
 )
@@ -73,16 +79,267 @@ type Batch struct {
 // Load returns the entries of those subjects that exist; a missing key reads as the zero Entry. Any number of subjects, in any
 // order, duplicates allowed.
 func (l *Ledger) Load(ctx context.Context, merchant string, channel consent.Channel, subjects []consent.Subject,
-) (map[consent.Subject]Entry, error)
+) (map[consent.Subject]Entry, error) {
+	entries := make(map[consent.Subject]Entry, len(subjects))
+	err := in(ctx, l.reads, "SELECT "+subjectColumns+" FROM subjects WHERE merchant = $1 AND channel = $2 AND subject IN (",
+		[]any{merchant, int64(channel)}, subjectArgs(subjects), "", func(rows *sql.Rows) error {
+			found, err := scanSubject(rows)
+			entries[found.Subject] = found.Entry
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("load subjects: %w", explain(err))
+	}
+	return entries, nil
+}
 
 // Save commits a batch in one transaction and returns the subjects whose version was not the expected one: nothing of those
 // changes was written but their releases; everything else was. A subject that stands in a batch twice conflicts with itself.
-func (l *Ledger) Save(ctx context.Context, merchant string, batch Batch) (conflicts []consent.Subject, err error)
+func (l *Ledger) Save(ctx context.Context, merchant string, batch Batch) (conflicts []consent.Subject, err error) {
+	if len(batch.Cursors) > 0 && batch.Lease == nil {
+		return nil, errors.New("save: cursors need a run lease")
+	}
+	if batch.Lease != nil && batch.Lease.Merchant != merchant {
+		return nil, errors.New("save: the run lease belongs to another merchant")
+	}
+	err = l.transact(ctx, "save", func(t *transaction) error {
+		// Every transaction takes its locks in this order, so that none waits for another in a circle.
+		if batch.Lease != nil {
+			if err := t.fence(ctx, *batch.Lease); err != nil {
+				return err
+			}
+		}
+		won, err := t.compareAndSet(ctx, merchant, batch.Changes)
+		if err != nil {
+			return err
+		}
+		conflicts = nil
+		for i, change := range batch.Changes {
+			if !won[i] {
+				conflicts = append(conflicts, change.Subject)
+			}
+		}
+		if err := t.release(ctx, merchant, batch.Changes); err != nil {
+			return err
+		}
+		if err := t.saveCustomers(ctx, merchant, batch.Customers); err != nil {
+			return err
+		}
+		if err := t.saveCursors(ctx, merchant, batch.Cursors); err != nil {
+			return err
+		}
+		return t.journal(ctx, merchant, batch.Journal)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return conflicts, nil
+}
 
 // Scan pages through all subjects of a merchant and channel in order of the hash, beginning after the given one (zero: from the
 // start). For work that must touch every record, such as a new list.
 func (l *Ledger) Scan(ctx context.Context, merchant string, channel consent.Channel, after consent.Subject, limit int,
-) ([]Located, error)
+) ([]Located, error) {
+	var found []Located
+	err := each(ctx, l.reads, collect(&found, channel), "SELECT "+subjectColumns+` FROM subjects
+		WHERE merchant = $1 AND channel = $2 AND subject > $3 ORDER BY subject LIMIT $4`, merchant, int64(channel), after[:], limit)
+	if err != nil {
+		return nil, fmt.Errorf("scan subjects: %w", explain(err))
+	}
+	return found, nil
+}
 
 // CountSubjects counts the subjects known of a merchant and channel.
-func (l *Ledger) CountSubjects(ctx context.Context, merchant string, channel consent.Channel) (int64, error)
+func (l *Ledger) CountSubjects(ctx context.Context, merchant string, channel consent.Channel) (int64, error) {
+	var n int64
+	if err := l.reads.QueryRowContext(ctx, "SELECT count(*) FROM subjects WHERE merchant = $1 AND channel = $2",
+		merchant, int64(channel)).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count subjects: %w", explain(err))
+	}
+	return n, nil
+}
+
+const subjectColumns = "subject, version, record, debt_shopify, debt_listrak, next_shopify, next_listrak, address"
+
+func scanSubject(rows *sql.Rows) (Located, error) {
+	var found Located
+	var subject, record []byte
+	if err := rows.Scan(&subject, &found.Version, &record, &found.Debts[consent.Shopify], &found.Debts[consent.Listrak],
+		&found.NextTry[consent.Shopify], &found.NextTry[consent.Listrak], &found.SealedAddress); err != nil {
+		return Located{}, err
+	}
+	if len(found.SealedAddress) == 0 {
+		found.SealedAddress = nil
+	}
+	var err error
+	if found.Subject, err = subjectOf(subject); err != nil {
+		return Located{}, err
+	}
+	found.Record, err = decodeRecord(record)
+	return found, err
+}
+
+// collect appends every row to list.
+func collect(list *[]Located, channel consent.Channel) func(*sql.Rows) error {
+	return func(rows *sql.Rows) error {
+		found, err := scanSubject(rows)
+		found.Channel = channel
+		*list = append(*list, found)
+		return err
+	}
+}
+
+func subjectArgs(subjects []consent.Subject) []any {
+	args := make([]any, len(subjects))
+	for i := range subjects {
+		args[i] = subjects[i][:]
+	}
+	return args
+}
+
+// subjectKey is a subject's key within a merchant.
+type subjectKey struct {
+	channel consent.Channel
+	subject consent.Subject
+}
+
+func (c Change) key() subjectKey { return subjectKey{c.Channel, c.Subject} }
+
+// compareAndSet writes those changes whose version is still the expected one, with their holds and journal lines, and tells which.
+func (t *transaction) compareAndSet(ctx context.Context, merchant string, changes []Change) ([]bool, error) {
+	versions, err := t.lockVersions(ctx, merchant, changes)
+	if err != nil {
+		return nil, err
+	}
+	won := make([]bool, len(changes))
+	for i, change := range changes {
+		if versions[change.key()] == change.Version {
+			won[i] = true
+			// The same subject a second time finds the version that this change writes.
+			versions[change.key()]++
+		}
+	}
+	return won, t.write(ctx, merchant, changes, won)
+}
+
+// lockVersions reads the versions of the changes' subjects and keeps others from changing them until the transaction ends. An absent
+// subject is missing from the map and cannot be locked.
+func (t *transaction) lockVersions(ctx context.Context, merchant string, changes []Change) (map[subjectKey]int64, error) {
+	byChannel := map[consent.Channel][]consent.Subject{}
+	for _, change := range changes {
+		byChannel[change.Channel] = append(byChannel[change.Channel], change.Subject)
+	}
+	versions := make(map[subjectKey]int64, len(changes))
+	for _, channel := range sortedKeys(byChannel) {
+		subjects := byChannel[channel]
+		// In order, as everybody locks them.
+		slices.SortFunc(subjects, func(a, b consent.Subject) int { return bytes.Compare(a[:], b[:]) })
+		err := in(ctx, t, "SELECT subject, version FROM subjects WHERE merchant = $1 AND channel = $2 AND subject IN (",
+			[]any{merchant, int64(channel)}, subjectArgs(subjects), ") ORDER BY subject"+t.ledger.dialect.forWrite(),
+			func(rows *sql.Rows) error {
+				var raw []byte
+				var version int64
+				if err := rows.Scan(&raw, &version); err != nil {
+					return err
+				}
+				subject, err := subjectOf(raw)
+				versions[subjectKey{channel, subject}] = version
+				return err
+			})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return versions, nil
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// write writes the changes marked in won. A subject that did not exist can still be made by somebody else meanwhile (PostgreSQL);
+// its mark is taken back.
+func (t *transaction) write(ctx context.Context, merchant string, changes []Change, won []bool) error {
+	order := make([]int, 0, len(changes))
+	for i := range changes {
+		if won[i] {
+			order = append(order, i)
+		}
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(changes[a].Channel, changes[b].Channel), bytes.Compare(changes[a].Subject[:], changes[b].Subject[:]))
+	})
+	const columns = 12
+	args := make([]any, 0, len(order)*columns)
+	for _, i := range order {
+		change := &changes[i]
+		record, err := encodeRecord(change.Record)
+		if err != nil {
+			return err
+		}
+		args = append(args, merchant, int64(change.Channel), change.Subject[:], change.Version+1, record,
+			int64(change.Record.Decision.State), int64(change.Record.Decision.At),
+			int64(change.Debts[consent.Shopify]), int64(change.Debts[consent.Listrak]),
+			int64(change.NextTry[consent.Shopify]), int64(change.NextTry[consent.Listrak]), change.Address.stored(change.Version))
+	}
+	written := make(map[subjectKey]bool, len(order))
+	// NULL keeps the address and an empty one erases it: a sealed one is never empty.
+	err := t.insert(ctx, `INSERT INTO subjects (merchant, channel, subject, version, record, decision, decided_at,
+		debt_shopify, debt_listrak, next_shopify, next_listrak, address)`, columns, args,
+		`ON CONFLICT (merchant, channel, subject) DO UPDATE SET version = excluded.version, record = excluded.record,
+		decision = excluded.decision, decided_at = excluded.decided_at, debt_shopify = excluded.debt_shopify,
+		debt_listrak = excluded.debt_listrak, next_shopify = excluded.next_shopify, next_listrak = excluded.next_listrak,
+		address = CASE WHEN excluded.address IS NULL THEN subjects.address WHEN length(excluded.address) = 0 THEN NULL
+		ELSE excluded.address END
+		WHERE subjects.version = excluded.version - 1 RETURNING channel, subject`,
+		func(rows *sql.Rows) error {
+			var key subjectKey
+			var raw []byte
+			if err := rows.Scan(&key.channel, &raw); err != nil {
+				return err
+			}
+			var err error
+			key.subject, err = subjectOf(raw)
+			written[key] = true
+			return err
+		})
+	if err != nil {
+		return err
+	}
+	var lines []journalLine
+	kept := make([]*Change, 0, len(order))
+	for _, i := range order {
+		if won[i] = written[changes[i].key()]; !won[i] {
+			continue
+		}
+		change := &changes[i]
+		kept = append(kept, change)
+		for n, line := range change.Journal {
+			line.Channel, line.Subject = change.Channel, change.Subject
+			lines = append(lines, journalLine{Line: line, version: change.Version + 1, number: n})
+		}
+	}
+	if err := t.followHolds(ctx, merchant, kept); err != nil {
+		return err
+	}
+	return t.writeJournal(ctx, merchant, lines)
+}
+
+// stored is the value of the address column for a subject of this version.
+func (a Address) stored(version int64) []byte {
+	switch {
+	case a.erase && version == 0:
+		return nil
+	case a.erase:
+		return []byte{}
+	case len(a.sealed) == 0:
+		return nil
+	default:
+		return a.sealed
+	}
+}

@@ -1,0 +1,220 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/concordsync/concord/internal/consent"
+)
+
+// transaction is one unit of what is written or not.
+type transaction struct {
+	*sql.Tx
+	ledger *Ledger
+	// at is the database's time, read when it is first asked for.
+	at consent.Instant
+}
+
+// transactionTries bounds how often a transaction is repeated that PostgreSQL ended for a deadlock. Our own transactions lock in one
+// order and do not cause one; other clients of the database may.
+const transactionTries = 3
+
+// transact runs body in a transaction and commits what it did unless it fails. body may run more than once: it sets its results
+// anew each time.
+func (l *Ledger) transact(ctx context.Context, doing string, body func(*transaction) error) error {
+	for try := 1; ; try++ {
+		err := l.attempt(ctx, body)
+		if err == nil {
+			return nil
+		}
+		if again(err) && try < transactionTries && ctx.Err() == nil {
+			continue
+		}
+		return fmt.Errorf("%s: %w", doing, explain(err))
+	}
+}
+
+func (l *Ledger) attempt(ctx context.Context, body func(*transaction) error) error {
+	if err := l.present(); err != nil {
+		return err
+	}
+	tx, err := l.writes.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	// After a commit this does nothing; otherwise body's error is the one that matters.
+	defer func() { _ = tx.Rollback() }()
+	if err := body(&transaction{Tx: tx, ledger: l}); err != nil {
+		return err
+	}
+	// Once more, so that nothing is said to be kept in a file that is gone.
+	if err := l.present(); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// now is the database's time, the same throughout the transaction.
+func (t *transaction) now(ctx context.Context) (consent.Instant, error) {
+	if t.at != 0 {
+		return t.at, nil
+	}
+	now, err := t.ledger.now(ctx, t)
+	t.at = now
+	return now, err
+}
+
+// maxRows bounds the rows of one statement: beyond it the text grows and nothing gets faster.
+const maxRows = 256
+
+// chunk says how many of the remaining rows go into the next statement: a power of two, so that any number of rows needs only a
+// handful of different texts and the drivers' caches of prepared statements hold them all.
+func chunk(remaining int) int {
+	if remaining >= maxRows {
+		return maxRows
+	}
+	return 1 << (bits.Len(uint(remaining)) - 1)
+}
+
+// placeholders writes ($1,$2),($3,$4) for rows of columns.
+func placeholders(b *strings.Builder, rows, columns int) {
+	n := 0
+	for r := range rows {
+		if r > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('(')
+		for c := range columns {
+			if c > 0 {
+				b.WriteByte(',')
+			}
+			n++
+			b.WriteByte('$')
+			b.WriteString(strconv.Itoa(n))
+		}
+		b.WriteByte(')')
+	}
+}
+
+// insert runs "head VALUES (…),(…) tail" for args, columns of them a row, in as many statements as it takes. Of a tail with
+// RETURNING, each hands every returned row to scan.
+func (t *transaction) insert(ctx context.Context, head string, columns int, args []any, tail string, scan func(*sql.Rows) error) error {
+	for len(args) > 0 {
+		rows := chunk(len(args) / columns)
+		var b strings.Builder
+		b.WriteString(head)
+		b.WriteString(" VALUES ")
+		placeholders(&b, rows, columns)
+		b.WriteByte(' ')
+		b.WriteString(tail)
+		now := args[:rows*columns]
+		args = args[rows*columns:]
+		if scan == nil {
+			if _, err := t.ExecContext(ctx, b.String(), now...); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := each(ctx, t, scan, b.String(), now...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// in runs a query that ends in "IN (" for every chunk of list; fixed are the parameters before it. tail follows the closing
+// parenthesis. The last chunk is filled up by repeating its last value, which IN does not mind.
+func in(ctx context.Context, q rowsQuerier, head string, fixed, list []any, tail string, scan func(*sql.Rows) error) error {
+	for len(list) > 0 {
+		take := min(len(list), maxRows)
+		size := chunk(take)
+		if size < take {
+			size *= 2
+		}
+		args := make([]any, 0, len(fixed)+size)
+		args = append(args, fixed...)
+		args = append(args, list[:take]...)
+		for len(args) < len(fixed)+size {
+			args = append(args, list[take-1])
+		}
+		list = list[take:]
+		var b strings.Builder
+		b.WriteString(head)
+		for i := range size {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteByte('$')
+			b.WriteString(strconv.Itoa(len(fixed) + 1 + i))
+		}
+		b.WriteByte(')')
+		b.WriteString(tail)
+		if err := each(ctx, q, scan, b.String(), args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowsQuerier is a database or a transaction.
+type rowsQuerier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// each hands every row of a query to scan; a nil scan drops them.
+func each(ctx context.Context, q rowsQuerier, scan func(*sql.Rows) error, query string, args ...any) (err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := rows.Close(); err == nil {
+			err = e
+		}
+	}()
+	for rows.Next() {
+		if scan == nil {
+			continue
+		}
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// subjectOrNull is how an optional subject is stored.
+func subjectOrNull(s consent.Subject) []byte {
+	if s.IsZero() {
+		return nil
+	}
+	return s[:]
+}
+
+// subjectOf reads a stored subject; NULL is zero.
+func subjectOf(raw []byte) (s consent.Subject, err error) {
+	if len(raw) != 0 && copy(s[:], raw) != len(raw) || len(raw) != 0 && len(raw) != len(s) {
+		return s, fmt.Errorf("stored subject has %d bytes", len(raw))
+	}
+	return s, nil
+}
+
+// text makes a string from outside fit for a TEXT column: PostgreSQL takes neither invalid UTF-8 nor NUL, and one such id must not
+// stop a whole batch.
+func text(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// brokenConnection reports whether a connection ended under a query.
+func brokenConnection(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+}
