@@ -1,0 +1,99 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
+)
+
+// SetSyncsInput switches syncs.
+type SetSyncsInput struct {
+	Merchant string                `json:"merchant"`
+	Delta    map[consent.Sync]bool `json:"delta"`
+}
+
+// Switches reads the switches.
+func (a *Activities) Switches(ctx context.Context, in MerchantInput) (SwitchesResult, error) {
+	switches, err := a.Engine.Ledger.Switches(ctx, in.Merchant)
+	if err != nil {
+		return SwitchesResult{}, classified(err)
+	}
+	return switchesResult(switches), nil
+}
+
+// SetSyncs commits new switches and returns when they are in force: every claim checks them, and those granted before have ended.
+func (a *Activities) SetSyncs(ctx context.Context, in SetSyncsInput) (SwitchesResult, error) {
+	defer heartbeat(ctx)()
+	switches, err := a.Engine.Ledger.SetSyncs(ctx, in.Merchant, ledger.SyncChange{On: in.Delta})
+	if err != nil {
+		return SwitchesResult{}, classified(err)
+	}
+	for sync, on := range in.Delta {
+		if !on {
+			if err := a.awaitClaims(ctx, in.Merchant, sync); err != nil {
+				return SwitchesResult{}, classified(err)
+			}
+		}
+	}
+	result := switchesResult(switches)
+	if len(result.On) > 0 {
+		done, err := a.Engine.FullReadDone(ctx, in.Merchant)
+		if err != nil {
+			return SwitchesResult{}, classified(err)
+		}
+		result.BackfillNeeded = !done
+	}
+	return result, nil
+}
+
+// Pause stops all calls of a merchant and returns when none is under way any more.
+func (a *Activities) Pause(ctx context.Context, in MerchantInput) (SwitchesResult, error) {
+	defer heartbeat(ctx)()
+	switches, err := a.Engine.Ledger.Pause(ctx, in.Merchant)
+	if err != nil {
+		return SwitchesResult{}, classified(err)
+	}
+	for _, sync := range consent.Syncs {
+		if err := a.awaitClaims(ctx, in.Merchant, sync); err != nil {
+			return SwitchesResult{}, classified(err)
+		}
+	}
+	return switchesResult(switches), nil
+}
+
+// Resume lets a paused or broken merchant go on.
+func (a *Activities) Resume(ctx context.Context, in MerchantInput) (SwitchesResult, error) {
+	switches, err := a.Engine.Ledger.Resume(ctx, in.Merchant)
+	if err != nil {
+		return SwitchesResult{}, classified(err)
+	}
+	return switchesResult(switches), nil
+}
+
+// claimPoll is how often the ledger is asked whether claims of other processes have ended; they cannot tell us.
+const claimPoll = 50 * time.Millisecond
+
+// awaitClaims waits until no delivery of a sync is under way: each ends with its call or with its lease.
+func (a *Activities) awaitClaims(ctx context.Context, merchant string, sync consent.Sync) error {
+	for {
+		live, _, err := a.Engine.Ledger.LiveClaims(ctx, merchant, sync)
+		if err != nil {
+			return fmt.Errorf("wait for deliveries under way: %w", err)
+		}
+		if live == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-activity.GetWorkerStopChannel(ctx):
+			return context.Canceled
+		case <-time.After(claimPoll):
+		}
+	}
+}

@@ -1,0 +1,175 @@
+// Package reconcile is the one loop of Concord: observe, decide, deliver. It reads both sides, lets internal/consent decide, and
+// writes what is owed. It knows no Temporal: the activities call it, and so can a simulation. Every step can be repeated, because
+// what is owed is derived from the ledger and never kept in memory.
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/keys"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/listrak"
+	"github.com/concordsync/concord/internal/shopify"
+)
+
+// Shopify is what reconciling needs of a store; *shopify.Client is one.
+type Shopify interface {
+	ChangedCustomers(ctx context.Context, since time.Time, cursor string) (shopify.ChangePage, error)
+	CustomersByID(ctx context.Context, ids []shopify.CustomerID) ([]shopify.Customer, error)
+	CustomersByEmail(ctx context.Context, emails []string) ([]shopify.Customer, error)
+	OrdersOf(ctx context.Context, lookups []shopify.OrderLookup) ([][]shopify.Order, error)
+	Reserve(ctx context.Context, points int) error
+	UpdateEmailConsents(ctx context.Context, writes []shopify.ConsentWrite) ([]shopify.WriteResult, error)
+	CreateCustomers(ctx context.Context, customers []shopify.NewCustomer) ([]shopify.WriteResult, error)
+}
+
+// Listrak is what reconciling needs of a list; *listrak.Client is one.
+type Listrak interface {
+	Contacts(ctx context.Context, query listrak.ContactQuery) (listrak.ContactPage, error)
+	Contact(ctx context.Context, addressOrKey string) (listrak.Contact, bool, error)
+	Reserve(ctx context.Context) error
+	Subscribe(ctx context.Context, address string, options listrak.SubscribeOptions) (listrak.WriteResult, error)
+	Unsubscribe(ctx context.Context, address string) (listrak.WriteResult, error)
+}
+
+// Timing holds the engine's spans. The zero value is not usable; see DefaultTiming.
+type Timing struct {
+	// Interval is the time between two rounds of a merchant; a minute.
+	Interval time.Duration
+	// RoundLimit is after how long a round stops itself and goes on in the next one.
+	RoundLimit time.Duration
+	// CallTimeout bounds a call that writes; LeaseMargin is how much later its lease ends.
+	CallTimeout, LeaseMargin time.Duration
+	// SearchLag is how far polls reach back for changes that Shopify's search shows late (contracts/shopify.md 4).
+	SearchLag time.Duration
+	// Window is the checkout window; how long before the consent an order counts is the merchant's setting.
+	Window consent.Window
+	// MaxHeld bounds how many consents of a merchant are held by windows of their own at once; the others are settled in batches.
+	MaxHeld int
+}
+
+// DefaultTiming is what merchants run with.
+func DefaultTiming() Timing {
+	return Timing{
+		Interval: time.Minute, RoundLimit: 45 * time.Second, CallTimeout: 20 * time.Second, LeaseMargin: 10 * time.Second,
+		SearchLag: 5 * time.Minute, MaxHeld: 500,
+		Window: consent.Window{Length: 5 * consent.Minute, Before: consent.Minute, Lag: consent.Minute},
+	}
+}
+
+// Engine reconciles merchants. All fields are required but Notify and Log.
+type Engine struct {
+	Ledger *ledger.Ledger
+	Keys   *keys.Ring
+	// Connect returns the merchant's account with the settings and credentials of now.
+	Connect func(ctx context.Context, merchant string) (*Account, error)
+	// ZoneProven remembers that a write of ours has proven the merchant's Listrak zone.
+	ZoneProven func(ctx context.Context, merchant string) error
+	Timing    Timing
+	Now       func() time.Time
+	// Holder names this process in run leases.
+	Holder string
+	// HoldChanged tells the checkout window of a hold that it was settled, restarted or ended. Losing a call costs only time.
+	HoldChanged func(ctx context.Context, merchant string, held ledger.Held)
+	Log         *slog.Logger
+}
+
+// session is one merchant's work in one run.
+type session struct {
+	*Engine
+	merchant string
+	account  *Account
+	switches ledger.Switches
+	lease    *ledger.RunLease
+	stats    Stats
+	// until is when the run stops by itself; stop is closed when it shall stop earlier.
+	until time.Time
+	stop  <-chan struct{}
+}
+
+// Stats counts what a run did.
+type Stats struct {
+	// Scanned counts reports that were looked at.
+	Scanned int64
+	// Delivered counts writes that were accepted, by side.
+	Delivered [2]int64
+}
+
+// session begins a run. The context that it returns never ends: a call under way when the run is stopped is finished and recorded,
+// because an attempt of unknown end costs more than the wait.
+func (e *Engine) session(ctx context.Context, merchant string) (context.Context, *session, error) {
+	switches, err := e.Ledger.Switches(ctx, merchant)
+	if err != nil {
+		return ctx, nil, fmt.Errorf("read switches: %w", err)
+	}
+	account, err := e.Connect(ctx, merchant)
+	if err != nil {
+		return ctx, nil, fmt.Errorf("connect: %w", err)
+	}
+	return context.WithoutCancel(ctx), &session{
+		Engine: e, merchant: merchant, account: account, switches: switches,
+		until: e.Now().Add(e.Timing.RoundLimit), stop: ctx.Done(),
+	}, nil
+}
+
+// window is the checkout window with the merchant's own setting.
+func (s *session) window() consent.Window {
+	w := s.Timing.Window
+	w.Before = consent.SpanOf(s.account.Settings.OrderBeforeConsent)
+	return w
+}
+
+func (s *session) now() consent.Instant { return consent.InstantOf(s.Now()) }
+
+func (s *session) timeIsUp() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return !s.Now().Before(s.until)
+	}
+}
+
+// permit is what the switches of the direction to side allow for email.
+func (s *session) permit(side consent.Side) *consent.Permit {
+	return PermitOf(s.switches, consent.SyncTo(consent.Email, side))
+}
+
+// PermitOf translates the ledger's switches of one sync into what the rules ask for.
+func PermitOf(switches ledger.Switches, sync consent.Sync) *consent.Permit {
+	sw := switches.Syncs[sync]
+	permit := &consent.Permit{
+		On: switches.May(sync), FirstOn: sw.FirstOn, ExistingOptOuts: sw.ExistingOptOuts == ledger.OptOutsDeliver,
+	}
+	for _, i := range sw.Intervals {
+		permit.Intervals = append(permit.Intervals, consent.Interval{Began: i.Began, Ended: i.Ended})
+	}
+	return permit
+}
+
+// LedgerPermit is the same permission as a query.
+func LedgerPermit(switches ledger.Switches, sync consent.Sync) ledger.Permit {
+	sw := switches.Syncs[sync]
+	switch {
+	case sw.FirstOn == 0:
+		return ledger.Permit{UnsubscribedSince: never}
+	case sync.To() == consent.Shopify:
+		return ledger.Permit{Subscribed: []ledger.Interval{{}}}
+	}
+	permit := ledger.Permit{Subscribed: sw.Intervals, UnsubscribedSince: sw.FirstOn}
+	if sw.ExistingOptOuts == ledger.OptOutsDeliver {
+		permit.UnsubscribedSince = 0
+	}
+	return permit
+}
+
+// never lies after every date that a side can show.
+const never = consent.Instant(1<<63 - 1)
+
+func (s *session) subject(address string) consent.Subject {
+	return consent.SubjectOf(s.Keys.SubjectKey(), s.merchant, consent.Email, address)
+}

@@ -1,0 +1,194 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
+)
+
+// Kinds of runs of which a merchant has one at a time.
+const (
+	RoundRun ledger.RunKind = "round"
+	FullRun  ledger.RunKind = "full"
+)
+
+// missing names the last step of a full read: whoever was not seen in Shopify is not there.
+const missing = "missing"
+
+// FullProgress is how far a full read has come.
+type FullProgress struct {
+	Done bool `json:"done"`
+	// Step names what is being read.
+	Step string `json:"step"`
+	// Read counts the people looked at so far.
+	Read int64 `json:"read"`
+}
+
+// FullRead reads both sides completely, a slice of a round's length at a time, and goes on from its cursors. It writes to neither
+// side. The rounds' watermarks are set to its beginning first, so that nothing between the two is missed.
+func (e *Engine) FullRead(ctx context.Context, merchant string, progress func(FullProgress)) (FullProgress, error) {
+	ctx, s, err := e.session(ctx, merchant)
+	if err != nil {
+		return FullProgress{}, err
+	}
+	end, err := s.acquire(ctx, FullRun)
+	if err != nil {
+		return FullProgress{}, err
+	}
+	defer end()
+	steps := []struct {
+		name string
+		run  func() (bool, error)
+	}{
+		{"Listrak's unsubscribed contacts", func() (bool, error) { return s.fullListrak(ctx, 0) }},
+		{"Listrak's subscribed contacts", func() (bool, error) { return s.fullListrak(ctx, 1) }},
+		{"Shopify's customers", func() (bool, error) { return s.fullShopify(ctx) }},
+		{"who is on one side only", func() (bool, error) { return s.fullMissing(ctx) }},
+	}
+	if err := s.startWatermarks(ctx); err != nil {
+		return FullProgress{}, err
+	}
+	for _, step := range steps {
+		progress(FullProgress{Step: step.name, Read: s.stats.Scanned})
+		done, err := step.run()
+		if err != nil {
+			return FullProgress{}, fmt.Errorf("read %s: %w", step.name, err)
+		}
+		if !done {
+			return FullProgress{Step: step.name, Read: s.stats.Scanned}, nil
+		}
+	}
+	return FullProgress{Done: true, Read: s.stats.Scanned}, nil
+}
+
+// FullReadDone reports whether a full read of both sides has come to its end.
+func (e *Engine) FullReadDone(ctx context.Context, merchant string) (bool, error) {
+	s := &session{Engine: e, merchant: merchant}
+	p, _, err := s.loadPass(ctx, fullPrefix+missing)
+	return p.Done, err
+}
+
+// startWatermarks lets the rounds begin where the full read begins, unless they have begun already.
+func (s *session) startWatermarks(ctx context.Context) error {
+	for _, name := range []string{shopifyChanges, listrakUnsubscribed, listrakSubscribed} {
+		_, known, err := s.loadPass(ctx, name)
+		if err != nil {
+			return err
+		}
+		if !known {
+			if err := s.savePass(ctx, name, pass{Since: s.Now()}, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *session) fullListrak(ctx context.Context, n int) (bool, error) {
+	src := s.listrakSources()[n]
+	return s.scan(ctx, source{cursor: fullPrefix + src.cursor, full: true}, s.scanListrak(src.state))
+}
+
+func (s *session) fullShopify(ctx context.Context) (bool, error) {
+	return s.scan(ctx, source{cursor: fullPrefix + shopifyChanges, full: true}, s.scanShopify)
+}
+
+// missingPage is how many subjects one step of fullMissing looks at.
+const missingPage = 2000
+
+// fullMissing records that people whom the full read did not find on a side are absent there. Without it every old unsubscribe of
+// one side would cost a look-up on the other.
+func (s *session) fullMissing(ctx context.Context) (bool, error) {
+	shopifyRead, _, err := s.loadPass(ctx, fullPrefix+shopifyChanges)
+	if err != nil {
+		return false, err
+	}
+	listrakRead, _, err := s.loadPass(ctx, fullPrefix+listrakSubscribed)
+	if err != nil {
+		return false, err
+	}
+	// A pass that is done has its beginning for a watermark.
+	began := [2]consent.Instant{
+		consent.Shopify: consent.InstantOf(shopifyRead.Since), consent.Listrak: consent.InstantOf(listrakRead.Since),
+	}
+	return s.scan(ctx, source{cursor: fullPrefix + missing, full: true},
+		func(ctx context.Context, _ time.Time, page string) (string, []ledger.Customer, error) {
+			var after consent.Subject
+			if page != "" {
+				if after, err = consent.SubjectFromHex(page); err != nil {
+					return "", nil, fmt.Errorf("read cursor: %w", err)
+				}
+			}
+			found, err := s.Ledger.Scan(ctx, s.merchant, consent.Email, after, missingPage)
+			if err != nil {
+				return "", nil, fmt.Errorf("read records: %w", err)
+			}
+			var sightings []sighting
+			for _, f := range found {
+				for _, side := range consent.Sides {
+					if f.Record.Seen[side].State == consent.Unseen {
+						sightings = append(sightings, absent(side, f.Subject, "", read{began[side], began[side]}))
+					}
+				}
+			}
+			if _, err := s.observe(ctx, sightings); err != nil {
+				return "", nil, err
+			}
+			if len(found) < missingPage {
+				return "", nil, nil
+			}
+			return found[len(found)-1].Subject.Hex(), nil, nil
+		})
+}
+
+// Preview counts what enabling a direction would do, as far as the ledger knows after a full read.
+type Preview struct {
+	// Create, Subscribe and Unsubscribe are writes; Leave counts people who stay as they are.
+	Create, Subscribe, Unsubscribe, Leave int64
+	// ExistingOptOuts counts people subscribed in Listrak whose unsubscribe in Shopify is older than the direction (rule 11).
+	ExistingOptOuts int64
+}
+
+// Preview walks through every record; it calls neither side.
+func (e *Engine) Preview(ctx context.Context, merchant string, to consent.Side) (Preview, error) {
+	var preview Preview
+	switches, err := e.Ledger.Switches(ctx, merchant)
+	if err != nil {
+		return Preview{}, fmt.Errorf("read switches: %w", err)
+	}
+	permit := PermitOf(switches, consent.SyncTo(consent.Email, to))
+	if permit.FirstOn == 0 && to == consent.Shopify {
+		permit.FirstOn = 1
+	}
+	var after consent.Subject
+	for {
+		found, err := e.Ledger.Scan(ctx, merchant, consent.Email, after, missingPage)
+		if err != nil {
+			return Preview{}, fmt.Errorf("read records: %w", err)
+		}
+		for _, f := range found {
+			rec := &f.Record
+			owed := rec.DebtTo(to) == consent.Owed
+			switch {
+			case owed && rec.Decision.State == consent.Unsubscribed && to == consent.Listrak && (permit.FirstOn == 0 || rec.Decision.At < permit.FirstOn):
+				preview.ExistingOptOuts++
+			case !owed || !permit.Covers(rec.Decision, to):
+				preview.Leave++
+			case rec.Decision.State == consent.Unsubscribed:
+				preview.Unsubscribe++
+			case rec.Seen[to].State == consent.Absent:
+				preview.Create++
+			default:
+				preview.Subscribe++
+			}
+		}
+		if len(found) < missingPage {
+			return preview, nil
+		}
+		after = found[len(found)-1].Subject
+	}
+}
+

@@ -1,0 +1,207 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/shopify"
+)
+
+// settleHolds looks up the orders of everybody who is held and settles whom it can. The windows of the settled are told, so that
+// they end; the deliveries themselves are then due like any other.
+func (s *session) settleHolds(ctx context.Context) error {
+	held, err := s.Ledger.HeldCustomers(ctx, s.merchant, s.Timing.MaxHeld)
+	if err != nil {
+		return fmt.Errorf("read holds: %w", err)
+	}
+	if len(held) == 0 {
+		return nil
+	}
+	_, err = s.settle(ctx, held)
+	return err
+}
+
+// settle looks orders up for holds and settles those that can be. It returns the entries of all of them.
+func (s *session) settle(ctx context.Context, held []ledger.Held) (map[consent.Subject]ledger.Entry, error) {
+	window := s.window()
+	lookedUpAt := s.now()
+	lookups := make([]shopify.OrderLookup, len(held))
+	for i, h := range held {
+		lookups[i] = shopify.OrderLookup{
+			Customer: shopify.CustomerID(h.Hold.Customer),
+			From:     h.Hold.Consent.Plus(-window.Before).Time(), To: h.Hold.Until.Time(),
+		}
+	}
+	if err := s.addHeldAddresses(ctx, held, lookups); err != nil {
+		return nil, err
+	}
+	found, err := s.account.Shopify.OrdersOf(ctx, lookups)
+	if err != nil {
+		return nil, fmt.Errorf("look up orders: %w", err)
+	}
+	revisions := make([]revision, len(held))
+	for i, h := range held {
+		orders, err := s.ordersOf(ctx, h, found[i], window)
+		if err != nil {
+			return nil, err
+		}
+		revisions[i] = revision{subject: h.Subject, apply: func(rec consent.Record) (consent.Record, []ledger.Line) {
+			if rec.Hold.Consent == h.Hold.Consent {
+				rec, _ = window.Settle(rec, orders, lookedUpAt)
+			}
+			return rec, nil
+		}}
+	}
+	entries, err := s.revise(ctx, revisions)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range held {
+		if hold := entries[h.Subject].Record.Hold; h.Opened != 0 && (hold.Settled || hold.Consent != h.Hold.Consent) && s.HoldChanged != nil {
+			s.HoldChanged(ctx, s.merchant, h)
+		}
+	}
+	return entries, nil
+}
+
+// addHeldAddresses adds the exact email to each look-up: an order of a guest has no customer.
+func (s *session) addHeldAddresses(ctx context.Context, held []ledger.Held, lookups []shopify.OrderLookup) error {
+	subjects := make([]consent.Subject, len(held))
+	for i, h := range held {
+		subjects[i] = h.Subject
+	}
+	entries, err := s.Ledger.Load(ctx, s.merchant, consent.Email, subjects)
+	if err != nil {
+		return fmt.Errorf("load records: %w", err)
+	}
+	for i, h := range held {
+		if sealed := entries[h.Subject].SealedAddress; len(sealed) > 0 {
+			plain, err := s.Keys.Open(sealed, addressContext(h.Subject))
+			if err != nil {
+				return fmt.Errorf("open an address: %w", err)
+			}
+			lookups[i].Email = string(plain)
+		}
+	}
+	return nil
+}
+
+// ordersOf are the creation times of the orders that count for a hold: those just found and those remembered from before the window
+// was known, without renewals of subscription apps.
+func (s *session) ordersOf(ctx context.Context, h ledger.Held, found []shopify.Order, window consent.Window) ([]consent.Instant, error) {
+	var orders []consent.Instant
+	for _, order := range found {
+		if !s.account.Settings.IsRenewal(order.SourceName) {
+			orders = append(orders, consent.InstantOf(order.CreatedAt))
+		}
+	}
+	remembered, err := s.Ledger.OrdersRemembered(ctx, s.merchant, h.Hold.Customer, h.Subject, h.Hold.Consent.Plus(-window.Before), h.Hold.Until)
+	if err != nil {
+		return nil, fmt.Errorf("read remembered orders: %w", err)
+	}
+	for _, order := range remembered {
+		orders = append(orders, order.CreatedAt)
+	}
+	return orders, nil
+}
+
+// WindowState is what a checkout window finds in the ledger.
+type WindowState struct {
+	// Open is the hold that still waits, or nil when there is none any more.
+	Open *ledger.Held
+	// Outcome says how the hold ended, in plain words.
+	Outcome string
+}
+
+// SettleWindow does what a checkout window does when it wakes: it remembers the order that it was told of, looks up orders, settles
+// the hold if it can, and delivers at once.
+func (e *Engine) SettleWindow(ctx context.Context, merchant, customer string, order *ledger.Order) (WindowState, error) {
+	ctx, s, err := e.session(ctx, merchant)
+	if err != nil {
+		return WindowState{}, err
+	}
+	if s.switches.State != ledger.Running {
+		return WindowState{Outcome: "left to the rounds: the merchant is " + string(s.switches.State)}, nil
+	}
+	if order != nil {
+		if err := e.Ledger.RememberOrder(ctx, merchant, *order); err != nil {
+			return WindowState{}, fmt.Errorf("remember an order: %w", err)
+		}
+	}
+	held, err := e.Ledger.HoldsOf(ctx, merchant, customer)
+	if err != nil {
+		return WindowState{}, fmt.Errorf("read holds: %w", err)
+	}
+	if len(held) == 0 {
+		return WindowState{Outcome: "the hold has ended"}, s.deliverToCustomer(ctx, customer)
+	}
+	entries, err := s.settle(ctx, held)
+	if err != nil {
+		return WindowState{}, err
+	}
+	for _, h := range held {
+		entry := entries[h.Subject]
+		if hold := entry.Record.Hold; hold.Consent != 0 && !hold.Settled {
+			h.Hold = hold
+			return WindowState{Open: &h}, nil
+		}
+		if entry.Record.DebtTo(consent.Listrak) != consent.Owed {
+			continue
+		}
+		if err := s.deliverOneToListrak(ctx, ledger.Located{Channel: h.Channel, Subject: h.Subject, Entry: entry}); err != nil {
+			return WindowState{}, err
+		}
+		return WindowState{Outcome: "subscribed through " + entry.Record.Point().String()}, nil
+	}
+	return WindowState{Outcome: "the hold has ended"}, nil
+}
+
+// deliverToCustomer delivers what Listrak is owed of one customer whose hold a round has settled.
+func (s *session) deliverToCustomer(ctx context.Context, customer string) error {
+	known, err := s.Ledger.KnownCustomers(ctx, s.merchant, []string{customer})
+	if err != nil {
+		return fmt.Errorf("read known customers: %w", err)
+	}
+	subject := known[customer].Email
+	if subject.IsZero() {
+		return nil
+	}
+	entries, err := s.Ledger.Load(ctx, s.merchant, consent.Email, []consent.Subject{subject})
+	if err != nil {
+		return fmt.Errorf("load records: %w", err)
+	}
+	entry := entries[subject]
+	if !s.isOwed(&entry, consent.Listrak) || entry.NextTry[consent.Listrak] > s.now() {
+		return nil
+	}
+	return s.deliverOneToListrak(ctx, ledger.Located{Channel: consent.Email, Subject: subject, Entry: entry})
+}
+
+// windowsToOpen marks and returns the holds that need a window. They are marked before the workflow knows of them: a window that
+// is lost on the way is settled by the next round after its end.
+func (s *session) windowsToOpen(ctx context.Context) ([]ledger.Held, error) {
+	_, opened, err := s.Ledger.CountHeld(ctx, s.merchant)
+	if err != nil {
+		return nil, fmt.Errorf("count holds: %w", err)
+	}
+	room := s.Timing.MaxHeld - opened
+	if room <= 0 || !s.switches.May(consent.EmailToListrak) {
+		return nil, nil
+	}
+	held, err := s.Ledger.HoldsToOpen(ctx, s.merchant, s.now(), room)
+	if err != nil || len(held) == 0 {
+		return nil, err
+	}
+	if err := s.Ledger.MarkOpened(ctx, s.merchant, held); err != nil {
+		return nil, fmt.Errorf("mark windows opened: %w", err)
+	}
+	return held, nil
+}
+
+// LastLookUp is when a window looks for an order for the last time.
+func (e *Engine) LastLookUp(held ledger.Held) time.Time {
+	return held.Hold.Until.Plus(e.Timing.Window.Lag).Plus(consent.Second).Time()
+}

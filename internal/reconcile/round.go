@@ -1,0 +1,179 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"sync"
+	"time"
+
+	"github.com/concordsync/concord/internal/failure"
+	"github.com/concordsync/concord/internal/ledger"
+)
+
+// RoundResult is what a round found.
+type RoundResult struct {
+	Stats Stats
+	// Switches as they are after the round.
+	Switches ledger.Switches
+	// Windows are the holds for which the workflow has to open a window.
+	Windows []ledger.Held
+	// More tells that the round stopped because its time was up, and that the next one should begin at once.
+	More bool
+}
+
+// ErrBusy: another process runs this merchant's round or full read at the moment.
+var ErrBusy = errors.New("another process is at work for this merchant")
+
+// Round reads what changed on both sides, settles holds, and delivers what is owed. A side that fails does not keep the other from
+// being read; the errors are returned with what was done. A failure that only a person can mend stops the merchant. When ctx ends,
+// the round stops at its next safe point: a call under way is finished and recorded.
+func (e *Engine) Round(ctx context.Context, merchant string) (RoundResult, error) {
+	switches, err := e.Ledger.Switches(ctx, merchant)
+	if err != nil {
+		return RoundResult{}, fmt.Errorf("read switches: %w", err)
+	}
+	if switches.State != ledger.Running || !anyOn(switches) {
+		return RoundResult{Switches: switches}, nil
+	}
+	ctx, s, err := e.session(ctx, merchant)
+	if err != nil {
+		return RoundResult{Switches: switches}, e.breakIfHopeless(ctx, merchant, err)
+	}
+	end, err := s.acquire(ctx, RoundRun)
+	if err != nil {
+		return RoundResult{Switches: s.switches}, err
+	}
+	defer end()
+	status := ledger.RunStatus{Began: s.now()}
+	more, err := s.round(ctx)
+	status.Ended, status.Scanned, status.Delivered = s.now(), s.stats.Scanned, s.stats.Delivered
+	if err != nil {
+		status.ErrorClass, status.ErrorCode = classify(err)
+		err = e.breakIfHopeless(ctx, merchant, err)
+	}
+	if statusErr := s.saveStatus(ctx, RoundRun, status); statusErr != nil {
+		err = errors.Join(err, statusErr)
+	}
+	result := RoundResult{Stats: s.stats, Switches: s.switches, More: more}
+	if err != nil {
+		return result, err
+	}
+	if result.Windows, err = s.windowsToOpen(ctx); err != nil {
+		return result, err
+	}
+	result.Switches, err = e.Ledger.Switches(ctx, merchant)
+	return result, err
+}
+
+func (s *session) round(ctx context.Context) (more bool, err error) {
+	complete := true
+	var errs []error
+	step := func(done bool, err error) {
+		complete = complete && done
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	// Both sides are read while any direction of the channel is on (rule 12). Opt-outs are read and delivered before the rest.
+	for _, src := range s.listrakSources() {
+		step(s.scan(ctx, src.source, s.scanListrak(src.state)))
+	}
+	step(s.scan(ctx, s.shopifySource(), s.scanShopify))
+	step(true, s.settleHolds(ctx))
+	// Side by side, so that a first run that fills one side for hours does not keep an opt-out from the other.
+	var toShopify error
+	var deliveries sync.WaitGroup
+	deliveries.Go(func() { toShopify = s.deliverToShopify(ctx) })
+	toListrak := s.deliverToListrak(ctx)
+	deliveries.Wait()
+	step(true, errors.Join(toShopify, toListrak))
+	return !complete || s.timeIsUp(), errors.Join(errs...)
+}
+
+func anyOn(switches ledger.Switches) bool {
+	for _, sw := range switches.Syncs {
+		if sw.On {
+			return true
+		}
+	}
+	return false
+}
+
+// acquire takes the run lease of one kind; the returned function frees it.
+func (s *session) acquire(ctx context.Context, kind ledger.RunKind) (func(), error) {
+	ttl := s.Timing.RoundLimit + 2*s.Timing.CallTimeout + s.Timing.LeaseMargin
+	lease, ok, err := s.Ledger.AcquireRun(ctx, s.merchant, kind, s.Holder, ttl)
+	if err != nil {
+		return nil, fmt.Errorf("take the run lease: %w", err)
+	}
+	if !ok {
+		return nil, ErrBusy
+	}
+	s.lease = &lease
+	return func() {
+		if err := s.Ledger.ReleaseRun(ctx, lease); err != nil {
+			s.Log.Warn("The run lease could not be freed and will run out by itself", "merchant", s.merchant, "error", err.Error())
+		}
+	}, nil
+}
+
+func (s *session) saveStatus(ctx context.Context, kind ledger.RunKind, status ledger.RunStatus) error {
+	before, err := s.Ledger.RunStatuses(ctx, s.merchant)
+	if err != nil {
+		return fmt.Errorf("read the run status: %w", err)
+	}
+	if status.ErrorClass != 0 {
+		status.Failures = before[kind].Failures + 1
+	}
+	if err := s.Ledger.SetRunStatus(ctx, s.merchant, kind, status); err != nil {
+		return fmt.Errorf("save the run status: %w", err)
+	}
+	return nil
+}
+
+func classify(err error) (failure.Class, string) {
+	if f := failure.As(err); f != nil {
+		return f.Class, f.Code
+	}
+	return failure.Retry, "LEDGER"
+}
+
+// breakIfHopeless stops the merchant when only a person can mend what went wrong; the reason is the failure's own text, which holds
+// no personal data.
+func (e *Engine) breakIfHopeless(ctx context.Context, merchant string, err error) error {
+	for _, part := range leaves(err) {
+		f := failure.As(part)
+		if f == nil || f.Class != failure.PersonMustAct {
+			continue
+		}
+		if _, breakErr := e.Ledger.Break(ctx, merchant, f.Error()); breakErr != nil {
+			return errors.Join(err, fmt.Errorf("stop the merchant: %w", breakErr))
+		}
+		break
+	}
+	return err
+}
+
+// leaves takes joined errors apart, since errors.As would only find the first failure of several.
+func leaves(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []error
+		for _, part := range joined.Unwrap() {
+			all = append(all, leaves(part)...)
+		}
+		return all
+	}
+	return []error{err}
+}
+
+// NextRound is the start of the merchant's next round after now: a fixed grid with an offset that is hashed from the merchant's id,
+// so that merchants do not all call at the same second.
+func (e *Engine) NextRound(merchant string, now time.Time) time.Time {
+	interval := e.Timing.Interval
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(merchant)) // a hash never fails to take bytes
+	offset := time.Duration(h.Sum64() % uint64(interval))
+	return now.Add(-offset).Truncate(interval).Add(interval + offset)
+}

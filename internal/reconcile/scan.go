@@ -1,0 +1,223 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/listrak"
+	"github.com/concordsync/concord/internal/shopify"
+)
+
+// pass is where the reading of one source stands: a pass reads everything that changed since Since, page by page, and can go on
+// after any stop. It is the JSON value of a cursor in the ledger and holds no personal data.
+type pass struct {
+	// Since is the watermark: everything before it has been read.
+	Since time.Time `json:"since,omitzero"`
+	// Page is the side's own cursor of the next page; empty between passes.
+	Page string `json:"page,omitempty"`
+	// Began is when the pass under way began; its end moves the watermark there.
+	Began time.Time `json:"began,omitzero"`
+	// Done tells that a full read has come to its end.
+	Done bool `json:"done,omitempty"`
+}
+
+// source is one thing to be read: a name for its cursor, and how far before the watermark a pass reaches back.
+type source struct {
+	cursor  string
+	overlap time.Duration
+	// full reads everything once, from the beginning, and ends.
+	full bool
+}
+
+const (
+	shopifyChanges      = "shopify.changes"
+	listrakSubscribed   = "listrak.subscribed"
+	listrakUnsubscribed = "listrak.unsubscribed"
+	fullPrefix          = "full."
+)
+
+// ListrakCursors are the cursors that start anew with a new list.
+var ListrakCursors = []string{
+	listrakSubscribed, listrakUnsubscribed, fullPrefix + listrakSubscribed, fullPrefix + listrakUnsubscribed, fullPrefix + missing,
+}
+
+func (s *session) loadPass(ctx context.Context, name string) (pass, bool, error) {
+	value, err := s.Ledger.Cursor(ctx, s.merchant, name)
+	if err != nil {
+		return pass{}, false, fmt.Errorf("read cursor: %w", err)
+	}
+	if value == "" {
+		return pass{}, false, nil
+	}
+	var p pass
+	if err := json.Unmarshal([]byte(value), &p); err != nil {
+		return pass{}, false, fmt.Errorf("read cursor %s: %w", name, err)
+	}
+	return p, true, nil
+}
+
+// savePass moves the cursor, together with the customers of the page. It is written after the page's decisions: a crash between
+// the two reads the page again.
+func (s *session) savePass(ctx context.Context, name string, p pass, customers []ledger.Customer) error {
+	value, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("write cursor %s: %w", name, err)
+	}
+	batch := ledger.Batch{Customers: customers, Lease: s.lease, Cursors: []ledger.Cursor{{Name: name, Value: string(value)}}}
+	if _, err := s.Ledger.Save(ctx, s.merchant, batch); err != nil {
+		return fmt.Errorf("save cursor: %w", err)
+	}
+	return nil
+}
+
+// scan runs one pass of a source until its end or until time is up; done tells which.
+func (s *session) scan(ctx context.Context, src source,
+	readPage func(ctx context.Context, since time.Time, page string) (next string, customers []ledger.Customer, err error),
+) (done bool, err error) {
+	p, known, err := s.loadPass(ctx, src.cursor)
+	if err != nil {
+		return false, err
+	}
+	if src.full && p.Done {
+		return true, nil
+	}
+	if !known && !src.full {
+		// Looks forward only; what was before is the full read's.
+		p.Since = s.Now()
+	}
+	if p.Began.IsZero() {
+		p.Began = s.Now()
+	}
+	for {
+		since := time.Time{}
+		if !src.full {
+			since = p.Since.Add(-src.overlap)
+		}
+		next, customers, err := readPage(ctx, since, p.Page)
+		if err != nil {
+			if p.Page != "" && isRefused(err) {
+				// The side does not know its own cursor any more: the pass starts again, which costs reads and loses nothing.
+				p.Page, p.Began = "", time.Time{}
+				if saveErr := s.savePass(ctx, src.cursor, p, nil); saveErr != nil {
+					return false, saveErr
+				}
+			}
+			return false, err
+		}
+		p.Page = next
+		if next == "" {
+			p.Since, p.Began, p.Done = p.Began, time.Time{}, src.full
+		}
+		if err := s.savePass(ctx, src.cursor, p, customers); err != nil {
+			return false, err
+		}
+		if next == "" {
+			return true, nil
+		}
+		if s.timeIsUp() {
+			return false, nil
+		}
+	}
+}
+
+// scanShopify reads one page of changed customers: the search only says who changed; people are read by id.
+func (s *session) scanShopify(ctx context.Context, since time.Time, page string) (string, []ledger.Customer, error) {
+	changed, err := s.account.Shopify.ChangedCustomers(ctx, since, page)
+	if err != nil {
+		return "", nil, fmt.Errorf("read changed customers: %w", err)
+	}
+	ids := make([]string, len(changed.Changes))
+	for i, c := range changed.Changes {
+		ids[i] = string(c.ID)
+	}
+	known, err := s.Ledger.KnownCustomers(ctx, s.merchant, ids)
+	if err != nil {
+		return "", nil, fmt.Errorf("read known customers: %w", err)
+	}
+	fresh := make([]shopify.CustomerID, 0, len(changed.Changes))
+	for _, c := range changed.Changes {
+		if k, ok := known[string(c.ID)]; !ok || k.UpdatedAt != consent.InstantOf(c.UpdatedAt) {
+			fresh = append(fresh, c.ID)
+		}
+	}
+	customers, err := s.readCustomers(ctx, fresh, known)
+	return changed.Next, customers, err
+}
+
+// readCustomers reads customers by id, decides what they show, and returns what to remember of them.
+func (s *session) readCustomers(ctx context.Context, ids []shopify.CustomerID, known map[string]ledger.Customer) ([]ledger.Customer, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	r := read{began: s.now()}
+	people, err := s.account.Shopify.CustomersByID(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read customers: %w", err)
+	}
+	r.ended = s.now()
+	customers := make([]ledger.Customer, 0, len(people))
+	sightings := make([]sighting, 0, len(people))
+	for i, person := range people {
+		before := known[string(ids[i])].Email
+		seen, ok := s.shopifyReport(person, r)
+		if !before.IsZero() && before != seen.subject {
+			// The customer has another address now, or is gone: the old address keeps its decision (rule 18).
+			sightings = append(sightings, absent(consent.Shopify, before, "", r))
+			seen.report.Moved = true
+		}
+		if ok {
+			sightings = append(sightings, seen)
+		}
+		if person.ID != "" {
+			customers = append(customers, ledger.Customer{
+				ID: string(person.ID), UpdatedAt: consent.InstantOf(person.UpdatedAt), Email: seen.subject,
+			})
+		}
+	}
+	_, err = s.observe(ctx, sightings)
+	return customers, err
+}
+
+// scanListrak reads one page of contacts in one state.
+func (s *session) scanListrak(state listrak.State) func(context.Context, time.Time, string) (string, []ledger.Customer, error) {
+	return func(ctx context.Context, since time.Time, page string) (string, []ledger.Customer, error) {
+		r := read{began: s.now()}
+		contacts, err := s.account.Listrak.Contacts(ctx, listrak.ContactQuery{State: state, Since: since, Cursor: page})
+		if err != nil {
+			return "", nil, fmt.Errorf("read contacts: %w", err)
+		}
+		r.ended = s.now()
+		s.account.measure(r, contacts.ServerTime)
+		sightings := make([]sighting, 0, len(contacts.Contacts))
+		for _, c := range contacts.Contacts {
+			if seen, ok := s.listrakReport(c, r); ok {
+				sightings = append(sightings, seen)
+			}
+		}
+		_, err = s.observe(ctx, sightings)
+		return contacts.Next, nil, err
+	}
+}
+
+// sources lists what a poll reads. Listrak's dates may be off by the uncertainty, so the poll reaches back that far.
+func (s *session) shopifySource() source {
+	return source{cursor: shopifyChanges, overlap: s.Timing.SearchLag}
+}
+
+func (s *session) listrakSources() []struct {
+	source
+	state listrak.State
+} {
+	overlap := s.account.listrakUncertainty(true) + s.Timing.SearchLag
+	return []struct {
+		source
+		state listrak.State
+	}{
+		{source{cursor: listrakUnsubscribed, overlap: overlap}, listrak.Unsubscribed},
+		{source{cursor: listrakSubscribed, overlap: overlap}, listrak.Subscribed},
+	}
+}

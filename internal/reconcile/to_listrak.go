@@ -1,0 +1,164 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/listrak"
+	"github.com/concordsync/concord/internal/shopify"
+)
+
+const (
+	// listrakBatch is how many subjects are taken at once; small, so that an opt-out that arrives meanwhile waits for few.
+	listrakBatch = 20
+	// listrakParallel is how many deliveries run side by side: Listrak takes one contact a call, and the request rate, not the
+	// latency, should be what limits us.
+	listrakParallel = 4
+)
+
+// deliverToListrak writes what Listrak is owed until nothing is due or time is up.
+func (s *session) deliverToListrak(ctx context.Context) error {
+	for !s.timeIsUp() {
+		due, err := s.due(ctx, consent.Listrak, listrakBatch)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		group, groupCtx := errgroup.WithContext(ctx)
+		group.SetLimit(listrakParallel)
+		for _, located := range due {
+			group.Go(func() error { return s.deliverOneToListrak(groupCtx, located) })
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deliverOneToListrak reads the contact, decides what that shows, writes what is still owed, and reads again: done is what the
+// side shows (rules 14, 16).
+func (s *session) deliverOneToListrak(ctx context.Context, located ledger.Located) error {
+	address, err := s.openAddress(ctx, located)
+	if err != nil {
+		return err
+	}
+	if address == "" {
+		_, err := s.revise(ctx, []revision{s.putOff(located.Subject, consent.Listrak, s.now().Plus(24*consent.Hour),
+			ledger.Line{Side: consent.Listrak, Kind: ledger.Failed, Reason: reasonNoAddress})})
+		return err
+	}
+	entry, _, err := s.lookUpInListrak(ctx, located.Subject, address)
+	if err != nil || !s.isOwed(&entry, consent.Listrak) {
+		return err
+	}
+	if isAlreadySo(&entry, consent.Listrak) {
+		until := entry.Record.OpenUntil(consent.Listrak).Plus(consent.Microsecond)
+		_, err := s.revise(ctx, []revision{s.putOff(located.Subject, consent.Listrak, until)})
+		return err
+	}
+	if err := s.account.Listrak.Reserve(ctx); err != nil {
+		return fmt.Errorf("wait for Listrak's request rate: %w", err)
+	}
+	granted, err := s.claim(ctx, consent.Listrak, []item{{subject: located.Subject, address: address, entry: entry}})
+	if err != nil || len(granted) == 0 {
+		return err
+	}
+	return s.writeToListrak(ctx, granted[0])
+}
+
+func (s *session) writeToListrak(ctx context.Context, it item) error {
+	callCtx, cancel := context.WithTimeout(ctx, s.Timing.CallTimeout)
+	began := s.Now()
+	result, callErr := s.callListrak(callCtx, it)
+	cancel()
+	ended := s.Now()
+	e := s.endOf(callErr)
+	switch {
+	case callErr != nil:
+	case result.Pending:
+		e.outcome = consent.AwaitingConfirmation
+	default:
+		atomic.AddInt64(&s.stats.Delivered[consent.Listrak], 1)
+		// Until the read below has shown it, the next look is put off for an interval.
+		e.after = s.later(0)
+	}
+	if _, err := s.revise(ctx, []revision{s.finish(it, consent.Listrak, e)}); err != nil {
+		return err
+	}
+	if callErr != nil {
+		if isRefused(callErr) {
+			return nil
+		}
+		return fmt.Errorf("write a contact: %w", callErr)
+	}
+	_, contact, err := s.lookUpInListrak(ctx, it.subject, it.address)
+	if err != nil || result.AlreadySo || result.Pending {
+		return err
+	}
+	return s.proveZone(ctx, contact, began, ended, result.ServerTime)
+}
+
+func (s *session) callListrak(ctx context.Context, it item) (listrak.WriteResult, error) {
+	if it.entry.Record.Decision.State == consent.Unsubscribed {
+		return s.account.Listrak.Unsubscribe(ctx, it.address)
+	}
+	options := listrak.SubscribeOptions{Override: it.entry.Record.OverridesUnsubscribe()}
+	event := s.account.Settings.MarketingEvent
+	if it.entry.Record.Sent[consent.Listrak][0].Point == consent.Checkout {
+		event = s.account.Settings.CheckoutEvent
+	}
+	if event != 0 {
+		options.EventIDs = []int{event}
+	}
+	return s.account.Listrak.Subscribe(ctx, it.address, options)
+}
+
+// lookUpInListrak reads one contact and decides what it shows.
+func (s *session) lookUpInListrak(ctx context.Context, subject consent.Subject, address string) (ledger.Entry, listrak.Contact, error) {
+	r := read{began: s.now()}
+	contact, found, err := s.account.Listrak.Contact(ctx, address)
+	if err != nil {
+		return ledger.Entry{}, contact, fmt.Errorf("look up a contact: %w", err)
+	}
+	r.ended = s.now()
+	seen := absent(consent.Listrak, subject, address, r)
+	if found {
+		// The address that came back is compared: a contact with another one is somebody else (rule 14).
+		if report, ok := s.listrakReport(contact, r); ok && report.subject == subject {
+			seen = report
+		}
+	}
+	entries, err := s.observe(ctx, []sighting{seen})
+	return entries[subject], contact, err
+}
+
+// askAddress asks a side for the address behind one of its ids; empty when the side does not know it any more.
+func (s *session) askAddress(ctx context.Context, side consent.Side, ref string) (string, error) {
+	if ref == "" {
+		return "", nil
+	}
+	raw := ""
+	if side == consent.Shopify {
+		customers, err := s.account.Shopify.CustomersByID(ctx, []shopify.CustomerID{shopify.CustomerID(ref)})
+		if err != nil {
+			return "", fmt.Errorf("look up a customer: %w", err)
+		}
+		raw = customers[0].Email
+	} else {
+		contact, _, err := s.account.Listrak.Contact(ctx, ref)
+		if err != nil {
+			return "", fmt.Errorf("look up a contact: %w", err)
+		}
+		raw = contact.Address
+	}
+	address, err := consent.NormaliseEmail(raw)
+	if err != nil {
+		return "", nil
+	}
+	return address, nil
+}

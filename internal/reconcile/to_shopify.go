@@ -1,0 +1,241 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/failure"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/shopify"
+)
+
+// deliverToShopify writes what Shopify is owed, in batches, until nothing is due or time is up.
+func (s *session) deliverToShopify(ctx context.Context) error {
+	for !s.timeIsUp() {
+		due, err := s.due(ctx, consent.Shopify, shopify.MaxWrites)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		if err := s.deliverBatchToShopify(ctx, due); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deliverBatchToShopify looks everybody up by identifier, decides what that shows, and writes what is still owed.
+func (s *session) deliverBatchToShopify(ctx context.Context, due []ledger.Located) error {
+	items, later, err := s.lookUpInShopify(ctx, due)
+	if err != nil {
+		return err
+	}
+	var updates, creates []item
+	for _, it := range items {
+		rec := &it.entry.Record
+		switch {
+		case !s.isOwed(&it.entry, consent.Shopify):
+			// The read has shown that nothing is owed any more; observing it has saved that.
+		case isAlreadySo(&it.entry, consent.Shopify):
+			later = append(later, s.putOff(it.subject, consent.Shopify, rec.OpenUntil(consent.Shopify).Plus(consent.Microsecond)))
+		default:
+			held := rec.Seen[consent.Shopify]
+			date, ok := consent.WriteDate(rec.Decision, held.Shown, rec.Seen[rec.Decision.Side].ReadBegan, s.now())
+			it.written = date
+			switch {
+			case !ok:
+				later = append(later, s.putOff(it.subject, consent.Shopify, date))
+			case held.State == consent.Absent:
+				creates = append(creates, it)
+			default:
+				updates = append(updates, it)
+			}
+		}
+	}
+	if _, err := s.revise(ctx, later); err != nil {
+		return err
+	}
+	// Opt-outs and changes of customers who exist go before creations: a person who left waits for nobody.
+	if err := s.update(ctx, updates); err != nil {
+		return err
+	}
+	return s.create(ctx, creates)
+}
+
+// lookUpInShopify reads each subject by customer id where one is known and still has the address, else by exact email. later holds
+// the subjects that cannot be looked up now.
+func (s *session) lookUpInShopify(ctx context.Context, due []ledger.Located) (items []item, later []revision, err error) {
+	for _, located := range due {
+		address, err := s.openAddress(ctx, located)
+		if err != nil {
+			return nil, nil, err
+		}
+		if address == "" {
+			later = append(later, s.putOff(located.Subject, consent.Shopify, s.now().Plus(24*consent.Hour),
+				ledger.Line{Side: consent.Shopify, Kind: ledger.Failed, Reason: reasonNoAddress}))
+			continue
+		}
+		items = append(items, item{subject: located.Subject, address: address, entry: located.Entry})
+	}
+	sightings, err := s.readShopify(ctx, items)
+	if err != nil {
+		return nil, nil, err
+	}
+	entries, err := s.observe(ctx, sightings)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range items {
+		items[i].entry = entries[items[i].subject]
+	}
+	return items, later, nil
+}
+
+func (s *session) readShopify(ctx context.Context, items []item) ([]sighting, error) {
+	found := make(map[consent.Subject]sighting, len(items))
+	var ids []shopify.CustomerID
+	for _, it := range items {
+		if ref := it.entry.Record.Seen[consent.Shopify].Ref; ref != "" {
+			ids = append(ids, shopify.CustomerID(ref))
+		}
+	}
+	if len(ids) > 0 {
+		r := read{began: s.now()}
+		customers, err := s.account.Shopify.CustomersByID(ctx, ids)
+		if err != nil {
+			return nil, fmt.Errorf("look up customers: %w", err)
+		}
+		r.ended = s.now()
+		for _, c := range customers {
+			if seen, ok := s.shopifyReport(c, r); ok {
+				found[seen.subject] = seen
+			}
+		}
+	}
+	var emails []string
+	var subjects []consent.Subject
+	for _, it := range items {
+		if _, ok := found[it.subject]; !ok {
+			emails, subjects = append(emails, it.address), append(subjects, it.subject)
+		}
+	}
+	if len(emails) > 0 {
+		r := read{began: s.now()}
+		customers, err := s.account.Shopify.CustomersByEmail(ctx, emails)
+		if err != nil {
+			return nil, fmt.Errorf("look up customers: %w", err)
+		}
+		r.ended = s.now()
+		for i, c := range customers {
+			// The address that came back is compared: a customer with another one is somebody else (rule 14).
+			if seen, ok := s.shopifyReport(c, r); ok && seen.subject == subjects[i] {
+				found[subjects[i]] = seen
+			} else {
+				found[subjects[i]] = absent(consent.Shopify, subjects[i], emails[i], r)
+			}
+		}
+	}
+	sightings := make([]sighting, 0, len(items))
+	for _, it := range items {
+		sightings = append(sightings, found[it.subject])
+	}
+	return sightings, nil
+}
+
+func (s *session) update(ctx context.Context, items []item) error {
+	if len(items) == 0 {
+		return nil
+	}
+	return s.write(ctx, items, shopify.WriteCost, func(ctx context.Context, items []item) ([]shopify.WriteResult, error) {
+		writes := make([]shopify.ConsentWrite, len(items))
+		for i, it := range items {
+			writes[i] = shopify.ConsentWrite{
+				Customer: shopify.CustomerID(it.entry.Record.Seen[consent.Shopify].Ref),
+				State:    shopifyStateOf(it.entry.Record.Decision.State), At: it.written.Time(),
+			}
+		}
+		return s.account.Shopify.UpdateEmailConsents(ctx, writes)
+	})
+}
+
+func (s *session) create(ctx context.Context, items []item) error {
+	if len(items) == 0 {
+		return nil
+	}
+	return s.write(ctx, items, shopify.CreateCost, func(ctx context.Context, items []item) ([]shopify.WriteResult, error) {
+		customers := make([]shopify.NewCustomer, len(items))
+		for i, it := range items {
+			customers[i] = shopify.NewCustomer{Email: it.address, At: it.written.Time()}
+		}
+		return s.account.Shopify.CreateCustomers(ctx, customers)
+	})
+}
+
+func shopifyStateOf(state consent.State) shopify.ConsentState {
+	if state == consent.Subscribed {
+		return shopify.Subscribed
+	}
+	return shopify.Unsubscribed
+}
+
+// write reserves the budget, claims, calls, and records every end. An error that concerns all of them is recorded for all and
+// returned.
+func (s *session) write(ctx context.Context, items []item, cost int,
+	call func(context.Context, []item) ([]shopify.WriteResult, error),
+) error {
+	if err := s.account.Shopify.Reserve(ctx, cost*len(items)); err != nil {
+		return fmt.Errorf("wait for Shopify's budget: %w", err)
+	}
+	items, err := s.claim(ctx, consent.Shopify, items)
+	if err != nil || len(items) == 0 {
+		return err
+	}
+	callCtx, cancel := context.WithTimeout(ctx, s.Timing.CallTimeout)
+	r := read{began: s.now()}
+	results, callErr := call(callCtx, items)
+	cancel()
+	r.ended = s.now()
+	revisions := make([]revision, len(items))
+	for i, it := range items {
+		e := s.endOf(callErr)
+		if callErr == nil {
+			e = s.endOfWrite(results[i], it, r)
+		}
+		revisions[i] = s.finish(it, consent.Shopify, e)
+		if e.outcome == consent.Delivered {
+			atomic.AddInt64(&s.stats.Delivered[consent.Shopify], 1)
+		}
+	}
+	if _, err := s.revise(ctx, revisions); err != nil {
+		return err
+	}
+	if callErr != nil {
+		return fmt.Errorf("write consents: %w", callErr)
+	}
+	for _, result := range results {
+		if failure.ClassOf(result.Err) == failure.PersonMustAct && result.Err != nil {
+			return fmt.Errorf("write consents: %w", result.Err)
+		}
+	}
+	return nil
+}
+
+// endOfWrite reads one result: the payload is a report of what the side shows now.
+func (s *session) endOfWrite(result shopify.WriteResult, it item, r read) end {
+	e := s.endOf(result.Err)
+	if f := failure.As(result.Err); f != nil && (f.Code == shopify.CodeTaken || f.Code == shopify.CodeCustomerNotFound) {
+		// Somebody was created or deleted between the look-up and the write: look again at once.
+		e = end{outcome: consent.Failed, code: f.Code}
+	}
+	if seen, ok := s.shopifyReport(result.Customer, r); ok && seen.subject == it.subject {
+		e.report = &seen.report
+		if e.outcome == consent.Delivered && seen.report.State == consent.Pending {
+			e.outcome = consent.AwaitingConfirmation
+		}
+	}
+	if e.outcome == consent.Delivered && (e.report == nil || e.report.State != it.entry.Record.Decision.State) {
+		e.after = s.later(0)
+	}
+	return e
+}
