@@ -59,7 +59,12 @@ func NormaliseEmail(raw string) (string, error) {
 	if !utf8.ValidString(raw) {
 		return "", fmt.Errorf("%w: not valid UTF-8", ErrMalformedAddress)
 	}
-	address := norm.NFC.String(strings.TrimFunc(raw, unicode.IsSpace))
+	address := strings.TrimFunc(raw, unicode.IsSpace)
+	// Composing and IDNA shorten, but never four times. Punycode takes seconds for a hostile domain of some ten thousand letters.
+	if len(address) > 4*MaxEmailLength {
+		return "", fmt.Errorf("%w: longer than %d bytes", ErrMalformedAddress, MaxEmailLength)
+	}
+	address = norm.NFC.String(address)
 	at := strings.LastIndexByte(address, '@')
 	if at < 1 || at == len(address)-1 {
 		return "", fmt.Errorf("%w: want something before and after an @", ErrMalformedAddress)
@@ -74,7 +79,8 @@ func NormaliseEmail(raw string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: the domain is not a domain name", ErrMalformedAddress)
 	}
-	// Lower-casing can decompose (İ), so NFC comes once more: otherwise normalising twice would differ from once.
+	// Some letters compose in lower case only (J̌ is two runes, ǰ one), so NFC comes once more: otherwise normalising twice would
+	// differ from once.
 	normal := norm.NFC.String(strings.ToLower(local)) + "@" + strings.ToLower(ascii)
 	if len(normal) > MaxEmailLength {
 		return "", fmt.Errorf("%w: longer than %d bytes", ErrMalformedAddress, MaxEmailLength)
