@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -23,6 +24,16 @@ type SettleWindowResult struct {
 	Open *Window `json:"open,omitempty"`
 	// Outcome says in plain words how the hold ended.
 	Outcome string `json:"outcome,omitempty"`
+}
+
+// WorkflowID is the id of the window's workflow: one for each consent of a customer.
+func (w Window) WorkflowID(merchant string) string {
+	return fmt.Sprintf("merchant/%s/checkout/%s/%d", merchant, w.Customer, w.Consent.UnixMicro())
+}
+
+// WindowID is the id of the workflow that watches a hold.
+func WindowID(merchant string, held ledger.Held) string {
+	return Window{Customer: number(held.Hold.Customer), Consent: held.Hold.Consent.Time()}.WorkflowID(merchant)
 }
 
 // orderMemory is how long an order that came before its window is remembered.

@@ -362,7 +362,7 @@ func (m *merchantSync) openWindows(ctx workflow.Context, windows []activities.Wi
 		children := make([]workflow.ChildWorkflowFuture, 0, len(batch))
 		for _, w := range batch {
 			childCtx := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-				WorkflowID:            CheckoutWindowID(m.merchant, w.Customer, w.Consent),
+				WorkflowID:            w.WorkflowID(m.merchant),
 				ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_ABANDON,
 				TypedSearchAttributes: temporal.NewSearchAttributes(MerchantIDAttribute.ValueSet(m.merchant)),
 				StaticSummary:         "Customer " + w.Customer + " waits for an order until " + w.Until.UTC().Format(time.TimeOnly) + " UTC",

@@ -72,11 +72,6 @@ type MerchantStatus struct {
 // MerchantSyncID is the id of a merchant's workflow.
 func MerchantSyncID(merchant string) string { return "merchant/" + merchant }
 
-// CheckoutWindowID is the id of the window of one consent of one customer.
-func CheckoutWindowID(merchant, customer string, consentAt time.Time) string {
-	return fmt.Sprintf("merchant/%s/checkout/%s/%d", merchant, customer, consentAt.UnixMicro())
-}
-
 // BackfillID is the id of a merchant's full read of both sides.
 func BackfillID(merchant string) string { return "merchant/" + merchant + "/backfill" }
 

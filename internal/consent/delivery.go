@@ -132,3 +132,9 @@ func WriteDate(decision Decision, held Instant, firstSight, now Instant) (date I
 func (rec *Record) OverridesUnsubscribe() bool {
 	return rec.Decision.State == Subscribed && rec.Seen[Listrak].State == Unsubscribed
 }
+
+// Forget removes what a side has shown and was sent; the decision stays. For a side that was replaced by another one.
+func (rec Record) Forget(side Side) Record {
+	rec.Seen[side], rec.Sent[side] = Sighting{}, [RememberedDeliveries]Delivery{}
+	return rec
+}

@@ -44,6 +44,8 @@ type Timing struct {
 	RoundLimit time.Duration
 	// CallTimeout bounds a call that writes; LeaseMargin is how much later its lease ends.
 	CallTimeout, LeaseMargin time.Duration
+	// RunLease is how long a round or a slice of a full read belongs to one process; longer than RoundLimit and CallTimeout.
+	RunLease time.Duration
 	// SearchLag is how far polls reach back for changes that Shopify's search shows late (contracts/shopify.md 4).
 	SearchLag time.Duration
 	// Window is the checkout window; how long before the consent an order counts is the merchant's setting.
@@ -56,7 +58,7 @@ type Timing struct {
 func DefaultTiming() Timing {
 	return Timing{
 		Interval: time.Minute, RoundLimit: 45 * time.Second, CallTimeout: 20 * time.Second, LeaseMargin: 10 * time.Second,
-		SearchLag: 5 * time.Minute, MaxHeld: 500,
+		RunLease: 90 * time.Second, SearchLag: 5 * time.Minute, MaxHeld: 500,
 		Window: consent.Window{Length: 5 * consent.Minute, Before: consent.Minute, Lag: consent.Minute},
 	}
 }
@@ -69,8 +71,8 @@ type Engine struct {
 	Connect func(ctx context.Context, merchant string) (*Account, error)
 	// ZoneProven remembers that a write of ours has proven the merchant's Listrak zone.
 	ZoneProven func(ctx context.Context, merchant string) error
-	Timing    Timing
-	Now       func() time.Time
+	Timing     Timing
+	Now        func() time.Time
 	// Holder names this process in run leases.
 	Holder string
 	// HoldChanged tells the checkout window of a hold that it was settled, restarted or ended. Losing a call costs only time.

@@ -192,3 +192,35 @@ func (e *Engine) Preview(ctx context.Context, merchant string, to consent.Side) 
 	}
 }
 
+// ForgetList forgets what Listrak showed and was sent, for a merchant who has been given another list: its reports start anew, the
+// decisions stay. The merchant must be paused, and a call that was cut short is simply made again.
+func (e *Engine) ForgetList(ctx context.Context, merchant string) error {
+	s := &session{Engine: e, merchant: merchant}
+	var err error
+	if s.switches, err = e.Ledger.Switches(ctx, merchant); err != nil {
+		return fmt.Errorf("read switches: %w", err)
+	}
+	if s.account, err = e.Connect(ctx, merchant); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	var after consent.Subject
+	for {
+		found, err := e.Ledger.Scan(ctx, merchant, consent.Email, after, missingPage)
+		if err != nil {
+			return fmt.Errorf("read records: %w", err)
+		}
+		revisions := make([]revision, len(found))
+		for i, f := range found {
+			revisions[i] = revision{subject: f.Subject, apply: func(rec consent.Record) (consent.Record, []ledger.Line) {
+				return rec.Forget(consent.Listrak), nil
+			}}
+		}
+		if _, err := s.revise(ctx, revisions); err != nil {
+			return err
+		}
+		if len(found) < missingPage {
+			return nil
+		}
+		after = found[len(found)-1].Subject
+	}
+}

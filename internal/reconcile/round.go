@@ -103,8 +103,7 @@ func anyOn(switches ledger.Switches) bool {
 
 // acquire takes the run lease of one kind; the returned function frees it.
 func (s *session) acquire(ctx context.Context, kind ledger.RunKind) (func(), error) {
-	ttl := s.Timing.RoundLimit + 2*s.Timing.CallTimeout + s.Timing.LeaseMargin
-	lease, ok, err := s.Ledger.AcquireRun(ctx, s.merchant, kind, s.Holder, ttl)
+	lease, ok, err := s.Ledger.AcquireRun(ctx, s.merchant, kind, s.Holder, s.Timing.RunLease)
 	if err != nil {
 		return nil, fmt.Errorf("take the run lease: %w", err)
 	}

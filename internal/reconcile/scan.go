@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -99,7 +100,7 @@ func (s *session) scan(ctx context.Context, src source,
 		}
 		next, customers, err := readPage(ctx, since, p.Page)
 		if err != nil {
-			if p.Page != "" && isRefused(err) {
+			if p.Page != "" && (errors.Is(err, listrak.ErrCursorLost) || isRefused(err)) {
 				// The side does not know its own cursor any more: the pass starts again, which costs reads and loses nothing.
 				p.Page, p.Began = "", time.Time{}
 				if saveErr := s.savePass(ctx, src.cursor, p, nil); saveErr != nil {
