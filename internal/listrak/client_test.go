@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math"
 	"net"
 	"net/http"
@@ -611,7 +612,7 @@ func second(_ WriteResult, err error) error { return err }
 func TestAnUntrustedCertificateIsSaid(t *testing.T) {
 	t.Parallel()
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
-	secure.Config.ErrorLog = nil
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // the refused handshake is what the test wants
 	secure.StartTLS()
 	defer secure.Close()
 	client, _ := start(t, nil, func(c *Config) { c.BaseURL = secure.URL })

@@ -99,8 +99,9 @@ func (t *tokens) fetch(ctx context.Context) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.token, t.until = token.AccessToken, time.Time{}
-	if token.ExpiresIn > 0 {
-		life := time.Duration(min(token.ExpiresIn, int64(24*time.Hour/time.Second))) * time.Second
+	if !token.Expiry.IsZero() {
+		// x/oauth2 has added expires_in to the time of the machine; only the length counts here, from before the request.
+		life := time.Until(token.Expiry)
 		t.until = began.Add(life - min(tokenReserve, life/10))
 	}
 	return t.token, nil
