@@ -182,6 +182,11 @@ func TestDecide(t *testing.T) {
 			known, shopify(Subscribed, at(0)), begin(Listrak, at(Minute)), begin(Listrak, at(90*Second)),
 			listrak(Subscribed, at(Minute)).read(at(2 * Minute))},
 			yes(Shopify, at(0)), Echo, Settled, Owed},
+		{"rule 3: an echo that took effect during the read, decided twice, closes one of two attempts", []step{
+			known, shopify(Subscribed, at(0)), begin(Listrak, at(Minute)), begin(Listrak, at(90*Second)),
+			listrak(Subscribed, at(100*Second)).within(0).read(at(99*Second + 500*Millisecond)),
+			listrak(Subscribed, at(100*Second)).within(0).read(at(99*Second + 500*Millisecond))},
+			yes(Shopify, at(0)), NoNews, Settled, Owed},
 
 		{"rule 4: Shopify's no a microsecond after its yes replaces it", []step{
 			shopify(Subscribed, at(0)), shopify(Unsubscribed, at(1))},

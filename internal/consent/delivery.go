@@ -53,7 +53,9 @@ func (rec *Record) closeAttempts(r Report, echo *Delivery) (changed bool) {
 		if d.isOpen() {
 			switch {
 			case d == echo:
-				d.Outcome, d.Ended, changed = Delivered, max(r.ReadBegan, d.Started), true
+				// The end covers the date that it explained: otherwise the same report, decided again, would be held for the echo of
+				// an older attempt and close that one too, whose own late effect would then pass for a person's word.
+				d.Outcome, d.Ended, changed = Delivered, max(r.ReadBegan, d.Started, r.Date.Plus(-r.Within)), true
 			case r.ReadBegan > d.effectiveUntil():
 				d.Outcome, d.Ended, changed = Failed, r.ReadBegan, true
 			}
