@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -50,8 +51,8 @@ type Settings struct {
 	TemporalCLI string `split_words:"true" desc:"A Temporal CLI for starter dev, starter demo and the tests." shown:"temporal on the PATH, else one is built"`
 }
 
-// Load reads the settings from the environment, fills in the defaults and validates. Its errors name the variable, what it
-// holds unless that is secret, and what is allowed.
+// Load reads the settings from the environment, fills in the defaults and validates. With the default ledger it also makes the
+// user's data directory. Its errors name the variable, what it holds unless that is secret, and what is allowed.
 func Load() (Settings, error) {
 	var s Settings
 	if err := envconfig.Process(Prefix, &s); err != nil {
@@ -63,7 +64,11 @@ func Load() (Settings, error) {
 		}
 		return Settings{}, fmt.Errorf("read settings: %w", err)
 	}
-	if s.Ledger == "" {
+	if s.WorkerVersioning && s.WorkerBuildID == "" {
+		s.WorkerBuildID = commit()
+	}
+	own := s.Ledger == ""
+	if own {
 		directory, err := DataDirectory()
 		if err != nil {
 			return Settings{}, fmt.Errorf("read settings: %s_LEDGER is not set and the user's data directory is unknown: %w", Prefix, err)
@@ -73,7 +78,29 @@ func Load() (Settings, error) {
 	if err := s.Validate(); err != nil {
 		return Settings{}, fmt.Errorf("read settings: %w", err)
 	}
+	if own {
+		// For nobody else: the ledger and, beside it, its key will lie there.
+		if err := os.MkdirAll(filepath.Dir(strings.TrimPrefix(s.Ledger.Reveal(), "sqlite:")), 0o700); err != nil {
+			return Settings{}, fmt.Errorf("read settings: %s_LEDGER is not set and the directory of the default ledger cannot be made: %w",
+				Prefix, err)
+		}
+	}
 	return s, nil
+}
+
+// commit is the revision that this program was built from, empty when the build did not record one (go run, a build without the
+// repository).
+func commit() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			return setting.Value
+		}
+	}
+	return ""
 }
 
 // Validate returns everything that is wrong, joined, each naming its variable and what is allowed.
@@ -92,6 +119,10 @@ func (s Settings) Validate() error {
 	}
 	if s.TaskQueue == "" {
 		wrong = append(wrong, fmt.Errorf("%s_TASK_QUEUE is empty: name a task queue, or unset it for the default", Prefix))
+	}
+	if s.WorkerVersioning && s.WorkerBuildID == "" {
+		wrong = append(wrong, fmt.Errorf("%s_WORKER_BUILD_ID is not set, and this program does not know the commit it was built from: "+
+			"%[1]s_WORKER_VERSIONING needs one", Prefix))
 	}
 	if s.ClaimLease <= s.CallTimeout {
 		wrong = append(wrong, fmt.Errorf("%s_CLAIM_LEASE is %s: longer than %[1]s_CALL_TIMEOUT (%s) is needed, or a call could still "+
@@ -138,7 +169,7 @@ func number(field reflect.StructField, bound string) int64 {
 }
 
 // DataDirectory is where this user's own state is kept when nothing else is said: $XDG_DATA_HOME/concord or
-// ~/.local/share/concord, on macOS and Windows the places usual there. It is not made.
+// ~/.local/share/concord, on macOS and Windows the places usual there.
 func DataDirectory() (string, error) {
 	if directory := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(directory) {
 		return filepath.Join(directory, "concord"), nil

@@ -14,6 +14,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// dataHome stands for $XDG_DATA_HOME in all tests of the package.
+var dataHome string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		directory, err := os.MkdirTemp("", "concord-config-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(directory)
+		dataHome = directory
+		return m.Run()
+	}())
+}
+
 // environment sets exactly these variables of ours. Tests that call it cannot be parallel.
 func environment(t *testing.T, variables map[string]string) {
 	t.Helper()
@@ -23,7 +39,7 @@ func environment(t *testing.T, variables map[string]string) {
 			os.Unsetenv(name)
 		}
 	}
-	t.Setenv("XDG_DATA_HOME", "/data")
+	t.Setenv("XDG_DATA_HOME", dataHome)
 	for name, value := range variables {
 		t.Setenv(name, value)
 	}
@@ -41,7 +57,7 @@ func defaults(t *testing.T) Settings {
 
 func TestDefaults(t *testing.T) {
 	want := Settings{
-		Ledger: DSN("sqlite:" + filepath.Join("/data", "concord", "concord.db")), TaskQueue: "concord",
+		Ledger: DSN("sqlite:" + filepath.Join(dataHome, "concord", "concord.db")), TaskQueue: "concord",
 		Interval: time.Minute, RoundLimit: 45 * time.Second, CheckoutWindow: 5 * time.Minute, OrderLag: time.Minute, MaxHeld: 500,
 		CallTimeout: 20 * time.Second, ClaimLease: time.Minute, RunLease: 90 * time.Second,
 		LogLevel: slog.LevelInfo, LogFormat: "text",
@@ -73,7 +89,11 @@ func TestEachVariableOfTheTableSetsItsField(t *testing.T) {
 			case "Interval", "RoundLimit", "CheckoutWindow", "OrderLag", "CallTimeout":
 				value = "3s"
 			}
-			environment(t, map[string]string{variable(field): value})
+			given := map[string]string{variable(field): value}
+			if field.Name == "WorkerVersioning" {
+				given["CONCORD_WORKER_BUILD_ID"] = "v1" // a test does not know its commit
+			}
+			environment(t, given)
 			settings, err := Load()
 			if err != nil {
 				t.Fatal(err)
@@ -106,6 +126,7 @@ func TestBadValuesAreRefusedByName(t *testing.T) {
 		{"CONCORD_LOG_LEVEL", "info+3", `CONCORD_LOG_LEVEL is INFO+3: one of`},
 		{"CONCORD_LOG_FORMAT", "xml", `CONCORD_LOG_FORMAT is xml: one of text, json`},
 		{"CONCORD_WORKER_VERSIONING", "perhaps", `CONCORD_WORKER_VERSIONING is "perhaps": true or false`},
+		{"CONCORD_WORKER_VERSIONING", "true", `CONCORD_WORKER_BUILD_ID is not set`},
 		{"CONCORD_TASK_QUEUE", "", `CONCORD_TASK_QUEUE is empty`},
 		{"CONCORD_LEDGER", "mysql://root:hunter2@db/x", `CONCORD_LEDGER begins with neither sqlite: nor postgres://`},
 		{"CONCORD_CLAIM_LEASE", "20s", `CONCORD_CLAIM_LEASE is 20s: longer than CONCORD_CALL_TIMEOUT (20s)`},
@@ -121,6 +142,28 @@ func TestBadValuesAreRefusedByName(t *testing.T) {
 				t.Errorf("the error shows a password: %v", err)
 			}
 		})
+	}
+}
+
+func TestTheDefaultLedgersDirectoryIsMadeForItsOwnerOnly(t *testing.T) {
+	environment(t, nil)
+	home := filepath.Join(t.TempDir(), "not", "there", "yet")
+	t.Setenv("XDG_DATA_HOME", home)
+	if _, err := Load(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(home, "concord"))
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the directory: %v, %v; want mode 0700", info, err)
+	}
+
+	blocked := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_DATA_HOME", blocked)
+	if _, err := Load(); err == nil || !strings.Contains(err.Error(), "CONCORD_LEDGER is not set and the directory") {
+		t.Errorf("got %v, want an error that names CONCORD_LEDGER", err)
 	}
 }
 

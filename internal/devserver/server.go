@@ -118,7 +118,10 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	}
 }
 
-var errPortTaken = errors.New("a port is taken by another program")
+var (
+	errPortTaken = errors.New("a port is taken by another program")
+	errOtherType = errors.New("a search attribute has another type")
+)
 
 func startOnce(ctx context.Context, cli string, options Options) (*Server, error) {
 	ports, err := freePorts(2)
@@ -243,6 +246,9 @@ func (s *Server) ready(ctx context.Context, options Options) error {
 			steps = steps[1:]
 			continue
 		}
+		if errors.Is(err, errOtherType) {
+			return err
+		}
 		select {
 		case <-s.exited:
 			return fmt.Errorf("the server ended while it started (%w); its last lines:\n%s", s.end(), s.output)
@@ -279,7 +285,11 @@ func (s *Server) register(ctx context.Context, temporal client.Client, more map[
 	for name, kind := range more {
 		missing[name] = kind
 	}
-	for name := range known.GetCustomAttributes() {
+	for name, kind := range known.GetCustomAttributes() {
+		if want, ours := missing[name]; ours && want != kind {
+			return fmt.Errorf("%w: %s is %s, and %s is needed. Use another database file, or remove the attribute with "+
+				"`temporal operator search-attribute remove`", errOtherType, name, kind, want)
+		}
 		delete(missing, name)
 	}
 	if len(missing) == 0 {

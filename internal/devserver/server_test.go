@@ -127,6 +127,16 @@ func TestADatabaseFileKeepsWorkflowsOverARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// A database whose attributes are of another type is refused at once, with what to do.
+	wrong := options
+	wrong.SearchAttributes = map[string]enums.IndexedValueType{"MerchantId": enums.INDEXED_VALUE_TYPE_INT}
+	if server, err := Start(t.Context(), wrong); !errors.Is(err, errOtherType) {
+		if err == nil {
+			_ = server.Stop()
+		}
+		t.Errorf("with an attribute of another type: got %v", err)
+	}
+
 	described, err := connect(t, start(t, options)).DescribeWorkflow(t.Context(), "merchant/one", "")
 	if err != nil {
 		t.Fatalf("the workflow is gone after a restart: %v", err)
