@@ -141,32 +141,36 @@ func (s *session) permit(side consent.Side) *consent.Permit {
 	return PermitOf(s.switches, consent.SyncTo(consent.Email, side))
 }
 
-// PermitOf translates the ledger's switches of one sync into what the rules ask for.
+// PermitOf translates the ledger's switches of one sync into what the rules ask for. An interval begins with the second in which
+// the sync was switched on: Shopify dates in whole seconds, and a consent given right after the switch must not seem older.
 func PermitOf(switches ledger.Switches, sync consent.Sync) *consent.Permit {
 	sw := switches.Syncs[sync]
 	permit := &consent.Permit{
-		On: switches.May(sync), FirstOn: sw.FirstOn, ExistingOptOuts: sw.ExistingOptOuts == ledger.OptOutsDeliver,
+		On: switches.May(sync), FirstOn: sw.FirstOn.Seconds(), ExistingOptOuts: sw.ExistingOptOuts == ledger.OptOutsDeliver,
 	}
 	for _, i := range sw.Intervals {
-		permit.Intervals = append(permit.Intervals, consent.Interval{Began: i.Began, Ended: i.Ended})
+		permit.Intervals = append(permit.Intervals, consent.Interval{Began: i.Began.Seconds(), Ended: i.Ended})
 	}
 	return permit
 }
 
 // LedgerPermit is the same permission as a query.
 func LedgerPermit(switches ledger.Switches, sync consent.Sync) ledger.Permit {
-	sw := switches.Syncs[sync]
+	permit := PermitOf(switches, sync)
 	switch {
-	case sw.FirstOn == 0:
+	case permit.FirstOn == 0:
 		return ledger.Permit{UnsubscribedSince: never}
 	case sync.To() == consent.Shopify:
 		return ledger.Permit{Subscribed: []ledger.Interval{{}}}
 	}
-	permit := ledger.Permit{Subscribed: sw.Intervals, UnsubscribedSince: sw.FirstOn}
-	if sw.ExistingOptOuts == ledger.OptOutsDeliver {
-		permit.UnsubscribedSince = 0
+	query := ledger.Permit{UnsubscribedSince: permit.FirstOn}
+	if permit.ExistingOptOuts {
+		query.UnsubscribedSince = 0
 	}
-	return permit
+	for _, i := range permit.Intervals {
+		query.Subscribed = append(query.Subscribed, ledger.Interval{Began: i.Began, Ended: i.Ended})
+	}
+	return query
 }
 
 // never lies after every date that a side can show.

@@ -1,0 +1,214 @@
+// Package endtoend runs the whole of Concord: a real Temporal server, a real worker, a real ledger, and real HTTP to a sandbox of both
+// sides. It holds only tests.
+package endtoend
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/concordsync/concord/internal/config"
+	"github.com/concordsync/concord/internal/devserver"
+	"github.com/concordsync/concord/internal/host"
+	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/internal/sandbox"
+	"github.com/concordsync/concord/internal/sandbox/list"
+	"github.com/concordsync/concord/internal/sandbox/shop"
+	"github.com/concordsync/concord/internal/telemetry"
+	"github.com/concordsync/concord/workflows"
+)
+
+const (
+	interval      = time.Second
+	window        = 6 * time.Second
+	orderLag      = time.Second
+	patience      = time.Minute
+	marketing     = 11
+	checkout      = 22
+	listrakZone   = "America/New_York"
+	clientSecret  = "not-a-real-secret"
+	watchInterval = 20 * time.Millisecond
+)
+
+// temporalServer is shared by all tests of this binary; each test has a merchant and a task queue of its own.
+var temporalServer *devserver.Server
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	var err error
+	temporalServer, err = devserver.Start(ctx, devserver.Options{Progress: os.Stderr})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "start Temporal:", err)
+		return 1
+	}
+	defer func() { _ = temporalServer.Stop() }()
+	return m.Run()
+}
+
+var merchants atomic.Int64
+
+// stack is one merchant's whole world.
+type stack struct {
+	t        *testing.T
+	id       string
+	settings config.Settings
+	sandbox  *sandbox.Sandbox
+	shop     *shop.Store
+	list     *list.Store
+	temporal client.Client
+	host     *host.Host
+	logs     *logs
+}
+
+// newStack makes both sides, the ledger and the merchant, and starts the merchant's workflow; no worker runs yet.
+func newStack(t *testing.T, change ...func(*config.Settings)) *stack {
+	t.Helper()
+	ctx := t.Context()
+	number := merchants.Add(1)
+	s := &stack{t: t, id: fmt.Sprintf("store-%d", number), logs: &logs{}}
+	logger := telemetry.NewLogger(s.logs, slog.LevelDebug, "text")
+
+	s.settings = config.Settings{
+		Ledger:    config.DSN("sqlite:" + filepath.Join(t.TempDir(), "concord.db")),
+		TaskQueue: s.id, Interval: interval, RoundLimit: 20 * time.Second, CheckoutWindow: window, OrderLag: orderLag, MaxHeld: 500,
+		CallTimeout: 2 * time.Second, ClaimLease: 3 * time.Second, RunLease: 25 * time.Second, LogFormat: "text",
+	}
+	for _, c := range change {
+		c(&s.settings)
+	}
+
+	var err error
+	s.sandbox, err = sandbox.Start(sandbox.Options{Log: logger})
+	must(t, err)
+	t.Cleanup(s.sandbox.Close)
+	domain := s.id + ".myshopify.com"
+	zone, err := time.LoadLocation(listrakZone)
+	must(t, err)
+	s.shop = s.sandbox.AddShop(shop.Config{Domain: domain, ClientID: "app", ClientSecret: clientSecret})
+	s.list = s.sandbox.AddList(list.Config{
+		ID: int(1000 + number), Name: "Newsletter", ClientID: "integration", Secret: clientSecret, Zone: zone,
+		Events: []list.Event{{ID: marketing, Name: "Marketing"}, {ID: checkout, Name: "Checkout"}},
+	})
+
+	s.temporal, err = client.Dial(client.Options{HostPort: temporalServer.Address(), Logger: host.TemporalLogger(logger)})
+	must(t, err)
+	t.Cleanup(s.temporal.Close)
+	s.host, err = host.Open(ctx, s.settings, logger, nil)
+	must(t, err)
+	t.Cleanup(func() { must(t, s.host.Close()) })
+
+	settings, err := merchant.New(domain)
+	must(t, err)
+	settings.ShopifyURL, settings.ListrakURL, settings.ListrakAuthURL = s.sandbox.ShopifyURL(domain), s.sandbox.ListrakURL(), s.sandbox.ListrakAuthURL()
+	settings.EmailList, settings.MarketingEvent, settings.CheckoutEvent, settings.Zone = int(1000+number), marketing, checkout, listrakZone
+	settings.ListrakRate = 200
+	settings.OrderBeforeConsent = time.Second
+	_, err = s.host.Merchants.Add(ctx, settings, merchant.Credentials{
+		ShopifyClientID: "app", ShopifyClientSecret: clientSecret, ListrakClientID: "integration", ListrakClientSecret: clientSecret,
+	})
+	must(t, err)
+	must(t, workflows.StartMerchantSync(ctx, s.temporal, s.settings.TaskQueue, s.id))
+	return s
+}
+
+// work starts a worker in this process; it ends with the test.
+func (s *stack) work() *stack {
+	s.t.Helper()
+	w := s.host.Worker(s.temporal)
+	must(s.t, w.Start())
+	s.t.Cleanup(w.Stop)
+	return s
+}
+
+
+// enable switches syncs and fails the test when they are not in force.
+func (s *stack) set(delta workflows.SyncDelta) workflows.MerchantStatus {
+	s.t.Helper()
+	status, err := workflows.SetSyncs(s.t.Context(), s.temporal, s.id, delta)
+	must(s.t, err)
+	return status
+}
+
+// until waits for a condition and says what it saw last when it never comes true.
+func (s *stack) until(what string, condition func() (bool, string)) {
+	s.t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	for {
+		ok, seen := condition()
+		if ok {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			s.t.Fatalf("%s did not happen within %s; last seen: %s\n\nlog:\n%s", what, patience, seen, s.logs)
+		}
+	}
+}
+
+// shopShows waits until Shopify shows a state of an address.
+func (s *stack) shopShows(email string, want shop.State) shop.Customer {
+	s.t.Helper()
+	var customer shop.Customer
+	s.until(fmt.Sprintf("%s %s in Shopify", email, want), func() (bool, string) {
+		found, ok := s.shop.Customer(email)
+		customer = found
+		return ok && found.Consent.State == want, fmt.Sprintf("found %t, %+v", ok, found)
+	})
+	return customer
+}
+
+// listShows waits until Listrak shows a state of an address.
+func (s *stack) listShows(email string, want list.State) list.Contact {
+	s.t.Helper()
+	var contact list.Contact
+	s.until(fmt.Sprintf("%s %s in Listrak", email, want), func() (bool, string) {
+		found, ok := s.list.Contact(email)
+		contact = found
+		return ok && found.State == want, fmt.Sprintf("found %t, %+v", ok, found)
+	})
+	return contact
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// logs collects what a worker logs, to be shown when a test fails and searched for addresses.
+type logs struct{ text atomic.Pointer[string] }
+
+func (l *logs) Write(line []byte) (int, error) {
+	for {
+		before := l.text.Load()
+		text := string(line)
+		if before != nil {
+			text = *before + text
+		}
+		if l.text.CompareAndSwap(before, &text) {
+			return len(line), nil
+		}
+	}
+}
+
+func (l *logs) String() string {
+	if text := l.text.Load(); text != nil {
+		return strings.TrimSpace(*text)
+	}
+	return ""
+}
