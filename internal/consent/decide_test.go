@@ -187,6 +187,24 @@ func TestDecide(t *testing.T) {
 			listrak(Subscribed, at(100*Second)).within(0).read(at(99*Second + 500*Millisecond)),
 			listrak(Subscribed, at(100*Second)).within(0).read(at(99*Second + 500*Millisecond))},
 			yes(Shopify, at(0)), NoNews, Settled, Owed},
+		{"rule 3: what a frozen process wrote to Listrak after a read had given it up is our echo, once its end is known", []step{
+			known, shopify(Subscribed, at(0)), listrak(Unsubscribed, at(-Hour)), begin(Listrak, at(Minute)),
+			listrak(Unsubscribed, at(-Hour)).read(at(5 * Minute)), shopify(Unsubscribed, at(6*Minute)),
+			listrak(Unsubscribed, at(-30*Minute)).read(at(7 * Minute)), finish{Listrak, at(Minute), at(8 * Minute), Delivered},
+			listrak(Subscribed, at(8*Minute))},
+			no(Shopify, at(6*Minute)), Echo, Settled, Owed},
+		{"rule 3: what a frozen process wrote to Shopify is our echo even if its end is never known", []step{
+			known, listrak(Subscribed, at(0)), begin(Shopify, at(Minute)).writing(at(0)), shopify(NeverAsked, undated).read(at(5 * Minute)),
+			shopify(Absent, undated).read(at(6 * Minute)), listrak(Unsubscribed, at(-5*Second)).read(at(7 * Minute)),
+			shopify(Subscribed, at(0)).read(at(8 * Minute))},
+			no(Listrak, at(-5*Second)), Echo, Owed, Settled},
+		{"rule 3: failures do not push out an attempt of unknown end", []step{
+			known, shopify(Subscribed, at(0)), listrak(Unsubscribed, at(-Hour)), begin(Listrak, at(30*Second)), shopify(Unsubscribed, at(40*Second)),
+			begin(Listrak, at(50*Second)), end(Listrak, at(50*Second), Failed), begin(Listrak, at(60*Second)),
+			end(Listrak, at(60*Second), Failed), begin(Listrak, at(70*Second)), end(Listrak, at(70*Second), Failed),
+			begin(Listrak, at(80*Second)), end(Listrak, at(80*Second), Failed), begin(Listrak, at(90*Second)),
+			end(Listrak, at(90*Second), Failed), listrak(Subscribed, at(2*Minute))},
+			no(Shopify, at(40*Second)), Echo, Settled, Owed},
 
 		{"rule 4: Shopify's no a microsecond after its yes replaces it", []step{
 			shopify(Subscribed, at(0)), shopify(Unsubscribed, at(1))},

@@ -27,13 +27,17 @@ func (rec *Record) explain(r Report) *Delivery {
 		if d.State == Unseen {
 			return nil
 		}
-		if d.State != r.State || d.Spent || d.Outcome != Open && d.Outcome != Delivered {
+		if d.State != r.State || d.Spent {
 			continue
 		}
 		if r.Side == Shopify {
-			if d.Written == r.Date.Seconds() && r.Date != 0 {
+			// The date that we wrote is proof enough, even of an attempt that a read had given up before.
+			if d.Written == r.Date.Seconds() && r.Date != 0 && d.Outcome != RefusedForGood {
 				return d
 			}
+			continue
+		}
+		if d.Outcome != Open && d.Outcome != Delivered {
 			continue
 		}
 		if r.Date == 0 || r.Date.Plus(r.Within) >= d.Started && r.Date.Plus(-r.Within) <= d.effectiveUntil() {
@@ -60,7 +64,7 @@ func (rec *Record) closeAttempts(r Report, echo *Delivery) (changed bool) {
 				d.Outcome, d.Ended, changed = Failed, r.ReadBegan, true
 			}
 		}
-		if !d.Spent && r.State != d.State && !d.isOpen() && r.ReadBegan > d.Ended {
+		if !d.Spent && d.Outcome == Delivered && r.State != d.State && r.ReadBegan > d.Ended {
 			d.Spent, changed = true, true
 		}
 	}
@@ -78,7 +82,8 @@ func Begin(rec Record, side Side, point Point, written, started, deadline Instan
 			try++
 		}
 	}
-	copy(sent[1:], sent[:len(sent)-1])
+	place := leastNeeded(sent)
+	copy(sent[1:place+1], sent[:place])
 	sent[0] = Delivery{
 		State: rec.Decision.State, Decision: rec.Decision.At, Written: written, Started: started, Deadline: deadline,
 		Point: point, Try: try,
@@ -86,13 +91,31 @@ func Begin(rec Record, side Side, point Point, written, started, deadline Instan
 	return rec
 }
 
-// Finish records how the delivery to side that started at started ended. A delivery that is no longer remembered, or that a read
-// has closed already, is left as it is.
+// leastNeeded finds the place that a new delivery may take: an unused one, else the oldest that explains no report any more, else
+// the oldest that has ended. Four failures within the grace of an attempt of unknown end would otherwise push it out, and its late
+// effect would pass for a person's word.
+func leastNeeded(sent *[RememberedDeliveries]Delivery) int {
+	for i := len(sent) - 1; i >= 0; i-- {
+		if d := &sent[i]; d.State == Unseen || d.Spent || d.Outcome != Open && d.Outcome != Delivered {
+			return i
+		}
+	}
+	for i := len(sent) - 1; i >= 0; i-- {
+		if !sent[i].isOpen() {
+			return i
+		}
+	}
+	return len(sent) - 1
+}
+
+// Finish records how the delivery to side that started at started ended. A delivery that is no longer remembered, or that has an
+// end already, is left as it is; but a call that came back well has taken effect, even if a read had given it up before: a process
+// that was frozen past its lease still writes.
 func Finish(rec Record, side Side, started, ended Instant, outcome Outcome, code string) Record {
 	sent := &rec.Sent[side]
 	for i := range sent {
 		d := &sent[i]
-		if d.Started != started || !d.isOpen() {
+		if d.Started != started || !d.isOpen() && (d.Outcome != Failed || outcome != Delivered) {
 			continue
 		}
 		d.Outcome, d.Code = outcome, code
