@@ -94,7 +94,7 @@ func (l *Ledger) Claims(ctx context.Context, merchant string, requests []ClaimRe
 				results[i].Err = ErrClaimed
 			default:
 				won[i] = true
-				versions[key]++
+				versions[key] = beaten
 			}
 		}
 		if err := t.write(ctx, merchant, changes, won); err != nil {

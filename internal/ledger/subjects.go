@@ -215,12 +215,15 @@ func (t *transaction) compareAndSet(ctx context.Context, merchant string, change
 	for i, change := range changes {
 		if versions[change.key()] == change.Version {
 			won[i] = true
-			// The same subject a second time finds the version that this change writes.
-			versions[change.key()]++
+			// The same subject a second time conflicts: one statement cannot write a row twice, and it was decided on the same record.
+			versions[change.key()] = beaten
 		}
 	}
 	return won, t.write(ctx, merchant, changes, won)
 }
+
+// beaten is a version that no change can expect.
+const beaten = -1
 
 // lockVersions reads the versions of the changes' subjects and keeps others from changing them until the transaction ends. An absent
 // subject is missing from the map and cannot be locked.
@@ -235,7 +238,7 @@ func (t *transaction) lockVersions(ctx context.Context, merchant string, changes
 		// In order, as everybody locks them.
 		slices.SortFunc(subjects, func(a, b consent.Subject) int { return bytes.Compare(a[:], b[:]) })
 		err := in(ctx, t, "SELECT subject, version FROM subjects WHERE merchant = $1 AND channel = $2 AND subject IN (",
-			[]any{merchant, int64(channel)}, subjectArgs(subjects), ") ORDER BY subject"+t.ledger.dialect.forWrite(),
+			[]any{merchant, int64(channel)}, subjectArgs(subjects), " ORDER BY subject"+t.ledger.dialect.forWrite(),
 			func(rows *sql.Rows) error {
 				var raw []byte
 				var version int64
