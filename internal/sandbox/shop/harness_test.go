@@ -78,10 +78,13 @@ func (b *bench) graphQL(query, variables string) answerBody {
 
 // answerBody is an answer as a client reads it.
 type answerBody struct {
-	Data       json.RawMessage   `json:"data"`
-	Errors     json.RawMessage   `json:"errors"`
-	Extensions *answerExtensions `json:"extensions"`
-	raw        string
+	Data       json.RawMessage `json:"data"`
+	Errors     json.RawMessage `json:"errors"`
+	Extensions *struct {
+		Cost   *costReport
+		Search []struct{ Warnings []SearchWarning }
+	} `json:"extensions"`
+	raw string
 }
 
 type response struct {

@@ -417,8 +417,8 @@ func (p payload) resolve(_ *execution, call call) (value, error) {
 }
 
 type userErrorNode struct {
-	name  string
-	error UserError
+	name    string
+	refused UserError
 }
 
 func (u userErrorNode) typeName() string { return u.name }
@@ -426,11 +426,11 @@ func (u userErrorNode) typeName() string { return u.name }
 func (u userErrorNode) resolve(_ *execution, call call) (value, error) {
 	switch call.name {
 	case "field":
-		return optionalTexts(u.error.Field), nil
+		return optionalTexts(u.refused.Field), nil
 	case "message":
-		return text(u.error.Message), nil
+		return text(u.refused.Message), nil
 	case "code":
-		return optionalText(u.error.Code), nil
+		return optionalText(u.refused.Code), nil
 	default:
 		return unmodelled(u.name, call.name)
 	}

@@ -172,11 +172,11 @@ func nextTerm(text string) (term searchTerm, rest string, err error) {
 		if word == "AND" {
 			return searchTerm{}, strings.TrimSpace(text[len(word):]), nil
 		}
-		return searchTerm{}, "", unsupportedSearch
+		return searchTerm{}, "", errUnsupportedSearch
 	}
 	term.field = text[:end]
 	if strings.ContainsAny(term.field, "()-") {
-		return searchTerm{}, "", unsupportedSearch
+		return searchTerm{}, "", errUnsupportedSearch
 	}
 	rest = text[end+1:]
 	for _, comparison := range []string{">=", "<=", ">", "<"} {
@@ -209,10 +209,10 @@ func nextValue(text string) (value, rest string, err error) {
 			unquoted.WriteByte(text[i])
 		}
 	}
-	return "", "", unsupportedSearch
+	return "", "", errUnsupportedSearch
 }
 
-var unsupportedSearch = &APIError{
+var errUnsupportedSearch = &APIError{
 	Code:    "BAD_REQUEST",
 	Message: "The sandbox understands only field:value terms joined by AND in a search query",
 }

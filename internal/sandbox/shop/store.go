@@ -106,15 +106,15 @@ type NewCustomer struct {
 
 // CreateCustomer acts as a person who signs up, or as the merchant who enters a customer. An empty email makes a customer without
 // one. It returns ErrEmailTaken, ErrEmailInvalid or ErrState.
-func (s *Store) CreateCustomer(new NewCustomer) (CustomerID, error) {
+func (s *Store) CreateCustomer(newcomer NewCustomer) (CustomerID, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.config.Now()
-	at := new.At
+	at := newcomer.At
 	if at.IsZero() {
 		at = now
 	}
-	email := cleanEmail(new.Email)
+	email := cleanEmail(newcomer.Email)
 	if email != "" {
 		if emailProblem(email) != "" {
 			return "", ErrEmailInvalid
@@ -124,12 +124,12 @@ func (s *Store) CreateCustomer(new NewCustomer) (CustomerID, error) {
 		}
 	}
 	consent := neverAsked()
-	if new.Consent.State != "" {
+	if newcomer.Consent.State != "" {
 		if email == "" {
 			return "", ErrNoEmail
 		}
 		var err error
-		if consent, err = actOfPerson(new.Consent, at); err != nil {
+		if consent, err = actOfPerson(newcomer.Consent, at); err != nil {
 			return "", err
 		}
 	}
