@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"github.com/concordsync/concord/internal/failure"
-	"github.com/concordsync/concord/internal/listrak/email"
 )
 
 // Finding is one thing that VerifyAccess looked at: What is a sentence about it, Advice says what to do and may stand beside an OK.
@@ -39,10 +38,7 @@ func (c *Client) VerifyAccess(ctx context.Context, eventIDs ...int) []Finding {
 		findings = append(findings, Finding{OK: true, What: fmt.Sprintf("list %d is %q", c.list, list.Name)})
 	}
 
-	_, err = c.callList(ctx, call{op: "read contacts (GET /v1/List/{listId}/Contact)", area: "Contact"}, func() (*http.Request, error) {
-		return email.NewGetContactsRequest(c.baseURL, c.list, &email.GetContactsParams{Count: ptr("1")})
-	})
-	if err != nil {
+	if err := c.touchList(ctx); err != nil {
 		findings = append(findings, failed("the contacts of the list cannot be read (area Contact)", err))
 		denied += deniedBy(err)
 	} else {
@@ -61,7 +57,8 @@ func (c *Client) VerifyAccess(ctx context.Context, eventIDs ...int) []Finding {
 	}
 	if denied == 3 {
 		findings = append(findings, Finding{What: "Listrak gives a token but denies every call",
-			Advice: "Most likely the IP address of this worker is not allowed, or the integration was paused just now: see Integrations → Integration Management in Listrak"})
+			Advice: "Most likely the IP address of this worker is not allowed, or the integration was paused just now: " +
+				"see Integrations → Integration Management in Listrak"})
 	}
 	return findings
 }
@@ -74,9 +71,11 @@ func eventFinding(id int, events []Event) Finding {
 		if event.Active {
 			return Finding{OK: true, What: fmt.Sprintf("event %d is %q and active", id, event.Name)}
 		}
-		return Finding{What: fmt.Sprintf("event %d (%q) is blocked", id, event.Name), Advice: "Activate the event in Listrak, or choose another with `merchant set`"}
+		return Finding{What: fmt.Sprintf("event %d (%q) is blocked", id, event.Name),
+			Advice: "Activate the event in Listrak, or choose another with `merchant set`"}
 	}
-	return Finding{What: fmt.Sprintf("event %d does not exist on the list", id), Advice: "See `merchant events` and set the subscription points again with `merchant set`"}
+	return Finding{What: fmt.Sprintf("event %d does not exist on the list", id),
+		Advice: "See `merchant events` and set the subscription points again with `merchant set`"}
 }
 
 // failed words a failure as a finding.
@@ -97,8 +96,14 @@ func failed(what string, err error) Finding {
 
 // deniedBy counts a call that was denied although the token was good.
 func deniedBy(err error) int {
-	if f := failure.As(err); f != nil && (f.Code == "ERROR_UNAUTHORIZED" || f.Code == httpCode(http.StatusUnauthorized) || f.Code == httpCode(http.StatusForbidden)) {
-		return 1
+	f := failure.As(err)
+	if f == nil {
+		return 0
 	}
-	return 0
+	switch f.Code {
+	case "ERROR_UNAUTHORIZED", httpCode(http.StatusUnauthorized), httpCode(http.StatusForbidden):
+		return 1
+	default:
+		return 0
+	}
 }

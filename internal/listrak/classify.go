@@ -27,6 +27,8 @@ const (
 	codeInvalidParameter    = "ERROR_INVALID_PARAMETER"
 	codeInvalidCredentials  = "ERROR_INVALID_CREDENTIALS"
 	codeUnhandled           = "ERROR_UNHANDLED_EXCEPTION"
+	codeUnknownRoute        = "ERROR_UNKNOWN_ROUTE"
+	codeUnsupportedMethod   = "ERROR_UNSUPPORTED_METHOD"
 )
 
 // Codes of ours, for what came without one.
@@ -47,6 +49,7 @@ const (
 	adviceHTTPS   = "Listrak wants HTTPS: check that the merchant's Listrak URL begins with https://"
 	adviceDefect  = "This is a defect of Concord or a change at Listrak: please report it with this line"
 	adviceList    = "The merchant's Listrak list does not exist, or this integration may not see it: see `merchant lists` and set the list again with `merchant set`"
+	adviceRoute   = "Listrak cannot be asked about this address, because its route takes no such character"
 	adviceEvents  = "The merchant's list or one of its subscription points (event ids) does not exist at Listrak, or is blocked: see `merchant lists` " +
 		"and `merchant events`, and set them again with `merchant set`"
 )
@@ -62,8 +65,8 @@ type verdict struct {
 var verdicts = map[string]verdict{
 	codeInvalidCredentials: {failure.PersonMustAct, adviceCredentials},
 
-	"ERROR_UNKNOWN_ROUTE":                         {failure.PersonMustAct, adviceBaseURL},
-	"ERROR_UNSUPPORTED_METHOD":                    {failure.PersonMustAct, adviceBaseURL},
+	codeUnknownRoute:                              {failure.PersonMustAct, adviceBaseURL},
+	codeUnsupportedMethod:                         {failure.PersonMustAct, adviceBaseURL},
 	"ERROR_UNSUPPORTED_CONTENT_TYPE":              {failure.PersonMustAct, adviceDefect},
 	"ERROR_UNSUPPORTED_PROTOCOL":                  {failure.PersonMustAct, adviceHTTPS},
 	"ERROR_INTEGRATION_CANNOT_ACCESS_BETA_ROUTE":  {failure.PersonMustAct, adviceDefect},
@@ -71,7 +74,7 @@ var verdicts = map[string]verdict{
 	"ERROR_LIST_INACTIVE":                         {failure.PersonMustAct, "The merchant's list is inactive: activate it in Listrak, or set another with `merchant set`"},
 	"ERROR_BANNED_EMAIL_ADDRESS":                  {failure.Refused, ""},
 	"ERROR_SUPPRESSED_EMAIL":                      {failure.Refused, ""},
-	"ERROR_UNSAFE_ROUTE":                          {failure.Refused, "Listrak cannot be asked about this address, because its route takes no such character"},
+	"ERROR_UNSAFE_ROUTE":                          {failure.Refused, adviceRoute},
 	"ERROR_MALFORMED_REQUEST_BODY":                {failure.Refused, adviceDefect},
 	"ERROR_UNSUBSCRIBE_WITH_EVENTS":               {failure.Refused, adviceDefect},
 	"ERROR_UNSUBSCRIBE_WITH_SEGMENTATION_DATA":    {failure.Refused, adviceDefect},
@@ -107,8 +110,8 @@ type call struct {
 	person bool
 }
 
-// classify turns an answer that is not a success into a failure. code is cleaned, wait is the delay to advise.
-func (c call) classify(status int, code string, wait time.Duration) *failure.Error {
+// classify turns an answer that is not a success into a failure; code is cleaned.
+func (c call) classify(status int, code string) *failure.Error {
 	f := &failure.Error{Class: failure.Retry, Op: c.op, Code: code}
 	if code == "" {
 		f.Code = httpCode(status)
@@ -137,14 +140,13 @@ func (c call) classify(status int, code string, wait time.Duration) *failure.Err
 		f.Advice = adviceDefect
 	case status == http.StatusBadRequest && c.person && !c.write:
 		// What stands before Listrak's program (IIS) rejects some paths by itself, without a code.
-		f.Class, f.Advice = failure.Refused, verdicts["ERROR_UNSAFE_ROUTE"].advice
+		f.Class, f.Advice = failure.Refused, adviceRoute
 	default:
 		// A 404 without a code never means "no such contact": it may be another server, or an oversized body
 		// (contracts/listrak.md, Access).
 		f.Advice = adviceBaseURL
 	}
 	if f.Class == failure.Retry {
-		f.Wait = wait
 		f.MaybeDone = c.write && (status >= 500 || status == http.StatusRequestTimeout || code == codeUnhandled)
 	}
 	return f

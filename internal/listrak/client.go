@@ -203,14 +203,15 @@ func (c *Client) Contact(ctx context.Context, addressOrKey string) (Contact, boo
 		return Contact{}, false, inexpressible(call)
 	}
 	answer, err := c.callList(ctx, call, func() (*http.Request, error) {
-		return email.NewGetContactRequest(c.baseURL, c.list, addressOrKey, nil)
+		request, err := email.NewGetContactRequest(c.baseURL, c.list, addressOrKey, nil)
+		if err == nil {
+			// Listrak takes no "&" in a route (ERROR_UNSAFE_ROUTE), and RFC 3986 leaves it as it is; escaped it has a chance.
+			request.URL.RawPath = strings.ReplaceAll(request.URL.EscapedPath(), "&", "%26")
+		}
+		return request, err
 	})
-	if f := failure.As(err); f != nil && f.Code == codeNotFound {
-		// The same code says that the list is gone, which must not make all its people look deleted.
-		return Contact{}, false, c.confirmList(ctx)
-	}
 	if err != nil {
-		return Contact{}, false, err
+		return Contact{}, false, c.whyNoContact(ctx, call, err)
 	}
 	var resource email.ContactResource
 	if err := c.decode(call, answer, &resource); err != nil {
@@ -226,11 +227,34 @@ func (c *Client) Contact(ctx context.Context, addressOrKey string) (Contact, boo
 	return contact, true, nil
 }
 
-// confirmList makes sure that the list exists, unless it answered within the last minute.
-func (c *Client) confirmList(ctx context.Context) error {
-	if c.now().UnixNano()-c.listSeen.Load() <= int64(listSeenFor) {
-		return nil
+// whyNoContact tells apart what one contact's failed read has in common with a wrong list or address of the API. It returns nil
+// when there is no such contact.
+func (c *Client) whyNoContact(ctx context.Context, call call, err error) error {
+	f := failure.As(err)
+	if f == nil {
+		return err
 	}
+	switch f.Code {
+	case codeNotFound:
+		// The same code says that the list is gone, which must not make all its people look deleted.
+		if c.now().UnixNano()-c.listSeen.Load() <= int64(listSeenFor) {
+			return nil
+		}
+		return c.touchList(ctx)
+	case codeUnknownRoute, codeUnsupportedMethod, httpCode(http.StatusNotFound):
+		// An address such as "a/b@example.com" may never reach the route it was sent to. Only if the list cannot be read
+		// either is the merchant's URL wrong.
+		if wrong := c.touchList(ctx); wrong != nil {
+			return wrong
+		}
+		return &failure.Error{Class: failure.Refused, Op: call.op, Code: f.Code, Advice: adviceRoute}
+	default:
+		return err
+	}
+}
+
+// touchList makes sure that the list exists and that its contacts can be read, by asking for one.
+func (c *Client) touchList(ctx context.Context) error {
 	_, err := c.callList(ctx, call{op: "read contacts (GET /v1/List/{listId}/Contact)", area: "Contact"}, func() (*http.Request, error) {
 		return email.NewGetContactsRequest(c.baseURL, c.list, &email.GetContactsParams{Count: ptr("1")})
 	})
@@ -466,9 +490,10 @@ func (c *Client) refusal(call call, a answer) error {
 	if json.Unmarshal(bytes.TrimPrefix(a.body, byteOrderMark), &body) == nil {
 		code = cleanCode(text(body.Error))
 	}
-	f := call.classify(a.status, code, 0)
+	f := call.classify(a.status, code)
+	// Overload passes by itself, and calls for patience; any other answer shows that Listrak is well.
 	switch {
-	case a.status == http.StatusTooManyRequests, a.status == http.StatusRequestTimeout, a.status >= 500:
+	case f.Class == failure.Retry && (a.status == http.StatusTooManyRequests || a.status == http.StatusRequestTimeout || a.status >= 500):
 		f.Wait = retryAfter(a.header, c.now(), c.trouble())
 	default:
 		c.troubles.Store(0)

@@ -160,7 +160,7 @@ func TestHostileAddressesStayOneSegmentOfThePath(t *testing.T) {
 	t.Parallel()
 	client, server := start(t, func(w http.ResponseWriter, r *http.Request) {
 		rest, inList := strings.CutPrefix(r.URL.EscapedPath(), "/email/v1/List/77/Contact/")
-		if !inList || strings.Contains(rest, "/") || r.URL.RawQuery != "" {
+		if !inList || strings.ContainsAny(rest, "/&") || r.URL.RawQuery != "" {
 			t.Errorf("path %s, query %s", r.URL.EscapedPath(), r.URL.RawQuery)
 		}
 		answerJSON(w, 200, map[string]any{"status": 200, "data": contactJSON(strings.TrimPrefix(r.URL.Path, "/email/v1/List/77/Contact/"),
@@ -323,6 +323,7 @@ func TestEveryErrorCodeHasItsClass(t *testing.T) {
 		{403, "", allCalls, person, "Integration Management", false},
 		{401, "ERROR_INVALID_CREDENTIALS", allCalls, person, "client id and secret", false},
 		{400, "ERROR_INVALID_CREDENTIALS", allCalls, person, "client id and secret", false},
+		{500, "ERROR_BANNED_EMAIL_ADDRESS", writeCalls, refused, "", false},
 		{500, "ERROR_UNHANDLED_EXCEPTION", allCalls, retry, "", true},
 		{400, "ERROR_UNHANDLED_EXCEPTION", writeCalls, retry, "", true},
 		{500, "", allCalls, retry, "", true},
@@ -365,7 +366,7 @@ func TestEveryErrorCodeHasItsClass(t *testing.T) {
 				if wantCode := row.code; cleanCode(wantCode) != "" && f.Code != wantCode {
 					t.Errorf("code %s, want %s", f.Code, wantCode)
 				}
-				if (row.status == 429 || row.status >= 500) && (f.Wait <= 0 || f.Wait > longestWait) {
+				if f.Class == retry && (row.status == 429 || row.status >= 500) && (f.Wait <= 0 || f.Wait > longestWait) {
 					t.Errorf("the advised wait is %s", f.Wait)
 				}
 				if f.Class != failure.Retry && f.Wait != 0 {
@@ -433,6 +434,27 @@ func TestAMissingContactIsNotAMissingList(t *testing.T) {
 	client, _ = start(t, gone(false))
 	if _, found, err := client.Contact(t.Context(), "a@x.com"); found || failure.ClassOf(err) != failure.PersonMustAct {
 		t.Errorf("found %v, error %v; want a person to mend the list", found, err)
+	}
+}
+
+func TestAnAddressThatTheRouteDoesNotTakeConcernsOnlyItself(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		status int
+		code   string
+	}{{404, codeUnknownRoute}, {405, codeUnsupportedMethod}, {404, ""}, {400, ""}, {400, "ERROR_UNSAFE_ROUTE"}} {
+		client, _ := start(t, func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/Contact") {
+				answerJSON(w, 200, map[string]any{"status": 200, "nextPageCursor": nil, "data": []any{}})
+				return
+			}
+			answerError(w, row.status, row.code)
+		})
+		_, found, err := client.Contact(t.Context(), "alice/b@example.com")
+		mustNotLeak(t, err)
+		if found || failure.ClassOf(err) != failure.Refused {
+			t.Errorf("%d %s on a list that answers: found %v, %v; want refused", row.status, row.code, found, err)
+		}
 	}
 }
 
@@ -660,11 +682,11 @@ func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	now := utc("2026-11-22T12:00:00Z")
 	for value, want := range map[string]time.Duration{
-		"": 2 * time.Second, "30": 30 * time.Second, "0": 2 * time.Second, "-5": 2 * time.Second, "99999999999": 2 * time.Second,
+		"": 2 * time.Second, "30": 30 * time.Second, "0": 2 * time.Second, "-5": 2 * time.Second, "99999999999": longestRetryAfter,
 		"999999": longestRetryAfter, "Sun, 22 Nov 2026 12:01:00 GMT": time.Minute, "Sun, 22 Nov 2026 11:00:00 GMT": 2 * time.Second,
 		"Sun, 22 Nov 2099 11:00:00 GMT": longestRetryAfter, "soon": 2 * time.Second,
 	} {
-		if got := retryAfter(http.Header{"Retry-After": {value}}, now, 2*time.Second); got != want && !(value == "99999999999" && got == longestRetryAfter) {
+		if got := retryAfter(http.Header{"Retry-After": {value}}, now, 2*time.Second); got != want {
 			t.Errorf("Retry-After %q: %s, want %s", value, got, want)
 		}
 	}

@@ -175,7 +175,9 @@ func TestTokenFailures(t *testing.T) {
 		{"HTTPS is wanted", func(w http.ResponseWriter, r *http.Request) { answerError(w, 400, "ERROR_UNSUPPORTED_PROTOCOL") },
 			failure.PersonMustAct, "ERROR_UNSUPPORTED_PROTOCOL", "https://"},
 		{"another server", text(404, "text/html", "<html>"+mine), failure.PersonMustAct, "HTTP_404", "auth URL"},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login?"+testSecret, http.StatusFound) },
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/login?"+testSecret, http.StatusFound)
+		},
 			failure.PersonMustAct, "HTTP_302", "auth URL"},
 		{"too many requests", text(429, "text/plain", mine), failure.Retry, "HTTP_429", ""},
 		{"out of order", text(503, "text/html", mine), failure.Retry, "HTTP_503", ""},
