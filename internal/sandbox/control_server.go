@@ -466,9 +466,18 @@ func (sb *Sandbox) patchList(r *http.Request, patch json.RawMessage) (ListView, 
 	var bad error
 	err = store.Configure(func(c *list.Config) {
 		settings := listSettings(*c)
-		if bad = overlay(patch, &settings); bad == nil {
-			bad = settings.apply(c)
+		// JSON decodes an array into the elements that are there, which would mix a new event with an old one's name.
+		settings.Events, settings.NoAccess = nil, nil
+		if bad = overlay(patch, &settings); bad != nil {
+			return
 		}
+		if settings.Events == nil {
+			settings.Events = c.Events
+		}
+		if settings.NoAccess == nil {
+			settings.NoAccess = c.NoAccess
+		}
+		bad = settings.apply(c)
 	})
 	if err := errors.Join(bad, err); err != nil {
 		return ListView{}, err

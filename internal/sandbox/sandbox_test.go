@@ -226,6 +226,10 @@ func TestControlActsOnListrak(t *testing.T) {
 	confirmed, err := control.Confirm(ctx, 7, "cy@example.com")
 	require.NoError(t, err)
 	require.Equal(t, began.Add(-time.Minute), confirmed.SubscribedAt)
+	settings.Events = []list.Event{{ID: 9}}
+	configured, err = control.ConfigureList(ctx, settings)
+	require.NoError(t, err)
+	require.Equal(t, []list.Event{{ID: 9, Status: list.EventActive}}, configured.Events, "an old event must not shine through")
 	settings.Zone = "Mars/Olympus"
 	_, err = control.ConfigureList(ctx, settings)
 	require.ErrorContains(t, err, "IANA")
@@ -329,7 +333,10 @@ func TestControlRefusesWhatItDoesNotUnderstand(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, status)
 		require.Contains(t, answer, says)
 	}
-	status, answer := send(t, client, request(t, http.MethodPatch, sb.ControlURL()+"/lists/7", `{"sameStat":"answers_error"}`))
+	status, answer := send(t, client, request(t, http.MethodPatch, sb.ControlURL()+"/lists/7", `{"noAccess":["Event"]}`))
+	require.Equal(t, http.StatusOK, status, answer)
+	require.Contains(t, answer, "Marketing", "settings left out stay")
+	status, answer = send(t, client, request(t, http.MethodPatch, sb.ControlURL()+"/lists/7", `{"sameStat":"answers_error"}`))
 	require.Equal(t, http.StatusBadRequest, status)
 	require.Contains(t, answer, "sameStat", "a misspelt setting must not pass for a setting")
 	status, _ = send(t, client, request(t, http.MethodGet, sb.ControlURL()+"/lists/seven/writes", ""))

@@ -306,7 +306,8 @@ type Write struct {
 	Raised []int `json:"raised,omitempty"`
 }
 
-// Writes returns the log of API writes, oldest first. The person's own acts are not in it.
+// Writes returns the log of API writes that reached the list, oldest first: taken or refused by its rules. The person's own acts
+// are not in it.
 func (s *Store) Writes() []Write {
 	s.mu.Lock()
 	defer s.mu.Unlock()
