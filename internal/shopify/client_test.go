@@ -1,0 +1,464 @@
+package shopify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/concordsync/concord/internal/failure"
+)
+
+const recordedCustomer = `{"id":"gid://shopify/Customer/1","updatedAt":"2026-04-25T01:00:05Z","defaultEmailAddress":{"emailAddress":"` + address + `",
+	"marketingState":"SUBSCRIBED","marketingOptInLevel":"SINGLE_OPT_IN","marketingUpdatedAt":"2026-04-25T01:00:00Z"}}`
+
+func jane(t *testing.T) Customer {
+	return Customer{ID: "gid://shopify/Customer/1", UpdatedAt: moment(t, "2026-04-25T01:00:05Z"), Email: address,
+		Consent: EmailConsent{State: Subscribed, OptInLevel: "SINGLE_OPT_IN", UpdatedAt: moment(t, "2026-04-25T01:00:00Z")}}
+}
+
+func TestNewRefusesWhatCannotWork(t *testing.T) {
+	t.Parallel()
+	for name, config := range map[string]Config{
+		"no shop":                  {Token: "t"},
+		"a web address as shop":    {Shop: "https://example.myshopify.com", Token: "t"},
+		"the public domain":        {Shop: "shop.example", Token: "t"},
+		"no access":                {Shop: "example.myshopify.com"},
+		"id without secret":        {Shop: "example.myshopify.com", ClientID: "c"},
+		"token and grant":          {Shop: "example.myshopify.com", Token: "t", ClientID: "c", ClientSecret: "s"},
+		"base without scheme":      {Shop: "example.myshopify.com", Token: "t", BaseURL: "localhost:1"},
+		"base with a user":         {Shop: "example.myshopify.com", Token: "t", BaseURL: "https://user:pass@host"},
+		"base with a query":        {Shop: "example.myshopify.com", Token: "t", BaseURL: "https://host?x=1"},
+		"base that is no address":  {Shop: "example.myshopify.com", Token: "t", BaseURL: "https://ho st"},
+		"base of another protocol": {Shop: "example.myshopify.com", Token: "t", BaseURL: "ftp://host"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := New(config)
+			require.Error(t, err)
+			require.NotContains(t, err.Error(), "pass")
+		})
+	}
+}
+
+func TestChangedCustomers(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, each(func(int, *ast.Field) string {
+		return `{"nodes":[{"id":"gid://shopify/Customer/1","updatedAt":"2026-11-01T10:00:00Z"},{"id":"gid://shopify/Customer/2","updatedAt":"2026-11-01T11:00:00+01:00"}],
+			"pageInfo":{"hasNextPage":true,"endCursor":"next"}}`
+	}))
+	c := s.client()
+
+	page, err := c.ChangedCustomers(t.Context(), moment(t, "2026-11-01T01:00:00.9+02:00"), "here")
+	require.NoError(t, err)
+	want := ChangePage{Next: "next", Changes: []Change{
+		{ID: "gid://shopify/Customer/1", UpdatedAt: moment(t, "2026-11-01T10:00:00Z")},
+		{ID: "gid://shopify/Customer/2", UpdatedAt: moment(t, "2026-11-01T10:00:00Z")},
+	}}
+	require.Empty(t, cmp.Diff(want, page))
+	require.Equal(t, "updated_at:>='2026-10-31T23:00:00Z'", s.seen()[0].argument(t, 0, "query"))
+	require.Equal(t, "here", s.seen()[0].argument(t, 0, "after"))
+
+	_, err = c.ChangedCustomers(t.Context(), time.Time{}, "")
+	require.NoError(t, err)
+	require.NotContains(t, s.seen()[1].variables, "query", "all customers: no search at all")
+
+	_, err = c.ChangedCustomers(t.Context(), time.Time{}, "next")
+	require.Equal(t, CodeBadAnswer, failure.As(err).Code, "a page that leads back to itself never ends")
+}
+
+func TestASearchThatShopifyDidNotUnderstandFails(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, whole(200, `{"data":{"customers":{"nodes":[],"pageInfo":{"hasNextPage":false,"endCursor":null}}},"extensions":{
+		"search":[{"path":["customers"],"query":"updated_at:x","warnings":[{"field":"updated_at","message":"Input is invalid.","code":"invalid"}]}]}}`))
+	_, err := s.client().ChangedCustomers(t.Context(), time.Now(), "")
+	require.Equal(t, CodeSearch, failure.As(err).Code)
+}
+
+func TestCustomersByIDKeepsOrderOverChunks(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, func(w http.ResponseWriter, call sent) {
+		var nodes []string
+		for _, id := range call.variables["ids"].([]any) {
+			if strings.HasSuffix(id.(string), "/7") {
+				nodes = append(nodes, "null")
+				continue
+			}
+			nodes = append(nodes, fmt.Sprintf(`{"__typename":"Customer","id":%q,"updatedAt":"2026-11-01T10:00:00Z","defaultEmailAddress":null}`, id))
+		}
+		fmt.Fprintf(w, `{"data":{"nodes":[%s]},%s}`, strings.Join(nodes, ","), recordedCost)
+	})
+	ids := make([]CustomerID, 600)
+	for n := range ids {
+		ids[n] = CustomerID(fmt.Sprintf("gid://shopify/Customer/%d", n))
+	}
+	customers, err := s.client().CustomersByID(t.Context(), ids)
+	require.NoError(t, err)
+	require.Len(t, customers, 600)
+	for n, customer := range customers {
+		if n == 7 {
+			require.Equal(t, Customer{}, customer)
+			continue
+		}
+		require.Equal(t, ids[n], customer.ID)
+	}
+	require.Len(t, s.seen(), 3)
+
+	_, err = s.client().CustomersByID(t.Context(), []CustomerID{`1") { id } evil: node(id: "2`})
+	require.Equal(t, failure.Refused, failure.ClassOf(err))
+	require.Len(t, s.seen(), 3, "nothing is sent for an id that is none")
+}
+
+func TestCustomersByIDRefusesAnswersForOthers(t *testing.T) {
+	t.Parallel()
+	for name, nodes := range map[string]string{
+		"another customer": `[{"__typename":"Customer","id":"gid://shopify/Customer/2","updatedAt":"2026-11-01T10:00:00Z","defaultEmailAddress":null}]`,
+		"too few":          `[]`,
+		"too many":         `[null,null]`,
+		"another type":     `[{"__typename":"Order","id":"gid://shopify/Customer/1"}]`,
+		"a strange type":   `[{"__typename":"Gift","id":"gid://shopify/Customer/1"}]`,
+		"no list":          `null`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t, whole(200, `{"data":{"nodes":`+nodes+`},`+recordedCost+`}`))
+			_, err := s.client().CustomersByID(t.Context(), []CustomerID{"gid://shopify/Customer/1"})
+			require.NotNil(t, failure.As(err), "%v", err)
+			require.Equal(t, CodeBadAnswer, failure.As(err).Code)
+		})
+	}
+}
+
+func TestCustomersByEmail(t *testing.T) {
+	t.Parallel()
+	emails := []string{"", `a"b' OR *@x.com`, "nobody@example.com"}
+	for n := range 55 {
+		emails = append(emails, fmt.Sprintf("p%d@example.com", n))
+	}
+	emails = append(emails, "p3@example.com") // twice
+	s := newStore(t, nil)
+	s.answer = func(w http.ResponseWriter, call sent) {
+		each(func(root int, _ *ast.Field) string {
+			identifier := call.argument(t, root, "identifier").(map[string]any)
+			require.Len(t, identifier, 1, "exactly one member of @oneOf")
+			email := identifier["emailAddress"].(string)
+			if email == "nobody@example.com" {
+				return "null"
+			}
+			text, _ := json.Marshal(email)
+			return `{"id":"gid://shopify/Customer/1","updatedAt":"2026-04-25T01:00:05Z","defaultEmailAddress":{"emailAddress":` + string(text) +
+				`,"marketingState":"NOT_SUBSCRIBED","marketingOptInLevel":null,"marketingUpdatedAt":null}}`
+		})(w, call)
+	}
+	customers, err := s.client().CustomersByEmail(t.Context(), emails)
+	require.NoError(t, err)
+	require.Len(t, s.seen(), 2)
+	for n, customer := range customers {
+		if n == 0 || n == 2 {
+			require.Equal(t, Customer{}, customer)
+			continue
+		}
+		require.Equal(t, emails[n], customer.Email)
+		require.Equal(t, EmailConsent{State: NotSubscribed}, customer.Consent)
+	}
+	for _, call := range s.seen() {
+		require.NotContains(t, call.document, "@x.com", "values travel as variables only")
+		require.LessOrEqual(t, len(call.roots), maxLookups)
+	}
+}
+
+func TestAFailedLookUpLeavesTheOthers(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, whole(200, `{"data":{"customerByIdentifier_0":`+recordedCustomer+`,"customerByIdentifier_1":null,"customerByIdentifier_2":null},
+		"errors":[{"message":"Internal error. Looks like something went wrong on our end.\nRequest ID: 1b2c (include this in support requests).",
+		"path":["customerByIdentifier_1"],"extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"1b2c-9"}}],`+recordedCost+`}`))
+	customers, err := s.client().CustomersByEmail(t.Context(), []string{address, "b@example.com", "c@example.com"})
+	var failed ItemErrors
+	require.ErrorAs(t, err, &failed)
+	require.NoError(t, failed[0])
+	require.Equal(t, "INTERNAL_SERVER_ERROR", failure.As(failed[1]).Code)
+	require.NoError(t, failed[2])
+	require.Equal(t, failure.Retry, failure.ClassOf(err))
+	require.Empty(t, cmp.Diff([]Customer{jane(t), {}, {}}, customers))
+}
+
+func TestItemErrorsShowTheGravest(t *testing.T) {
+	t.Parallel()
+	errs := ItemErrors{nil, &failure.Error{Class: failure.Refused, Op: "a"}, &failure.Error{Class: failure.Retry, Op: "b"},
+		&failure.Error{Class: failure.PersonMustAct, Op: "c"}}
+	require.Equal(t, failure.PersonMustAct, failure.ClassOf(errs))
+	require.ErrorContains(t, errs, "3 of 4 items failed: c")
+	require.NoError(t, ItemErrors{nil, nil}.orNil())
+}
+
+func TestUpdateEmailConsents(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, nil)
+	s.answer = func(w http.ResponseWriter, call sent) {
+		each(func(root int, _ *ast.Field) string {
+			input, err := json.Marshal(call.argument(t, root, "input"))
+			require.NoError(t, err)
+			want := `{"customerId":"gid://shopify/Customer/1","emailMarketingConsent":{"marketingState":"SUBSCRIBED","marketingOptInLevel":"SINGLE_OPT_IN","consentUpdatedAt":"2026-04-25T01:00:00Z"}}`
+			switch root {
+			case 0:
+				require.JSONEq(t, want, string(input))
+				return `{"customer":` + recordedCustomer + `,"userErrors":[]}`
+			case 1:
+				require.JSONEq(t, strings.ReplaceAll(want, `"SUBSCRIBED"`, `"UNSUBSCRIBED"`), string(input))
+				return `{"customer":null,"userErrors":[{"field":["input","customerId"],"message":"Customer not found","code":"INVALID"}]}`
+			default:
+				return `{"customer":null,"userErrors":[]}`
+			}
+		})(w, call)
+	}
+	at := moment(t, "2026-04-25T03:00:00.999+02:00")
+	results, err := s.client().UpdateEmailConsents(t.Context(), []ConsentWrite{
+		{Customer: "gid://shopify/Customer/1", State: Subscribed, At: at},
+		{Customer: "gid://shopify/Customer/1", State: Unsubscribed, At: at},
+		{Customer: "gid://shopify/Customer/1", State: Unsubscribed, At: at},
+	})
+	require.NoError(t, err)
+	require.NoError(t, results[0].Err)
+	require.Empty(t, cmp.Diff(jane(t), results[0].Customer))
+	require.Equal(t, CodeCustomerNotFound, failure.As(results[1].Err).Code)
+	require.True(t, failure.As(results[2].Err).MaybeDone, "no customer and no reason: nobody knows")
+}
+
+func TestWritesThatMustNotBeSent(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, func(http.ResponseWriter, sent) { t.Error("this must not be sent") })
+	c := s.client()
+	now := time.Now()
+	for name, write := range map[string]ConsentWrite{
+		"never asked": {Customer: "gid://shopify/Customer/1", State: NotSubscribed, At: now},
+		"no date":     {Customer: "gid://shopify/Customer/1", State: Subscribed},
+		"no id":       {State: Subscribed, At: now},
+	} {
+		_, err := c.UpdateEmailConsents(t.Context(), []ConsentWrite{write})
+		require.Error(t, err, name)
+	}
+	_, err := c.UpdateEmailConsents(t.Context(), make([]ConsentWrite, MaxWrites+1))
+	require.ErrorContains(t, err, "at most 50")
+	_, err = c.CreateCustomers(t.Context(), []NewCustomer{{Email: " ", At: now}})
+	require.Error(t, err)
+	_, err = c.CreateCustomers(t.Context(), nil)
+	require.NoError(t, err)
+}
+
+func TestCreateCustomers(t *testing.T) {
+	t.Parallel()
+	texts := []string{"", "Email has already been taken", "Email is invalid", "Email is too long (maximum is 255 characters)",
+		"Something about " + address}
+	s := newStore(t, nil)
+	s.answer = func(w http.ResponseWriter, call sent) {
+		each(func(root int, _ *ast.Field) string {
+			if root == 0 {
+				input, err := json.Marshal(call.argument(t, root, "input"))
+				require.NoError(t, err)
+				require.JSONEq(t, `{"email":"`+address+`","emailMarketingConsent":{"marketingState":"SUBSCRIBED","marketingOptInLevel":"SINGLE_OPT_IN",
+					"consentUpdatedAt":"2026-04-25T01:00:00Z"}}`, string(input))
+				return `{"customer":` + recordedCustomer + `,"userErrors":[]}`
+			}
+			return `{"customer":null,"userErrors":[{"field":["email"],"message":"` + texts[root] + `"}]}`
+		})(w, call)
+	}
+	customers := make([]NewCustomer, len(texts))
+	for n := range customers {
+		customers[n] = NewCustomer{Email: address, At: moment(t, "2026-04-25T01:00:00Z")}
+	}
+	results, err := s.client().CreateCustomers(t.Context(), customers)
+	require.NoError(t, err)
+	require.Empty(t, cmp.Diff(jane(t), results[0].Customer))
+	for n, want := range []failure.Error{
+		1: {Class: failure.Retry, Code: CodeTaken},
+		2: {Class: failure.Refused, Code: CodeEmailInvalid},
+		3: {Class: failure.Refused, Code: CodeEmailTooLong},
+		4: {Class: failure.Refused, Code: "USER_ERROR"},
+	} {
+		if n == 0 {
+			continue
+		}
+		got := failure.As(results[n].Err)
+		require.Equal(t, want.Class, got.Class, texts[n])
+		require.Equal(t, want.Code, got.Code, texts[n])
+		require.NotContains(t, got.Error(), address)
+	}
+}
+
+func TestOrdersOf(t *testing.T) {
+	t.Parallel()
+	from, to := moment(t, "2026-11-01T10:00:00.5Z"), moment(t, "2026-11-01T10:05:00Z")
+	order := func(id int, at, email string) string {
+		return fmt.Sprintf(`{"id":"gid://shopify/Order/%d","createdAt":%q,"email":%q,"sourceName":"web","test":false,"cancelledAt":null}`, id, at, email)
+	}
+	ofGuest := func(id int, at, email string) string {
+		return strings.TrimSuffix(order(id, at, email), "}") + `,"customer":null}`
+	}
+	s := newStore(t, nil)
+	s.answer = func(w http.ResponseWriter, call sent) {
+		each(func(root int, _ *ast.Field) string {
+			if call.operation == "OrdersOfCustomer" {
+				if call.argument(t, root, "id") == "gid://shopify/Customer/9" {
+					return "null"
+				}
+				return `{"orders":{"nodes":[` + order(1, "2026-11-01T10:00:00Z", address) + `,` + order(2, "2026-11-01T10:05:00Z", address) + `,` +
+					order(3, "2026-11-01T10:05:01Z", address) + `,` + order(4, "2026-11-01T09:59:59Z", address) + `],"pageInfo":{"hasNextPage":false,"endCursor":null}}}`
+			}
+			query := call.argument(t, root, "query").(string)
+			require.True(t, strings.HasSuffix(query, ` AND created_at:>='2026-11-01T10:00:00Z' AND created_at:<='2026-11-01T10:05:01Z'`), query)
+			if strings.Contains(query, "OR") {
+				require.Equal(t, `email:"a\"b' OR *@x.com"`, strings.SplitN(query, " AND ", 2)[0])
+				return `{"nodes":[` + ofGuest(8, "2026-11-01T10:01:00Z", address) + `],"pageInfo":{"hasNextPage":false,"endCursor":null}}`
+			}
+			if after, _ := call.argument(t, root, "after").(string); after == "" {
+				return `{"nodes":[` + ofGuest(5, "2026-11-01T10:02:00Z", "other."+address) + `,` + ofGuest(2, "2026-11-01T10:05:00Z", address) +
+					`],"pageInfo":{"hasNextPage":true,"endCursor":"more"}}`
+			}
+			return `{"nodes":[` + ofGuest(6, "2026-11-01T10:03:00Z", strings.ToUpper(address)) + `],"pageInfo":{"hasNextPage":false,"endCursor":null}}`
+		})(w, call)
+	}
+	found, err := s.client().OrdersOf(t.Context(), []OrderLookup{
+		{Customer: "gid://shopify/Customer/1", Email: " " + address, From: from, To: to},
+		{Customer: "gid://shopify/Customer/9", From: from, To: to},
+		{Email: `a"b' OR *@x.com`, From: from, To: to},
+	})
+	require.NoError(t, err)
+	ids := make([][]string, len(found))
+	for n := range found {
+		for _, one := range found[n] {
+			ids[n] = append(ids[n], strings.TrimPrefix(one.ID, "gid://shopify/Order/"))
+		}
+	}
+	require.Equal(t, [][]string{{"1", "6", "2"}, nil, nil}, ids,
+		"both ends count, nobody else's orders do, the second page is read, and each order comes once")
+	require.Equal(t, CustomerID("gid://shopify/Customer/1"), found[0][0].Customer)
+	require.Equal(t, CustomerID(""), found[0][1].Customer)
+}
+
+func TestOrdersOfKeepsHalfResultsBack(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, func(w http.ResponseWriter, call sent) {
+		if call.operation == "OrdersOfEmail" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		each(func(int, *ast.Field) string {
+			return `{"orders":{"nodes":[{"id":"gid://shopify/Order/1","createdAt":"2026-11-01T10:00:00Z","email":null,"sourceName":null,"test":true,"cancelledAt":"2026-11-01T10:01:00Z"}],
+				"pageInfo":{"hasNextPage":false,"endCursor":null}}}`
+		})(w, call)
+	})
+	at := moment(t, "2026-11-01T10:00:00Z")
+	found, err := s.client().OrdersOf(t.Context(), []OrderLookup{
+		{Customer: "gid://shopify/Customer/1", Email: address, From: at, To: at},
+		{Customer: "gid://shopify/Customer/1", From: at, To: at},
+		{Customer: "gid://shopify/Customer/1"},
+	})
+	var failed ItemErrors
+	require.ErrorAs(t, err, &failed)
+	require.Equal(t, "HTTP_503", failure.As(failed[0]).Code)
+	require.Empty(t, found[0])
+	require.NoError(t, failed[1])
+	require.Equal(t, []Order{{ID: "gid://shopify/Order/1", CreatedAt: at, Customer: "gid://shopify/Customer/1", Test: true, Cancelled: true}}, found[1])
+	require.Equal(t, failure.Refused, failure.ClassOf(failed[2]), "a look-up without a span")
+}
+
+func TestTheWholeBatchIsReadBackByItsOwnAliases(t *testing.T) {
+	t.Parallel()
+	// Shopify may answer the aliases in any order, and leave one out.
+	s := newStore(t, whole(200, `{"data":{"customerByIdentifier_2":null,"customerByIdentifier_0":`+recordedCustomer+`},`+recordedCost+`}`))
+	customers, err := s.client().CustomersByEmail(t.Context(), []string{address, "b@example.com", "c@example.com"})
+	var failed ItemErrors
+	require.ErrorAs(t, err, &failed)
+	require.Equal(t, CodeBadAnswer, failure.As(failed[1]).Code, "left out is not the same as null")
+	require.Empty(t, cmp.Diff([]Customer{jane(t), {}, {}}, customers))
+}
+
+const accessAnswer = `{"data":{"shop":{"name":"My Shop","myshopifyDomain":"example.myshopify.com","plan":{"publicDisplayName":"Basic","partnerDevelopment":true}},
+	"currentAppInstallation":{"accessScopes":[{"handle":"write_customers"},{"handle":"read_orders"}]}},` + recordedCost + `}`
+
+func TestAccess(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, whole(200, accessAnswer))
+	access, err := s.client().Access(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, Access{Shop: "example.myshopify.com", Name: "My Shop", Plan: "Basic", Development: true,
+		Scopes: []string{"read_orders", "write_customers"}, APIVersion: APIVersion}, access)
+}
+
+func TestVerifyAccess(t *testing.T) {
+	t.Parallel()
+	const denied = `{"errors":[{"message":"Access denied for orders field. Required access: ` + "`read_orders`" + ` access scope.","path":["orders"],
+		"extensions":{"code":"ACCESS_DENIED","requiredAccess":"` + "`read_orders`" + ` access scope."}}],"data":{"orders":null}}`
+	const unapproved = `{"data":{"customers":null},"errors":[{"message":"This app is not approved to access the Customer object. See https://partners.shopify.com/1/apps/2/customer_data for more details.",
+		"path":["customers"],"extensions":{"code":"ACCESS_DENIED"}}]}`
+	const readable = `{"data":{"customers":{"nodes":[` + recordedCustomer + `]},"orders":{"nodes":[]}},` + recordedCost + `}`
+	for name, test := range map[string]struct {
+		access, customers, orders, version string
+		want                               []string // the findings that are not OK
+		advice                             string   // of the first
+	}{
+		"all is well": {access: accessAnswer, customers: readable, orders: readable},
+		"scopes missing": {access: strings.ReplaceAll(accessAnswer, "write_customers", "read_customers"), customers: readable, orders: readable,
+			want: []string{"The scope write_customers is missing"}, advice: "Grant the app the scope write_customers"},
+		"orders denied": {access: strings.ReplaceAll(accessAnswer, "read_orders", "read_products"), customers: readable, orders: denied,
+			want: []string{"The scope read_orders is missing", "Orders cannot be read (ACCESS_DENIED)."}, advice: "Grant the app the scope read_orders"},
+		"no approval": {access: accessAnswer, customers: unapproved, orders: readable,
+			want: []string{"Customers cannot be read (PROTECTED_CUSTOMER_DATA)."}, advice: "not approved to access the Customer object"},
+		"fallen forward": {access: accessAnswer, customers: readable, orders: readable, version: "2027-01",
+			want: []string{"another version of its API"}, advice: "update Concord"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t, func(w http.ResponseWriter, call sent) {
+				if test.version != "" {
+					w.Header().Set("X-Shopify-API-Version", test.version)
+				}
+				io.WriteString(w, map[string]string{"Access": test.access, "ProbeCustomers": test.customers, "ProbeOrders": test.orders}[call.operation])
+			})
+			var bad []Finding
+			for _, finding := range s.client().VerifyAccess(t.Context()) {
+				require.NotContains(t, finding.What+finding.Advice, address)
+				if !finding.OK {
+					bad = append(bad, finding)
+				}
+			}
+			require.Len(t, bad, len(test.want), "%v", bad)
+			for n := range bad {
+				require.Contains(t, bad[n].What, test.want[n])
+				require.NotEmpty(t, bad[n].Advice)
+			}
+			if len(bad) > 0 {
+				require.Contains(t, bad[0].Advice, test.advice)
+			}
+		})
+	}
+}
+
+func TestVerifyAccessOfAShopThatIsOff(t *testing.T) {
+	t.Parallel()
+	for status, advice := range map[int]string{401: adviceToken, 402: adviceFrozen, 403: adviceForbid, 404: adviceNoShop, 423: adviceLocked} {
+		s := newStore(t, whole(status, `{"errors":"Unavailable Shop"}`))
+		findings := s.client().VerifyAccess(t.Context())
+		require.Len(t, findings, 1)
+		require.False(t, findings[0].OK)
+		require.Equal(t, advice, findings[0].Advice)
+	}
+}
+
+func TestTheCallersContextStaysKnown(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, whole(200, accessAnswer))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := s.client().Access(ctx)
+	require.True(t, errors.Is(err, context.Canceled), "%v", err)
+}
