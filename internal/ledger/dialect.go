@@ -69,7 +69,7 @@ func (l *Ledger) now(ctx context.Context, q querier) (consent.Instant, error) {
 
 const (
 	// sqliteWait is how long a transaction waits for another process before ErrLocked.
-	sqliteWait = 10 * time.Second
+	sqliteWait = 5 * time.Second
 	// sqliteReaders and postgresConnections bound the connections of one process.
 	sqliteReaders       = 4
 	postgresConnections = 10
