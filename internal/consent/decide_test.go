@@ -187,6 +187,10 @@ func TestDecide(t *testing.T) {
 			listrak(Subscribed, at(100*Second)).within(0).read(at(99*Second + 500*Millisecond)),
 			listrak(Subscribed, at(100*Second)).within(0).read(at(99*Second + 500*Millisecond))},
 			yes(Shopify, at(0)), NoNews, Settled, Owed},
+		{"rule 3: a yes that the person said first does not hide the late effect of our own after a no", []step{
+			known, listrak(Unsubscribed, at(0)), shopify(Subscribed, at(20*Second)), begin(Listrak, at(40*Second)),
+			listrak(Subscribed, at(80*Second)), listrak(Unsubscribed, at(100*Second)), listrak(Subscribed, at(140*Second))},
+			no(Listrak, at(100*Second)), Echo, Owed, Owed},
 		{"rule 3: what a frozen process wrote to Listrak after a read had given it up is our echo, once its end is known", []step{
 			known, shopify(Subscribed, at(0)), listrak(Unsubscribed, at(-Hour)), begin(Listrak, at(Minute)),
 			listrak(Unsubscribed, at(-Hour)).read(at(5 * Minute)), shopify(Unsubscribed, at(6*Minute)),

@@ -57,9 +57,13 @@ func (rec *Record) closeAttempts(r Report, echo *Delivery) (changed bool) {
 		if d.isOpen() {
 			switch {
 			case d == echo:
-				// The end covers the date that it explained: otherwise the same report, decided again, would be held for the echo of
-				// an older attempt and close that one too, whose own late effect would then pass for a person's word.
-				d.Outcome, d.Ended, changed = Delivered, max(r.ReadBegan, d.Started, r.Date.Plus(-r.Within)), true
+				// Shopify's date proves the write. Listrak's does not: the person may have said the same, and the call may still
+				// arrive. So it goes on explaining until then; otherwise its late effect would pass for a person's word.
+				end := max(r.ReadBegan, d.Started)
+				if r.Side == Listrak {
+					end = d.effectiveUntil()
+				}
+				d.Outcome, d.Ended, changed = Delivered, end, true
 			case r.ReadBegan > d.effectiveUntil():
 				d.Outcome, d.Ended, changed = Failed, r.ReadBegan, true
 			}
@@ -118,16 +122,17 @@ func Finish(rec Record, side Side, started, ended Instant, outcome Outcome, code
 		if d.Started != started || !d.isOpen() && (d.Outcome != Failed || outcome != Delivered) {
 			continue
 		}
-		d.Outcome, d.Code = outcome, code
+		d.Outcome, d.Code, d.Spent = outcome, code, false
 		if outcome != Open {
 			d.Ended = ended
 		}
 		if outcome != Delivered {
 			break
 		}
-		// The side has taken this write after those before it: what it shows of their state from now on is somebody's own act.
+		// The side has taken this write after those that can no longer arrive: what it shows of their state from now on is
+		// somebody's own act.
 		for j := i + 1; j < len(sent); j++ {
-			if older := &sent[j]; older.State != Unseen && older.State != d.State && !older.isOpen() {
+			if older := &sent[j]; older.State != Unseen && older.State != d.State && !older.isOpen() && older.Ended <= d.Ended {
 				older.Spent = true
 			}
 		}

@@ -181,7 +181,7 @@ func TestRing(t *testing.T) {
 			begin(Listrak, at(0)), end(Listrak, at(0), Delivered), finish{Listrak, at(0), at(Hour), Failed}}, Delivered, at(Second)},
 		{"a read before the end was recorded has ended it", []step{
 			begin(Listrak, at(0)), listrak(Subscribed, at(Second)).read(at(2 * Second)), finish{Listrak, at(0), at(Minute), Failed}},
-			Delivered, at(2 * Second)},
+			Delivered, at(callTakes + EffectGrace)},
 		{"a read after the grace without effect has failed it", []step{
 			begin(Listrak, at(0)), listrak(Absent, undated).read(at(Hour))}, Failed, at(Hour)},
 	} {
