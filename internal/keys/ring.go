@@ -22,17 +22,18 @@ var (
 	ErrDamaged = errors.New("sealed bytes are damaged")
 )
 
-// Store keeps a few named rows that are written once and never changed. The ledger is one.
+// Store keeps a few named rows that are written once. *ledger.Ledger is one.
 type Store interface {
-	// Meta returns the value of a name; found is false when there is none.
-	Meta(ctx context.Context, name string) (value []byte, found bool, err error)
-	// MetaOnce stores value under name unless there is one already, and returns what is stored from then on. Of callers at the
+	// Meta returns what is stored under key, nil when nothing is.
+	Meta(ctx context.Context, key string) ([]byte, error)
+	// MetaOnce stores value under key unless there is one already, and returns what is stored from then on. Of callers at the
 	// same time exactly one wins, and all get the winner's value.
-	MetaOnce(ctx context.Context, name string, value []byte) (stored []byte, err error)
+	MetaOnce(ctx context.Context, key string, value []byte) ([]byte, error)
 }
 
-// subjectKeyRow is the row in which a ledger's subject key is born. Rows are written once, so every later master key adds a row
-// of its own (subjectKeyRow + "/" + fingerprint) with the same subject key.
+// subjectKeyRow is the row in which a ledger's subject key is born. It is never rewritten: every later master key adds a row of its
+// own (subjectKeyRow + "/" + fingerprint) with the same subject key, so that during a rolling deployment, and after going back,
+// a process that only has the older keyset still starts.
 const subjectKeyRow = "subject-key"
 
 const subjectKeyContext = "ledger/subject-key"
@@ -191,11 +192,11 @@ func newSubjectKey(key []byte) *subjectKey {
 }
 
 func readRow(ctx context.Context, store Store, name string) (sealedKey, bool, error) {
-	value, found, err := store.Meta(ctx, name)
+	value, err := store.Meta(ctx, name)
 	if err != nil {
 		return sealedKey{}, false, fmt.Errorf("read subject key: %w", err)
 	}
-	if !found {
+	if value == nil {
 		return sealedKey{}, false, nil
 	}
 	row, err := parseRow(name, value)
