@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptrace"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -72,6 +73,9 @@ func (l *leakyBucket) RoundTrip(request *http.Request) (*http.Response, error) {
 			price += costCustomerByEmail
 			data[field.Alias] = json.RawMessage(`null`)
 		}
+	}
+	if trace := httptrace.ContextClientTrace(request.Context()); trace != nil && trace.GotConn != nil {
+		trace.GotConn(httptrace.GotConnInfo{}) // as http.Transport would
 	}
 	time.Sleep(l.latency())
 	l.mu.Lock()
@@ -228,20 +232,25 @@ func testBudget(t *testing.T) (*budget, *clock) {
 	}), &c
 }
 
+// spendAndSettle makes a call that ends at once, with an answer that tells nothing of the budget.
+func spendAndSettle(t *testing.T, b *budget, points int, write bool) {
+	t.Helper()
+	call, err := b.spend(t.Context(), points, write)
+	require.NoError(t, err)
+	b.settle(call, true, true, nil, 0)
+}
+
 func TestReservedPointsGoToWritesOnly(t *testing.T) {
 	t.Parallel()
 	b, clock := testBudget(t)
 	require.NoError(t, b.reserve(t.Context(), 990))
 	require.NoError(t, b.reserve(t.Context(), 990))
 	before := clock.now()
-	_, err := b.spend(t.Context(), 20, false)
-	require.NoError(t, err)
+	spendAndSettle(t, b, 20, false)
 	require.Equal(t, before, clock.now(), "20 points were left")
-	_, err = b.spend(t.Context(), 990, true)
-	require.NoError(t, err)
+	spendAndSettle(t, b, 990, true)
 	require.Equal(t, before, clock.now(), "a write with a reservation does not wait")
-	_, err = b.spend(t.Context(), 100, false)
-	require.NoError(t, err)
+	spendAndSettle(t, b, 100, false)
 	require.InDelta(t, time.Second, clock.now().Sub(before), float64(20*time.Millisecond), "a read waits for points of its own")
 }
 
@@ -301,8 +310,7 @@ func TestWaitingForTheBudget(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			b := newBudget(time.Now, sleepReal)
-			_, err := b.spend(t.Context(), 2000, false)
-			require.NoError(t, err)
+			spendAndSettle(t, b, 2000, false)
 			began := time.Now()
 			dear := make(chan time.Duration, 1)
 			go func() {
@@ -313,8 +321,7 @@ func TestWaitingForTheBudget(t *testing.T) {
 			}()
 			synctest.Wait()
 			for range 100 {
-				_, err := b.spend(t.Context(), 13, false)
-				require.NoError(t, err)
+				spendAndSettle(t, b, 13, false)
 			}
 			require.Less(t, <-dear, 11*time.Second)
 		})
@@ -354,4 +361,49 @@ func TestReserveRefusesWhatNoRequestCanCost(t *testing.T) {
 	require.Error(t, c.Reserve(t.Context(), 1001))
 	require.Error(t, c.Reserve(t.Context(), -1))
 	require.NoError(t, c.Reserve(t.Context(), MaxWrites*WriteCost))
+}
+
+// has tells whether the budget would let a call of so many points go at once.
+func has(b *budget, points float64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refill()
+	_, ok := b.shortfall(points)
+	return ok
+}
+
+func TestAFullBucketDoesNotRefillForCallsOnTheirWay(t *testing.T) {
+	t.Parallel()
+	b, clock := testBudget(t)
+	_, err := b.spend(t.Context(), 1000, false)
+	require.NoError(t, err)
+	// If the call is still on its way after ten seconds Shopify's bucket was full all the time and gained nothing.
+	clock.move(10 * time.Second)
+	require.True(t, has(b, 1000))
+	require.False(t, has(b, 1001))
+}
+
+func TestACallWithoutAnAnswerStillCounts(t *testing.T) {
+	t.Parallel()
+	b, clock := testBudget(t)
+	lost, err := b.spend(t.Context(), 1000, false)
+	require.NoError(t, err)
+	b.settle(lost, true, false, nil, 0)
+	// The next answer may have been given before Shopify read the lost call.
+	next, err := b.spend(t.Context(), 10, false)
+	require.NoError(t, err)
+	b.settle(next, true, true, &throttleStatus{MaximumAvailable: 2000, CurrentlyAvailable: 1990, RestoreRate: 100}, 10)
+	require.True(t, has(b, 990))
+	require.False(t, has(b, 991))
+	clock.move(lostLife + 20*time.Second)
+	require.True(t, has(b, 2000), "it is forgotten in the end")
+}
+
+func TestACallThatNeverLeftIsGivenBack(t *testing.T) {
+	t.Parallel()
+	b, _ := testBudget(t)
+	call, err := b.spend(t.Context(), 1000, false)
+	require.NoError(t, err)
+	b.settle(call, false, false, nil, 0)
+	require.True(t, has(b, 2000))
 }
