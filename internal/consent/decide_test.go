@@ -187,6 +187,20 @@ func TestDecide(t *testing.T) {
 			listrak(Subscribed, at(100*Second)).within(0).read(at(99*Second + 500*Millisecond)),
 			listrak(Subscribed, at(100*Second)).within(0).read(at(99*Second + 500*Millisecond))},
 			yes(Shopify, at(0)), NoNews, Settled, Owed},
+		{"rule 3: nor does our own unsubscribe in between", []step{
+			known, shopify(Subscribed, at(0)), listrak(Unsubscribed, at(-Hour)), begin(Listrak, at(30*Second)), shopify(Unsubscribed, at(40*Second)),
+			listrak(Subscribed, at(60*Second)), deliver(Listrak, at(70*Second)), listrak(Unsubscribed, at(70*Second)).read(at(72 * Second)),
+			listrak(Subscribed, at(100*Second))},
+			no(Shopify, at(40*Second)), Echo, Settled, Owed},
+		{"rule 3: a refused attempt explains nothing in Shopify either", []step{
+			known, listrak(Subscribed, at(0)), begin(Shopify, at(Minute)).writing(at(0)), end(Shopify, at(Minute), RefusedForGood),
+			shopify(Subscribed, at(0)).read(at(2 * Minute))},
+			yes(Listrak, at(0)), Agreed, Settled, Settled},
+		{"rule 3: what a frozen process wrote to Listrak is our echo also after an unsubscribe of ours", []step{
+			known, shopify(Subscribed, at(0)), listrak(Unsubscribed, at(-Hour)), begin(Listrak, at(Minute)),
+			listrak(Unsubscribed, at(-Hour)).read(at(5 * Minute)), shopify(Unsubscribed, at(6*Minute)), deliver(Listrak, at(7*Minute)),
+			finish{Listrak, at(Minute), at(8 * Minute), Delivered}, listrak(Subscribed, at(8*Minute))},
+			no(Shopify, at(6*Minute)), Echo, Settled, Owed},
 		{"rule 3: a yes that the person said first does not hide the late effect of our own after a no", []step{
 			known, listrak(Unsubscribed, at(0)), shopify(Subscribed, at(20*Second)), begin(Listrak, at(40*Second)),
 			listrak(Subscribed, at(80*Second)), listrak(Unsubscribed, at(100*Second)), listrak(Subscribed, at(140*Second))},
