@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 	"pgregory.net/rapid"
 
 	"github.com/concordsync/concord/internal/failure"
@@ -52,7 +53,7 @@ func (l *leakyBucket) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err := json.NewDecoder(request.Body).Decode(&body); err != nil {
 		return nil, err
 	}
-	query, errs := gqlparser.LoadQuery(l.schema, body.Query)
+	query, errs := gqlparser.LoadQueryWithRules(l.schema, body.Query, rules.NewDefaultRules())
 	if len(errs) > 0 {
 		return nil, errs
 	}

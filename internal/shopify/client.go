@@ -243,8 +243,9 @@ type envelope struct {
 			ThrottleStatus *throttleStatus `json:"throttleStatus"`
 		} `json:"cost"`
 		Search []struct {
+			Path     ast.Path `json:"path"`
 			Warnings []struct {
-				Code string `json:"code"`
+				Field string `json:"field"`
 			} `json:"warnings"`
 		} `json:"search"`
 	} `json:"extensions"`
@@ -287,9 +288,11 @@ func (e envelope) wait() time.Duration {
 // reply separates what failed as a whole from what failed in parts.
 func (e envelope) reply(op operation) (reply, error) {
 	for _, search := range e.Extensions.Search {
-		if len(search.Warnings) > 0 {
+		for _, warning := range search.Warnings {
 			// Shopify leaves out what it does not understand, so the result may be everybody.
-			return reply{}, &failure.Error{Class: failure.PersonMustAct, Op: op.verb, Code: CodeSearch, Advice: adviceUpdate}
+			failed := graphError{Path: search.Path, searched: warning.Field}
+			failed.Extensions.Code = CodeSearch
+			e.Errors = append(e.Errors, failed)
 		}
 	}
 	r := reply{data: e.Data, errors: e.Errors, wait: e.wait()}

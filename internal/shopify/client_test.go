@@ -82,6 +82,24 @@ func TestASearchThatShopifyDidNotUnderstandFails(t *testing.T) {
 		"search":[{"path":["customers"],"query":"updated_at:x","warnings":[{"field":"updated_at","message":"Input is invalid.","code":"invalid"}]}]}}`))
 	_, err := s.client().ChangedCustomers(t.Context(), time.Now(), "")
 	require.Equal(t, CodeSearch, failure.As(err).Code)
+	require.Equal(t, failure.PersonMustAct, failure.ClassOf(err))
+}
+
+func TestAnAddressThatCannotBeSearchedForFailsAlone(t *testing.T) {
+	t.Parallel()
+	const empty = `{"nodes":[],"pageInfo":{"hasNextPage":false,"endCursor":null}}`
+	for field, class := range map[string]failure.Class{"email": failure.Refused, "created_at": failure.PersonMustAct} {
+		s := newStore(t, whole(200, `{"data":{"orders_0":`+empty+`,"orders_1":`+empty+`},"extensions":{
+			"search":[{"path":["orders_1"],"query":"email","warnings":[{"field":"`+field+`","message":"`+address+`","code":"invalid"}]}]}}`))
+		at := time.Unix(1, 0)
+		_, err := s.client().OrdersOf(t.Context(), []OrderLookup{{Email: "a@example.com", From: at, To: at}, {Email: address, From: at, To: at}})
+		var failed ItemErrors
+		require.ErrorAs(t, err, &failed)
+		require.NoError(t, failed[0])
+		require.Equal(t, CodeSearch, failure.As(failed[1]).Code)
+		require.Equal(t, class.String(), failure.ClassOf(failed[1]).String(), field)
+		requireNoSecrets(t, err)
+	}
 }
 
 func TestCustomersByIDKeepsOrderOverChunks(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"github.com/concordsync/concord/internal/shopify/admin"
 )
@@ -60,7 +61,7 @@ func requestOf[R any](batch admin.Batch[R], err error) *graphql.Request {
 func costOf(t *testing.T, op operation, document string) int {
 	t.Helper()
 	schema := gqlparser.MustLoadSchema(&ast.Source{Name: "schema.graphql", Input: Schema})
-	query, errs := gqlparser.LoadQuery(schema, document)
+	query, errs := gqlparser.LoadQueryWithRules(schema, document, rules.NewDefaultRules())
 	require.Empty(t, errs, "operation %s", op.name)
 	require.Len(t, query.Operations, 1)
 	total := 0

@@ -102,10 +102,12 @@ type graphError struct {
 		Code      string `json:"code"`
 		RequestID string `json:"requestId"`
 	} `json:"extensions"`
+	// searched is set for a warning about a search, which is made an error of ours: the field of the search that it is about.
+	searched string
 }
 
 var (
-	scopePattern    = regexp.MustCompile("\\b(?:read|write)_[a-z_]{1,40}\\b")
+	scopePattern    = regexp.MustCompile(`\b(?:read|write)_[a-z_]{1,40}\b`)
 	approvalPattern = regexp.MustCompile(`not approved to access the ([A-Za-z]{1,40}) (object|field)`)
 	variablePattern = regexp.MustCompile(`^Variable \$([A-Za-z0-9_]{1,60}) `)
 	codePattern     = regexp.MustCompile(`^[A-Za-z_]{1,60}$`)
@@ -128,6 +130,11 @@ func (g graphError) classify(op operation, wait time.Duration) *failure.Error {
 		return f
 	}
 	switch f.Code {
+	case CodeSearch:
+		// Dates are our own, so nobody's search works any more; an address is a person's, and only that one cannot be searched for.
+		if f.Class, f.Advice = failure.PersonMustAct, adviceUpdate; op == opOrdersOfEmail && g.searched == "email" {
+			f.Class, f.Advice = failure.Refused, ""
+		}
 	case "ACCESS_DENIED":
 		f.Class, f.Advice = failure.PersonMustAct, "Grant the app the scopes that the set-up demands, and release a new version of it."
 		if scope := scopePattern.FindString(g.Message); scope != "" {
