@@ -29,9 +29,9 @@ func TestDeliveryAndDebt(t *testing.T) {
 			shopify(Unsubscribed, at(Minute)), listrak(Unsubscribed, at(-Hour)).read(at(Minute + callTakes + EffectGrace))},
 			no(Shopify, at(Minute)), NoNews, Settled, Owed},
 		{"a debt is derived: an older attempt of unknown end is owed although a later one was taken", []step{
-			known, shopify(Unsubscribed, at(-Minute)), listrak(Subscribed, at(-Hour)), begin(Listrak, at(0)),
-			deliver(Listrak, at(Minute)), listrak(Unsubscribed, at(Minute)).read(at(Minute + 2*Second))},
-			no(Shopify, at(-Minute)), Echo, Settled, Owed},
+			owed, begin(Listrak, at(Minute)), shopify(Unsubscribed, at(70*Second)), deliver(Listrak, at(80*Second)),
+			listrak(Unsubscribed, at(80*Second)).read(at(82 * Second))},
+			no(Shopify, at(70*Second)), Echo, Settled, Owed},
 		{"a debt is derived: what was taken but not shown yet is owed", []step{owed, deliver(Listrak, at(Minute))},
 			yes(Shopify, at(0)), First, Settled, Owed},
 
@@ -213,6 +213,15 @@ func TestRing(t *testing.T) {
 		rec, _ = Decide(rec, shopify(Unsubscribed, at(Hour)).read(at(Hour)).Report)
 		if rec = Begin(rec, Listrak, NoPoint, 0, at(Hour), at(2*Hour)); rec.Sent[Listrak][0].Try != 1 {
 			t.Errorf("a new decision begins with try %d", rec.Sent[Listrak][0].Try)
+		}
+	})
+
+	t.Run("an echo that took effect during its read, decided twice, closes one of two attempts", func(t *testing.T) {
+		t.Parallel()
+		echo := listrak(Subscribed, at(100*Second)).within(0).read(at(99*Second + 500*Millisecond))
+		h := play([]step{known, shopify(Subscribed, at(0)), begin(Listrak, at(Minute)), begin(Listrak, at(90*Second)), echo, echo})
+		if newer, older := h.rec.Sent[Listrak][0].Outcome, h.rec.Sent[Listrak][1].Outcome; newer != Delivered || older != Open {
+			t.Errorf("the newer attempt is %s and the older %s, want delivered and end unknown\n%s", newer, older, h.story.String())
 		}
 	})
 
