@@ -208,6 +208,11 @@ func TestDecide(t *testing.T) {
 			shopify(Absent, undated).read(at(6 * Minute)), listrak(Unsubscribed, at(-5*Second)).read(at(7 * Minute)),
 			shopify(Subscribed, at(0)).read(at(8 * Minute))},
 			no(Listrak, at(-5*Second)), Echo, Owed, Settled},
+		{"rule 3: unsubscribes of unknown end do not push out a subscribe of unknown end", []step{
+			known, shopify(Subscribed, at(0)), listrak(Unsubscribed, at(-Hour)), begin(Listrak, at(Minute)), shopify(Unsubscribed, at(70*Second)),
+			begin(Listrak, at(80*Second)), begin(Listrak, at(95*Second)), begin(Listrak, at(110*Second)), begin(Listrak, at(125*Second)),
+			listrak(Subscribed, at(130*Second))},
+			no(Shopify, at(70*Second)), Echo, Settled, Owed},
 		{"rule 3: failures do not push out an attempt of unknown end", []step{
 			known, shopify(Subscribed, at(0)), listrak(Unsubscribed, at(-Hour)), begin(Listrak, at(30*Second)), shopify(Unsubscribed, at(40*Second)),
 			begin(Listrak, at(50*Second)), end(Listrak, at(50*Second), Failed), begin(Listrak, at(60*Second)),

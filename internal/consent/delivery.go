@@ -96,7 +96,7 @@ func Begin(rec Record, side Side, point Point, written, started, deadline Instan
 }
 
 // leastNeeded finds the place that a new delivery may take: an unused one, else the oldest that explains no report any more, else
-// the oldest that has ended. Four failures within the grace of an attempt of unknown end would otherwise push it out, and its late
+// the oldest that has ended, else the oldest unsubscribe, which at worst passes for a person's no. Four failures within the grace of an attempt of unknown end would otherwise push it out, and its late
 // effect would pass for a person's word.
 func leastNeeded(sent *[RememberedDeliveries]Delivery) int {
 	for i := len(sent) - 1; i >= 0; i-- {
@@ -106,6 +106,11 @@ func leastNeeded(sent *[RememberedDeliveries]Delivery) int {
 	}
 	for i := len(sent) - 1; i >= 0; i-- {
 		if !sent[i].isOpen() {
+			return i
+		}
+	}
+	for i := len(sent) - 1; i >= 0; i-- {
+		if sent[i].State == Unsubscribed {
 			return i
 		}
 	}
