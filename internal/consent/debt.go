@@ -60,13 +60,12 @@ func (rec *Record) DebtTo(side Side) Debt {
 	if !decision.State.IsDecision() {
 		return Settled
 	}
-	open := rec.hasOpen(side)
-	if !open && (seen.State == decision.State || seen.State == Absent && decision.State == Unsubscribed) {
+	if seen.State == decision.State || seen.State == Absent && decision.State == Unsubscribed {
+		if rec.hasOpenAgainst(side) {
+			// What was sent may still take effect, whatever the side shows now: only a read after the grace closes the attempt.
+			return Owed
+		}
 		return Settled
-	}
-	if open {
-		// What was sent may still take effect, whatever the side shows now: only a read after the grace closes the attempt.
-		return Owed
 	}
 	carried := last.carries(*decision)
 	switch {
@@ -104,4 +103,13 @@ func (rec *Record) OpenUntil(side Side) Instant {
 	return until
 }
 
-func (rec *Record) hasOpen(side Side) bool { return rec.OpenUntil(side) != 0 }
+// hasOpenAgainst reports whether an attempt of unknown end could still bring the side into another state than the decision's. One
+// that carries the same state does no harm when it takes effect late.
+func (rec *Record) hasOpenAgainst(side Side) bool {
+	for i := range rec.Sent[side] {
+		if d := &rec.Sent[side][i]; d.isOpen() && d.State != rec.Decision.State {
+			return true
+		}
+	}
+	return false
+}

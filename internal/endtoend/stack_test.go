@@ -41,12 +41,20 @@ const (
 // temporalServer is shared by all tests of this binary; each test has a merchant and a task queue of its own.
 var temporalServer *devserver.Server
 
+// binaries is where the tests build the programs that they kill.
+var binaries string
+
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	var err error
+	if binaries, err = os.MkdirTemp("", "concord-endtoend-"); err != nil {
+		fmt.Fprintln(os.Stderr, "make a directory:", err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(binaries) }()
 	temporalServer, err = devserver.Start(ctx, devserver.Options{Progress: os.Stderr})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "start Temporal:", err)

@@ -175,12 +175,25 @@ func (s *session) readCustomers(ctx context.Context, ids []shopify.CustomerID, k
 		}
 		if person.ID != "" {
 			customers = append(customers, ledger.Customer{
-				ID: string(person.ID), UpdatedAt: consent.InstantOf(person.UpdatedAt), Email: seen.subject,
+				ID: string(person.ID), UpdatedAt: knownUpTo(consent.InstantOf(person.UpdatedAt), r.began), Email: seen.subject,
 			})
 		}
 	}
 	_, err = s.observe(ctx, sightings)
 	return customers, err
+}
+
+// sameSecond is how old a customer's updatedAt must be before a read has surely seen everything that it stands for: Shopify cuts it
+// to whole seconds, and its clock is not ours.
+const sameSecond = 5 * consent.Second
+
+// knownUpTo is the updatedAt to remember for a customer. One that is too fresh is remembered as a little older, so that the next
+// poll reads the customer again: a second change within the same second would otherwise never be seen.
+func knownUpTo(updatedAt, readBegan consent.Instant) consent.Instant {
+	if readBegan.Since(updatedAt) < sameSecond {
+		return updatedAt - 1
+	}
+	return updatedAt
 }
 
 // scanListrak reads one page of contacts in one state.
