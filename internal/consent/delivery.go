@@ -96,8 +96,8 @@ func Begin(rec Record, side Side, point Point, written, started, deadline Instan
 }
 
 // leastNeeded finds the place that a new delivery may take: an unused one, else the oldest that explains no report any more, else
-// the oldest that has ended, else the oldest unsubscribe, which at worst passes for a person's no. Four failures within the grace of an attempt of unknown end would otherwise push it out, and its late
-// effect would pass for a person's word.
+// the oldest that has ended, else the oldest unsubscribe, which at worst passes for a person's no. Otherwise four failures within
+// the grace of a subscribe of unknown end would push it out, and its late effect would pass for a person's yes.
 func leastNeeded(sent *[RememberedDeliveries]Delivery) int {
 	for i := len(sent) - 1; i >= 0; i-- {
 		if d := &sent[i]; d.State == Unseen || d.Spent || d.Outcome != Open && d.Outcome != Delivered {
