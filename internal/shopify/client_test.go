@@ -418,7 +418,7 @@ func TestVerifyAccess(t *testing.T) {
 		"extensions":{"code":"ACCESS_DENIED","requiredAccess":"` + "`read_orders`" + ` access scope."}}],"data":{"orders":null}}`
 	const unapproved = `{"data":{"customers":null},"errors":[{"message":"This app is not approved to access the Customer object. See https://partners.shopify.com/1/apps/2/customer_data for more details.",
 		"path":["customers"],"extensions":{"code":"ACCESS_DENIED"}}]}`
-	const readable = `{"data":{"customers":{"nodes":[` + recordedCustomer + `]},"orders":{"nodes":[]}},` + recordedCost + `}`
+	const readable = `{"data":{"customers":{"nodes":[` + recordedCustomer + `]},"orders":{"nodes":[{"id":"gid://shopify/Order/1","email":"` + address + `","customer":null}]}},` + recordedCost + `}`
 	for name, test := range map[string]struct {
 		access, customers, orders, version string
 		want                               []string // the findings that are not OK
@@ -430,7 +430,10 @@ func TestVerifyAccess(t *testing.T) {
 		"orders denied": {access: strings.ReplaceAll(accessAnswer, "read_orders", "read_products"), customers: readable, orders: denied,
 			want: []string{"The scope read_orders is missing", "Orders cannot be read (ACCESS_DENIED)."}, advice: "Grant the app the scope read_orders"},
 		"no approval": {access: accessAnswer, customers: unapproved, orders: readable,
-			want: []string{"Customers cannot be read (PROTECTED_CUSTOMER_DATA)."}, advice: "not approved to access the Customer object"},
+			want: []string{"Customers cannot be read (PROTECTED_CUSTOMER_DATA)."}, advice: "not approved for the Customer object"},
+		"not approved for addresses": {access: accessAnswer, customers: strings.Replace(readable, `{"data"`, `{"errors":[{"message":"This app is not approved to use the emailAddress field.",
+			"path":["customers","nodes",0,"defaultEmailAddress","emailAddress"]}],"data"`, 1), orders: readable,
+			want: []string{"Customers cannot be read (PROTECTED_CUSTOMER_DATA)."}, advice: "not approved for the emailAddress field"},
 		"fallen forward": {access: accessAnswer, customers: readable, orders: readable, version: "2027-01",
 			want: []string{"another version of its API"}, advice: "update Concord"},
 	} {
@@ -458,6 +461,19 @@ func TestVerifyAccess(t *testing.T) {
 				require.Contains(t, bad[0].Advice, test.advice)
 			}
 		})
+	}
+}
+
+func TestVerifyAccessOfAnEmptyStoreClaimsNoMoreThanItKnows(t *testing.T) {
+	t.Parallel()
+	const empty = `{"data":{"customers":{"nodes":[]},"orders":{"nodes":[]}},` + recordedCost + `}`
+	s := newStore(t, func(w http.ResponseWriter, call sent) {
+		io.WriteString(w, map[string]string{"Access": accessAnswer, "ProbeCustomers": empty, "ProbeOrders": empty}[call.operation])
+	})
+	findings := s.client().VerifyAccess(t.Context())
+	for _, finding := range findings[len(findings)-2:] {
+		require.True(t, finding.OK)
+		require.Contains(t, finding.What, "not proven")
 	}
 }
 

@@ -108,7 +108,7 @@ type graphError struct {
 
 var (
 	scopePattern    = regexp.MustCompile(`\b(?:read|write)_[a-z_]{1,40}\b`)
-	approvalPattern = regexp.MustCompile(`not approved to access the ([A-Za-z]{1,40}) (object|field)`)
+	approvalPattern = regexp.MustCompile(`^This app is not approved to (?:(?:access|use) the ([A-Za-z]{1,40}) (object|field)\b)?`)
 	variablePattern = regexp.MustCompile(`^Variable \$([A-Za-z0-9_]{1,60}) `)
 	codePattern     = regexp.MustCompile(`^[A-Za-z_]{1,60}$`)
 	idPattern       = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
@@ -122,7 +122,10 @@ func (g graphError) classify(op operation, wait time.Duration) *failure.Error {
 	}
 	if approval := approvalPattern.FindStringSubmatch(g.Message); approval != nil {
 		f.Class, f.Code = failure.PersonMustAct, CodeProtectedData
-		f.Advice = "This app is not approved to access the " + approval[1] + " " + approval[2] + ". " + adviceData
+		f.Advice = adviceData
+		if approval[1] != "" {
+			f.Advice = "This app is not approved for the " + approval[1] + " " + approval[2] + ". " + adviceData
+		}
 		return f
 	}
 	if safe, ok := safeMessages[g.Message]; ok {
