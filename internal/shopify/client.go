@@ -25,7 +25,7 @@ import (
 // APIVersion is the version of the Admin API that everything here is written for; Shopify serves it until 2027-10-16.
 const APIVersion = "2026-10"
 
-// callTimeout bounds a call whose context has no earlier deadline.
+// callTimeout bounds one exchange, unless the HTTP client given has a time limit of its own; the context may end it earlier.
 const callTimeout = 30 * time.Second
 
 // Config says which store to talk to and how.
@@ -36,7 +36,8 @@ type Config struct {
 	BaseURL string
 	// ClientID and ClientSecret are the app's, for the client-credentials grant. Token is a static access token and excludes them.
 	ClientID, ClientSecret, Token string
-	// HTTP is the client to send with; nil means one of our own. Redirects are never followed: they would carry the token away.
+	// HTTP is the client to send with; nil means one of our own. Without a time limit it gets one of 30 seconds. Redirects are never
+	// followed: they would carry the token away.
 	HTTP *http.Client
 	// Now is the clock and Sleep waits on it; nil means the real ones. Sleep returns the context's error when that ends first.
 	Now   func() time.Time
@@ -74,9 +75,12 @@ func New(config Config) (*Client, error) {
 	case config.Token != "" && (config.ClientID != "" || config.ClientSecret != ""):
 		return nil, errors.New("give either a client id and a client secret, or an access token, not both")
 	}
-	own := http.Client{Timeout: callTimeout}
+	var own http.Client
 	if config.HTTP != nil {
 		own = *config.HTTP
+	}
+	if own.Timeout == 0 {
+		own.Timeout = callTimeout
 	}
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	now, sleep := config.Now, config.Sleep

@@ -36,7 +36,8 @@ type WriteResult struct {
 }
 
 // UpdateEmailConsents writes consents in one request, at most MaxWrites. Result i belongs to writes[i]. The error is that of the whole
-// request; when its MaybeDone is set any of the writes may have happened. It waits for the API budget only for what Reserve has not kept.
+// request; when its MaybeDone is set any of the writes may have happened. It waits for the API budget only for what Reserve has not
+// kept.
 func (c *Client) UpdateEmailConsents(ctx context.Context, writes []ConsentWrite) ([]WriteResult, error) {
 	if err := checkWrites(opUpdateConsent, len(writes)); err != nil || len(writes) == 0 {
 		return nil, err
@@ -45,9 +46,10 @@ func (c *Client) UpdateEmailConsents(ctx context.Context, writes []ConsentWrite)
 	for n, w := range writes {
 		state, ok := written[w.State]
 		if !ok || w.At.IsZero() || !customerIDPattern.MatchString(string(w.Customer)) {
-			return nil, fmt.Errorf("update email consents: write %d needs a customer id, a date, and the state %s or %s", n, Subscribed, Unsubscribed)
+			return nil, fmt.Errorf("update email consents: write %d needs a customer id, a date, and the state %s or %s",
+				n, Subscribed, Unsubscribed)
 		}
-		inputs[n] = admin.CustomerEmailMarketingConsentUpdateInput{CustomerId: string(w.Customer), EmailMarketingConsent: consentInput(state, w.At)}
+		inputs[n].CustomerId, inputs[n].EmailMarketingConsent = string(w.Customer), consentInput(state, w.At)
 	}
 	batch, err := admin.UpdateEmailConsents(inputs)
 	if err != nil {

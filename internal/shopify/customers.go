@@ -82,7 +82,8 @@ func (c *Client) ChangedCustomers(ctx context.Context, since time.Time, cursor s
 	for _, node := range answer.Customers.Nodes {
 		page.Changes = append(page.Changes, Change{ID: CustomerID(node.Id), UpdatedAt: node.UpdatedAt.UTC()})
 	}
-	if page.Next, err = nextCursor(opChangedCustomers, answer.Customers.PageInfo.HasNextPage, answer.Customers.PageInfo.EndCursor, cursor); err != nil {
+	more := answer.Customers.PageInfo
+	if page.Next, err = nextCursor(opChangedCustomers, more.HasNextPage, more.EndCursor, cursor); err != nil {
 		return ChangePage{}, err
 	}
 	return page, nil
