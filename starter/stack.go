@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/concordsync/concord/internal/config"
+	"github.com/concordsync/concord/internal/devserver"
+	"github.com/concordsync/concord/internal/host"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/internal/sandbox"
+	"github.com/concordsync/concord/internal/sandbox/list"
+	"github.com/concordsync/concord/internal/sandbox/shop"
+	"github.com/concordsync/concord/workflows"
+)
+
+// What the sandbox of `starter dev` and `starter demo` holds: one store, one list, two subscription points. The secrets open
+// nothing but the sandbox.
+const (
+	sandboxShop      = "sandbox.myshopify.com"
+	sandboxMerchant  = "sandbox"
+	sandboxList      = 1001
+	sandboxMarketing = 11
+	sandboxCheckout  = 22
+	sandboxZone      = "America/New_York"
+	sandboxAppID     = "sandbox-app"
+	sandboxAppSecret = "sandbox-app-secret"
+	sandboxAPIID     = "sandbox-integration"
+	sandboxAPISecret = "sandbox-integration-secret"
+)
+
+// stackOptions say what startStack starts. The zero value with Settings and Log is everything in memory on free ports.
+type stackOptions struct {
+	Settings config.Settings
+	// TemporalDatabase is the file that keeps Temporal's state; empty keeps it in memory.
+	TemporalDatabase string
+	// UI serves Temporal's Web UI.
+	UI bool
+	// Port, UIPort and SandboxPort on 127.0.0.1; zero takes any free one.
+	Port, UIPort, SandboxPort int
+	// NoSandbox leaves the sandbox out.
+	NoSandbox bool
+	// Log takes what the worker and the sandbox log; Progress what a person should see while a Temporal CLI is built.
+	Log      *slog.Logger
+	Progress io.Writer
+	// Notice is told when a key file was made; nil tells nobody.
+	Notice func(string)
+}
+
+// stack is everything of Concord in one process: a local Temporal server, both sides as a sandbox, the ledger and a worker.
+type stack struct {
+	Settings config.Settings
+	Temporal *devserver.Server
+	Client   client.Client
+	Host     *host.Host
+	// Sandbox, Shop and List are nil with NoSandbox.
+	Sandbox *sandbox.Sandbox
+	Shop    *shop.Store
+	List    *list.Store
+
+	worker worker.Worker
+}
+
+// startStack starts a stack and returns when its worker polls. ctx bounds the start only. When it fails, nothing is left running.
+func startStack(ctx context.Context, o stackOptions) (s *stack, err error) {
+	s = &stack{Settings: o.Settings}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Stop())
+			s = nil
+		}
+	}()
+	// The ledger first: it fails in milliseconds, and Temporal may have to be built.
+	if s.Host, err = host.Open(ctx, o.Settings, o.Log, o.Notice); err != nil {
+		return s, err
+	}
+	s.Temporal, err = devserver.Start(ctx, devserver.Options{
+		Database: o.TemporalDatabase, UI: o.UI, Port: o.Port, UIPort: o.UIPort, Progress: o.Progress,
+	})
+	if err != nil {
+		return s, err
+	}
+	if !o.NoSandbox {
+		if err = s.startSandbox(o); err != nil {
+			return s, err
+		}
+	}
+	s.Client, err = client.DialContext(ctx, client.Options{
+		HostPort: s.Temporal.Address(), Namespace: s.Temporal.Namespace(), Logger: host.TemporalLogger(o.Log),
+	})
+	if err != nil {
+		return s, fmt.Errorf("reach the local Temporal server: %w", err)
+	}
+	w := s.Host.Worker(s.Client)
+	if err = w.Start(); err != nil {
+		return s, fmt.Errorf("start the worker: %w", err)
+	}
+	s.worker = w
+	return s, nil
+}
+
+func (s *stack) startSandbox(o stackOptions) error {
+	address := ""
+	if o.SandboxPort != 0 {
+		address = net.JoinHostPort("127.0.0.1", strconv.Itoa(o.SandboxPort))
+	}
+	zone, err := time.LoadLocation(sandboxZone)
+	if err != nil {
+		return fmt.Errorf("start sandbox: %w", err)
+	}
+	if s.Sandbox, err = sandbox.Start(sandbox.Options{Address: address, Log: o.Log}); err != nil {
+		return err
+	}
+	s.Shop = s.Sandbox.AddShop(shop.Config{Domain: sandboxShop, Name: "Sandbox", ClientID: sandboxAppID, ClientSecret: sandboxAppSecret})
+	s.List = s.Sandbox.AddList(list.Config{
+		ID: sandboxList, Name: "Newsletter", ClientID: sandboxAPIID, Secret: sandboxAPISecret, Zone: zone,
+		Events: []list.Event{{ID: sandboxMarketing, Name: "Subscribed: marketing"}, {ID: sandboxCheckout, Name: "Subscribed: checkout"}},
+	})
+	return nil
+}
+
+// AddSandboxMerchant makes the sandbox a merchant with every sync off, or points the one that is there at this sandbox, and starts
+// its workflow. change, which may be nil, adjusts the settings.
+func (s *stack) AddSandboxMerchant(ctx context.Context, change func(*merchant.Settings)) error {
+	settings, err := merchant.New(sandboxShop)
+	if err != nil {
+		return err
+	}
+	adjust := func(m *merchant.Settings) error {
+		m.ShopifyURL, m.ListrakURL, m.ListrakAuthURL = s.Sandbox.ShopifyURL(sandboxShop), s.Sandbox.ListrakURL(), s.Sandbox.ListrakAuthURL()
+		m.EmailList, m.MarketingEvent, m.CheckoutEvent, m.Zone = sandboxList, sandboxMarketing, sandboxCheckout, sandboxZone
+		m.ListrakRate = merchant.MaxListrakRate
+		if change != nil {
+			change(m)
+		}
+		return nil
+	}
+	if err := adjust(&settings); err != nil {
+		return err
+	}
+	_, err = s.Host.Merchants.Add(ctx, settings, merchant.Credentials{
+		ShopifyClientID: sandboxAppID, ShopifyClientSecret: sandboxAppSecret,
+		ListrakClientID: sandboxAPIID, ListrakClientSecret: sandboxAPISecret,
+	})
+	if errors.Is(err, ledger.ErrMerchantExists) {
+		_, err = s.Host.Merchants.Update(ctx, sandboxMerchant, adjust, nil)
+	}
+	if err != nil {
+		return err
+	}
+	return workflows.StartMerchantSync(ctx, s.Client, s.Settings.TaskQueue, sandboxMerchant)
+}
+
+// Stop ends everything in order: what is at work ends at its next safe point.
+func (s *stack) Stop() error {
+	if s.worker != nil {
+		s.worker.Stop()
+	}
+	if s.Client != nil {
+		s.Client.Close()
+	}
+	var errs []error
+	if s.Host != nil {
+		errs = append(errs, s.Host.Close())
+	}
+	if s.Sandbox != nil {
+		s.Sandbox.Close()
+	}
+	if s.Temporal != nil {
+		errs = append(errs, s.Temporal.Stop())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+
+	"github.com/concordsync/concord/internal/host"
+	"github.com/concordsync/concord/workflows"
+)
+
+// temporalVariables are those by which an operator names a Temporal server. When none is set, a running `starter dev` is used.
+var temporalVariables = []string{"TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"}
+
+// temporalFrom says which server the verbs talk to, and the development server when it is that one.
+func (a *app) temporalFrom() (from string, dev *devRuntime) {
+	for _, name := range temporalVariables {
+		if a.env(name) != "" {
+			return name, nil
+		}
+	}
+	if running, ok := a.runningDev(); ok {
+		return "the running `starter dev`", &running
+	}
+	return "Temporal's default", nil
+}
+
+// temporalClient connects to Temporal, once.
+func (a *app) temporalClient(ctx context.Context) (client.Client, error) {
+	if a.temporalOpen != nil {
+		return a.temporalOpen, nil
+	}
+	s, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	_, dev := a.temporalFrom()
+	ctx, cancel := context.WithTimeout(ctx, a.dialTimeout)
+	defer cancel()
+	c, err := host.DialTemporal(ctx, a.logger(s), func(options *client.Options) {
+		if dev != nil {
+			options.HostPort, options.Namespace = dev.Temporal, dev.Namespace
+		}
+	})
+	if err != nil {
+		return nil, unreachableError("%w", err)
+	}
+	a.temporalOpen = c
+	return c, nil
+}
+
+// startWorkflow makes sure that the merchant's workflow runs.
+func (a *app) startWorkflow(ctx context.Context, id string) (client.Client, error) {
+	c, err := a.temporalClient(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.answerTimeout)
+	defer cancel()
+	return c, workflows.StartMerchantSync(ctx, c, s.TaskQueue, id)
+}
+
+// answered calls the merchant's workflow and waits for a worker's answer, for a bounded time.
+func (a *app) answered(ctx context.Context, id string, call func(context.Context, client.Client) (workflows.MerchantStatus, error),
+) (workflows.MerchantStatus, error) {
+	c, err := a.startWorkflow(ctx, id)
+	if err != nil {
+		return workflows.MerchantStatus{}, err
+	}
+	bounded, cancel := context.WithTimeout(ctx, a.answerTimeout)
+	defer cancel()
+	status, err := call(bounded, c)
+	if err != nil && ctx.Err() == nil && (bounded.Err() != nil || isTimeout(err)) {
+		return status, a.noWorker()
+	}
+	return status, err
+}
+
+func isTimeout(err error) bool {
+	var deadline *serviceerror.DeadlineExceeded
+	var canceled *serviceerror.Canceled
+	var timeout *client.WorkflowUpdateServiceTimeoutOrCanceledError
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &deadline) || errors.As(err, &canceled) || errors.As(err, &timeout)
+}
+
+func (a *app) noWorker() error {
+	queue := "concord"
+	if s, err := a.settings(); err == nil {
+		queue = s.TaskQueue
+	}
+	return unreachableError("no worker answered within %s on task queue %s: it is not known whether this is in force", a.answerTimeout, queue).
+		try("start a worker (`starter dev`, or the worker program), or give --no-wait to leave the request for when one runs")
+}
+
+// requireWorker asks the workflow for its status, which only a worker can answer.
+func (a *app) requireWorker(ctx context.Context, id string) error {
+	_, err := a.answered(ctx, id, func(ctx context.Context, c client.Client) (workflows.MerchantStatus, error) {
+		return workflows.Status(ctx, c, id)
+	})
+	if err != nil {
+		var unavailable *serviceerror.QueryFailed
+		if errors.As(err, &unavailable) {
+			return fmt.Errorf("ask the worker: %w", err)
+		}
+	}
+	return err
+}
