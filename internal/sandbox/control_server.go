@@ -40,7 +40,8 @@ func (sb *Sandbox) actions() []action {
 		{"PATCH", "/shops/{domain}", "change a store's switches", `{"switches":{"takeOlderWrites":true}}`, handle(sb.patchShop)},
 		{"POST", "/shops/{domain}/customers", "create a customer; without a state: never asked",
 			`{"email":"ann@example.com","state":"SUBSCRIBED"}`, handle(sb.createCustomer)},
-		{"POST", "/shops/{domain}/subscribe", "the person subscribes (or subscribes again)", person, handle(sb.consent(shop.Subscribed))},
+		{"POST", "/shops/{domain}/subscribe", "the person subscribes (or subscribes again)", person,
+			handle(sb.consent(shop.Subscribed))},
 		{"POST", "/shops/{domain}/unsubscribe", "the person unsubscribes", `{"email":"ann@example.com","ago":"6m"}`,
 			handle(sb.consent(shop.Unsubscribed))},
 		{"POST", "/shops/{domain}/consent", "any other consent state, dated at a time",
@@ -48,7 +49,8 @@ func (sb *Sandbox) actions() []action {
 		{"POST", "/shops/{domain}/email", "the person changes the address", `{"email":"ann@example.com","to":"anna@example.com"}`,
 			handle(sb.changeEmail)},
 		{"POST", "/shops/{domain}/delete", "the merchant deletes the customer", person, handle(sb.deleteCustomer)},
-		{"POST", "/shops/{domain}/orders", "the person places an order", `{"email":"ann@example.com","ago":"1m"}`, handle(sb.placeOrder)},
+		{"POST", "/shops/{domain}/orders", "the person places an order", `{"email":"ann@example.com","ago":"1m"}`,
+			handle(sb.placeOrder)},
 		{"GET", "/shops/{domain}/customer?email=ann@example.com", "show a customer", "", handle(sb.customer)},
 		{"GET", "/shops/{domain}/writes", "list what apps wrote through the API", "", handle(sb.shopWrites)},
 		{"GET", "/shops/{domain}/faults", "count the failures handed out", "", handle(sb.shopStruck)},
@@ -304,7 +306,9 @@ func (sb *Sandbox) createCustomer(r *http.Request, act CustomerAct) (Customer, e
 	if err != nil {
 		return Customer{}, err
 	}
-	id, err := store.CreateCustomer(shop.NewCustomer{Email: act.Email, Consent: shop.Consent{State: act.State}, At: at})
+	// Only the consent is dated back: a customer whose updatedAt lay in the past would be missed by every poll, which cannot happen
+	// at Shopify.
+	id, err := store.CreateCustomer(shop.NewCustomer{Email: act.Email, Consent: shop.Consent{State: act.State, UpdatedAt: at}})
 	if err != nil {
 		return Customer{}, fmt.Errorf("create customer: %w", err)
 	}

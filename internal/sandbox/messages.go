@@ -146,6 +146,7 @@ type CustomerAct struct {
 	State shop.State `json:"state,omitempty"`
 	// To is the new address of a change; empty takes the address away.
 	To string `json:"to,omitempty"`
+	// When dates the consent; the customer's updatedAt is always the real time of the act, as at Shopify.
 	When
 }
 

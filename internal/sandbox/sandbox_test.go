@@ -152,20 +152,29 @@ func TestControlActsOnShopify(t *testing.T) {
 	_, err = control.CreateCustomer(ctx, domain, CustomerAct{Email: "Ann+1@example.com"})
 	require.ErrorIs(t, err, shop.ErrEmailTaken)
 
-	changed, err := control.SetConsent(ctx, domain, CustomerAct{Email: "ann+1@example.com", State: shop.Subscribed, When: When{Ago: Duration(6 * time.Minute)}})
+	changed, err := control.SetConsent(ctx, domain, CustomerAct{Email: "ann+1@example.com", State: shop.Subscribed,
+		When: When{Ago: Duration(6 * time.Minute)}})
 	require.NoError(t, err)
 	require.Equal(t, shop.Subscribed, changed.State)
 	require.Equal(t, began.Add(-6*time.Minute), changed.ConsentUpdatedAt)
+	late, err := control.CreateCustomer(ctx, domain, CustomerAct{Email: "late@example.com", State: shop.Subscribed,
+		When: When{Ago: Duration(6 * time.Minute)}})
+	require.NoError(t, err)
+	require.Equal(t, began.Add(-6*time.Minute), late.ConsentUpdatedAt)
+	require.Equal(t, began, late.UpdatedAt, "or no poll would ever find this customer")
 	_, err = control.SetConsent(ctx, domain, CustomerAct{Email: "ann+1@example.com", State: "MAYBE"})
 	require.ErrorContains(t, err, "state")
-	_, err = control.SetConsent(ctx, domain, CustomerAct{Email: "ann+1@example.com", State: shop.Subscribed, When: When{At: began, Ago: 1}})
+	_, err = control.SetConsent(ctx, domain, CustomerAct{Email: "ann+1@example.com", State: shop.Subscribed,
+		When: When{At: began, Ago: 1}})
 	require.ErrorContains(t, err, "not both")
 
-	order, err := control.PlaceOrder(ctx, domain, OrderAct{Email: "ann+1@example.com", SourceName: "pos", When: When{At: began.Add(-time.Minute)}})
+	order, err := control.PlaceOrder(ctx, domain, OrderAct{Email: "ann+1@example.com", SourceName: "pos",
+		When: When{At: began.Add(-time.Minute)}})
 	require.NoError(t, err)
 	store, err := sb.Shop(domain)
 	require.NoError(t, err)
-	require.Equal(t, []shop.Order{{ID: order, CustomerID: created.ID, Email: "ann+1@example.com", CreatedAt: began.Add(-time.Minute), SourceName: "pos"}}, store.Orders())
+	require.Equal(t, []shop.Order{{ID: order, CustomerID: created.ID, Email: "ann+1@example.com",
+		CreatedAt: began.Add(-time.Minute), SourceName: "pos"}}, store.Orders())
 
 	moved, err := control.ChangeEmail(ctx, domain, CustomerAct{Email: "ann+1@example.com", To: "anna@example.com"})
 	require.NoError(t, err)
@@ -216,7 +225,8 @@ func TestControlActsOnListrak(t *testing.T) {
 	overview, err := control.Overview(ctx)
 	require.NoError(t, err)
 	settings := overview.Lists[0].ListSettings
-	settings.DoubleOptIn, settings.Zone, settings.ClockSkew, settings.SameState = true, "America/New_York", Duration(-time.Minute), list.AnswersError
+	settings.DoubleOptIn, settings.Zone = true, "America/New_York"
+	settings.ClockSkew, settings.SameState = Duration(-time.Minute), list.AnswersError
 	configured, err := control.ConfigureList(ctx, settings)
 	require.NoError(t, err)
 	require.Equal(t, settings, configured.ListSettings)
@@ -242,7 +252,8 @@ func TestControlSeesBothSidesAndResets(t *testing.T) {
 	t.Parallel()
 	sb, control, client := start(t)
 	ctx := t.Context()
-	_, err := control.AddShop(ctx, ShopSettings{Domain: "b.myshopify.com", ClientID: "app", ClientSecret: "secret", SearchLag: Duration(time.Second)})
+	_, err := control.AddShop(ctx, ShopSettings{Domain: "b.myshopify.com", ClientID: "app", ClientSecret: "secret",
+		SearchLag: Duration(time.Second)})
 	require.NoError(t, err)
 	_, err = control.AddShop(ctx, ShopSettings{Domain: "b.myshopify.com"})
 	require.ErrorIs(t, err, ErrExists)

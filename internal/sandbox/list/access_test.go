@@ -21,8 +21,10 @@ func TestTokenEndpoint(t *testing.T) {
 		{name: "right credentials get a token", client: "client", secret: "secret"},
 		{name: "a wrong secret is refused", client: "client", secret: "guess", refused: true},
 		{name: "an unknown client is refused", client: "nobody", secret: "secret", refused: true},
-		{name: "a paused integration is refused", config: func(c *Config) { c.Paused = true }, client: "client", secret: "secret", refused: true},
-		{name: "an address that is not allowed is refused", config: func(c *Config) { c.IPRefused = true }, client: "client", secret: "secret", refused: true},
+		{name: "a paused integration is refused", config: func(c *Config) { c.Paused = true },
+			client: "client", secret: "secret", refused: true},
+		{name: "an address that is not allowed is refused", config: func(c *Config) { c.IPRefused = true },
+			client: "client", secret: "secret", refused: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -43,7 +45,8 @@ func TestTokenEndpoint(t *testing.T) {
 func TestTokenEndpointRefusesOtherGrants(t *testing.T) {
 	t.Parallel()
 	l := start(t, nil)
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, l.auth, strings.NewReader("grant_type=password&client_id=client&client_secret=secret"))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, l.auth,
+		strings.NewReader("grant_type=password&client_id=client&client_secret=secret"))
 	require.NoError(t, err)
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	l.send(request).refused(http.StatusBadRequest, CodeInvalidParameter)
@@ -114,17 +117,24 @@ func TestRoutes(t *testing.T) {
 		{name: "known route, wrong method", method: "DELETE", path: "/v1/List/7", status: 405, code: CodeUnsupportedMethod},
 		{name: "list id that is no number", method: "GET", path: "/v1/List/seven", status: 400, code: CodeInvalidParameter},
 		{name: "list id beyond 32 bits", method: "GET", path: "/v1/List/99999999999", status: 400, code: CodeInvalidParameter},
-		{name: "ampersand in an address", method: "GET", path: "/v1/List/7/Contact/a%26b@example.com", status: 400, code: CodeUnsafeRoute},
+		{name: "ampersand in an address", method: "GET", path: "/v1/List/7/Contact/a%26b@example.com", status: 400,
+			code: CodeUnsafeRoute},
 		{name: "ampersand where encoding helps", method: "GET", path: "/v1/List/7/Contact/a%26b@example.com",
 			config: func(c *Config) { c.TakesEscapedRoutes = true }, status: 404, code: CodeNoResource},
-		{name: "slash in an address", method: "GET", path: "/v1/List/7/Contact/a%2Fb@example.com", status: 404, code: CodeUnknownRoute},
+		{name: "slash in an address", method: "GET", path: "/v1/List/7/Contact/a%2Fb@example.com", status: 404,
+			code: CodeUnknownRoute},
 		{name: "no such contact", method: "GET", path: "/v1/List/7/Contact/nobody@example.com", status: 404, code: CodeNoResource},
-		{name: "body of another type", method: "POST", path: "/v1/List/7/Contact", kind: "text/plain", body: "{}", status: 415, code: CodeUnsupportedContentType},
-		{name: "body that is no JSON", method: "POST", path: "/v1/List/7/Contact", body: `{"emailAddress":`, status: 400, code: CodeMalformedBody},
+		{name: "body of another type", method: "POST", path: "/v1/List/7/Contact", kind: "text/plain", body: "{}", status: 415,
+			code: CodeUnsupportedContentType},
+		{name: "body that is no JSON", method: "POST", path: "/v1/List/7/Contact", body: `{"emailAddress":`, status: 400,
+			code: CodeMalformedBody},
 		{name: "empty body", method: "POST", path: "/v1/List/7/Contact", status: 400, code: CodeMalformedBody},
-		{name: "body without an address", method: "POST", path: "/v1/List/7/Contact", body: `{}`, status: 400, code: CodeInvalidParameter},
-		{name: "boolean that is none", method: "POST", path: "/v1/List/7/Contact?overrideUnsubscribe=maybe", body: `{"emailAddress":"a@example.com"}`, status: 400, code: CodeInvalidParameter},
-		{name: "31 profile fields", method: "GET", path: "/v1/List/7/Contact?segmentationFieldIds=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31", status: 400, code: CodeTooManyFields},
+		{name: "body without an address", method: "POST", path: "/v1/List/7/Contact", body: `{}`, status: 400,
+			code: CodeInvalidParameter},
+		{name: "boolean that is none", method: "POST", path: "/v1/List/7/Contact?overrideUnsubscribe=maybe",
+			body: `{"emailAddress":"a@example.com"}`, status: 400, code: CodeInvalidParameter},
+		{name: "31 profile fields", method: "GET", path: "/v1/List/7/Contact?segmentationFieldIds=" +
+			"1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31", status: 400, code: CodeTooManyFields},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -184,13 +194,15 @@ func TestListsAndEvents(t *testing.T) {
 		EnableDoubleOptIn bool
 		CreateDate        string
 	}
-	require.Equal(t, []listed{{3, "List 3", false, "2026-11-22T14:03:07.123"}, {7, "News", true, "2026-11-22T14:03:07.123"}}, data[[]listed](l.get("/v1/List")))
+	require.Equal(t, []listed{{3, "List 3", false, "2026-11-22T14:03:07.123"}, {7, "News", true, "2026-11-22T14:03:07.123"}},
+		data[[]listed](l.get("/v1/List")))
 	require.Equal(t, listed{7, "News", true, "2026-11-22T14:03:07.123"}, data[listed](l.get("/v1/List/7")))
 	type event struct {
 		EventID           int
 		EventName, Status string
 	}
-	require.Equal(t, []event{{1, "Marketing", "Active"}, {2, "Checkout", "Active"}, {3, "Old", "Blocked"}}, data[[]event](l.get("/v1/List/7/Event")))
+	require.Equal(t, []event{{1, "Marketing", "Active"}, {2, "Checkout", "Active"}, {3, "Old", "Blocked"}},
+		data[[]event](l.get("/v1/List/7/Event")))
 }
 
 func TestConfigSaysWhatIsWrong(t *testing.T) {
@@ -202,6 +214,10 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 	l := start(t, nil)
 	require.Error(t, l.Configure(func(c *Config) { c.SameState = "sometimes" }))
 	require.Equal(t, MovesDates, l.Config().SameState, "a refused change must change nothing")
+	require.NoError(t, l.Configure(func(c *Config) { c.ID, c.Now, c.Name = 8, time.Now, "Other" }))
+	require.Equal(t, 7, l.Config().ID, "an id stays")
+	require.Equal(t, l.clock.now(), l.Clock(), "a clock stays")
+	require.Equal(t, "Other", l.Config().Name)
 }
 
 // The routes must work under a prefix, where the sandbox mounts them.

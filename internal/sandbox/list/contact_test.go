@@ -41,46 +41,81 @@ func TestPostContact(t *testing.T) {
 		effective, moved bool
 		point            []int
 	}{
-		{name: "a newcomer is subscribed, and the events say where", state: "Subscribed", parameters: "eventIds=2", after: Subscribed, dates: dates{subscribe: later}, effective: true, moved: true, point: []int{2}},
-		{name: "a newcomer without a state is subscribed", after: Subscribed, dates: dates{subscribe: later}, effective: true, moved: true},
-		{name: "several events are raised, each once", state: "Subscribed", parameters: "eventIds=2,1,2", after: Subscribed, dates: dates{subscribe: later}, effective: true, moved: true, point: []int{2, 1}},
+		{name: "a newcomer is subscribed, and the events say where", state: "Subscribed", parameters: "eventIds=2",
+			after: Subscribed, dates: dates{subscribe: later}, effective: true, moved: true, point: []int{2}},
+		{name: "a newcomer without a state is subscribed", after: Subscribed, dates: dates{subscribe: later},
+			effective: true, moved: true},
+		{name: "several events are raised, each once", state: "Subscribed", parameters: "eventIds=2,1,2", after: Subscribed,
+			dates: dates{subscribe: later}, effective: true, moved: true, point: []int{2, 1}},
 		{name: "an unknown event refuses the write", state: "Subscribed", parameters: "eventIds=99", code: CodeInvalidParameter},
-		{name: "a word for an event refuses the write", state: "Subscribed", parameters: "eventIds=checkout", code: CodeInvalidParameter},
+		{name: "a word for an event refuses the write", state: "Subscribed", parameters: "eventIds=checkout",
+			code: CodeInvalidParameter},
 		{name: "a blocked event refuses the write", state: "Subscribed", parameters: "eventIds=3", code: CodeInvalidParameter},
-		{name: "a blocked event may be ignored", config: func(c *Config) { c.IgnoreBlockedEvents = true }, state: "Subscribed", parameters: "eventIds=3,1", after: Subscribed, dates: dates{subscribe: later}, effective: true, moved: true, point: []int{1}},
+		{name: "a blocked event may be ignored", config: func(c *Config) { c.IgnoreBlockedEvents = true }, state: "Subscribed",
+			parameters: "eventIds=3,1", after: Subscribed, dates: dates{subscribe: later},
+			effective: true, moved: true, point: []int{1}},
 		{name: "a state that is none", state: "Maybe", code: CodeInvalidParameter},
 		{name: "pending cannot be written", state: "Pending", code: CodeInvalidParameter},
 		{name: "an update type that is none", state: "Subscribed", parameters: "updateType=Melt", code: CodeInvalidParameter},
 
-		{name: "double opt-in makes a newcomer wait", config: doubleOptIn, state: "Subscribed", parameters: "eventIds=1", after: Pending, effective: true, moved: true, point: []int{1}},
-		{name: "who waits cannot be subscribed", config: doubleOptIn, before: subscribed, state: "Subscribed", code: CodePending, after: Pending},
-		{name: "who waits cannot be unsubscribed", config: doubleOptIn, before: subscribed, state: "Unsubscribed", code: CodeNotSubscribed, after: Pending},
+		{name: "double opt-in makes a newcomer wait", config: doubleOptIn, state: "Subscribed", parameters: "eventIds=1",
+			after: Pending, effective: true, moved: true, point: []int{1}},
+		{name: "who waits cannot be subscribed", config: doubleOptIn, before: subscribed, state: "Subscribed", code: CodePending,
+			after: Pending},
+		{name: "who waits cannot be unsubscribed", config: doubleOptIn, before: subscribed, state: "Unsubscribed",
+			code: CodeNotSubscribed, after: Pending},
 
 		{name: "banned", before: refused(Banned), state: "Subscribed", code: CodeBanned},
 		{name: "suppressed", before: refused(Suppressed), state: "Subscribed", code: CodeSuppressed},
 		{name: "invalid", before: refused(Invalid), state: "Subscribed", code: CodeInvalidParameter},
-		{name: "banned after leaving", before: func(l *listrak) { unsubscribed(l); refused(Banned)(l) }, parameters: "overrideUnsubscribe=true", state: "Subscribed", code: CodeBanned, after: Unsubscribed, dates: dates{subscribe: then, unsubscribe: then}},
-		{name: "a banned one may leave", before: func(l *listrak) { subscribed(l); refused(Banned)(l) }, state: "Unsubscribed", after: Unsubscribed, dates: dates{subscribe: then, unsubscribe: later}, effective: true, moved: true},
+		{name: "banned after leaving", before: func(l *listrak) { unsubscribed(l); refused(Banned)(l) },
+			parameters: "overrideUnsubscribe=true", state: "Subscribed", code: CodeBanned, after: Unsubscribed,
+			dates: dates{subscribe: then, unsubscribe: then}},
+		{name: "banned after leaving, overridden without a state",
+			before: func(l *listrak) { unsubscribed(l); refused(Banned)(l) }, parameters: "overrideUnsubscribe=true",
+			code: CodeBanned, after: Unsubscribed, dates: dates{subscribe: then, unsubscribe: then}},
+		{name: "subscribing again with the override and no state", before: unsubscribed, parameters: "overrideUnsubscribe=true",
+			after: Subscribed, dates: dates{subscribe: then, resubscribe: later, unsubscribe: then},
+			effective: true, moved: true},
+		{name: "a banned one may leave", before: func(l *listrak) { subscribed(l); refused(Banned)(l) }, state: "Unsubscribed",
+			after: Unsubscribed, dates: dates{subscribe: then, unsubscribe: later}, effective: true, moved: true},
 
-		{name: "unsubscribing", before: subscribed, state: "Unsubscribed", after: Unsubscribed, dates: dates{subscribe: then, unsubscribe: later}, effective: true, moved: true},
+		{name: "unsubscribing", before: subscribed, state: "Unsubscribed", after: Unsubscribed,
+			dates: dates{subscribe: then, unsubscribe: later}, effective: true, moved: true},
 		{name: "unsubscribing nobody", state: "Unsubscribed", code: CodeNotSubscribed},
-		{name: "unsubscribing with events", before: subscribed, state: "Unsubscribed", parameters: "eventIds=1", code: CodeUnsubscribeWithEvents, after: Subscribed, dates: dates{subscribe: then}},
-		{name: "unsubscribing twice moves the date", before: unsubscribed, state: "Unsubscribed", after: Unsubscribed, dates: dates{subscribe: then, unsubscribe: later}, moved: true},
-		{name: "unsubscribing twice answers an error", config: same(AnswersError), before: unsubscribed, state: "Unsubscribed", code: CodeUnsubscribed, after: Unsubscribed, dates: dates{subscribe: then, unsubscribe: then}},
-		{name: "unsubscribing twice keeps the date", config: same(KeepsDates), before: unsubscribed, state: "Unsubscribed", after: Unsubscribed, dates: dates{subscribe: then, unsubscribe: then}},
+		{name: "unsubscribing with events", before: subscribed, state: "Unsubscribed", parameters: "eventIds=1",
+			code: CodeUnsubscribeWithEvents, after: Subscribed, dates: dates{subscribe: then}},
+		{name: "unsubscribing twice moves the date", before: unsubscribed, state: "Unsubscribed", after: Unsubscribed,
+			dates: dates{subscribe: then, unsubscribe: later}, moved: true},
+		{name: "unsubscribing twice answers an error", config: same(AnswersError), before: unsubscribed, state: "Unsubscribed",
+			code: CodeUnsubscribed, after: Unsubscribed, dates: dates{subscribe: then, unsubscribe: then}},
+		{name: "unsubscribing twice keeps the date", config: same(KeepsDates), before: unsubscribed, state: "Unsubscribed",
+			after: Unsubscribed, dates: dates{subscribe: then, unsubscribe: then}},
 
-		{name: "subscribing again needs the override", before: unsubscribed, state: "Subscribed", after: Unsubscribed, dates: dates{subscribe: then, unsubscribe: then}},
-		{name: "without the override, not with events", before: unsubscribed, state: "Subscribed", parameters: "eventIds=1", code: CodeUpdateUnsubscribedEvent, after: Unsubscribed, dates: dates{subscribe: then, unsubscribe: then}},
-		{name: "overrideUnsubscribe=false is none", before: unsubscribed, state: "Subscribed", parameters: "overrideUnsubscribe=false", after: Unsubscribed, dates: dates{subscribe: then, unsubscribe: then}},
-		{name: "subscribing again with the override", before: unsubscribed, state: "Subscribed", parameters: "overrideUnsubscribe=true&eventIds=1", after: Subscribed, dates: dates{subscribe: then, resubscribe: later, unsubscribe: then}, effective: true, moved: true, point: []int{1}},
+		{name: "subscribing again needs the override", before: unsubscribed, state: "Subscribed", after: Unsubscribed,
+			dates: dates{subscribe: then, unsubscribe: then}},
+		{name: "without the override, not with events", before: unsubscribed, state: "Subscribed", parameters: "eventIds=1",
+			code: CodeUpdateUnsubscribedEvent, after: Unsubscribed, dates: dates{subscribe: then, unsubscribe: then}},
+		{name: "overrideUnsubscribe=false is none", before: unsubscribed, state: "Subscribed",
+			parameters: "overrideUnsubscribe=false", after: Unsubscribed, dates: dates{subscribe: then, unsubscribe: then}},
+		{name: "subscribing again with the override", before: unsubscribed, state: "Subscribed",
+			parameters: "overrideUnsubscribe=true&eventIds=1", after: Subscribed,
+			dates: dates{subscribe: then, resubscribe: later, unsubscribe: then}, effective: true, moved: true, point: []int{1}},
 
-		{name: "subscribing twice moves the date", before: subscribed, state: "Subscribed", parameters: "eventIds=1", after: Subscribed, dates: dates{subscribe: then, resubscribe: later}, moved: true, point: []int{1}},
-		{name: "subscribing twice answers an error", config: same(AnswersError), before: subscribed, state: "Subscribed", parameters: "eventIds=1", code: CodeSubscribed, after: Subscribed, dates: dates{subscribe: then}},
-		{name: "subscribing twice keeps the date", config: same(KeepsDates), before: subscribed, state: "Subscribed", parameters: "eventIds=1", after: Subscribed, dates: dates{subscribe: then}},
-		{name: "an update without a state keeps the date", before: subscribed, parameters: "eventIds=1", after: Subscribed, dates: dates{subscribe: then}},
+		{name: "subscribing twice moves the date", before: subscribed, state: "Subscribed", parameters: "eventIds=1",
+			after: Subscribed, dates: dates{subscribe: then, resubscribe: later}, moved: true, point: []int{1}},
+		{name: "subscribing twice answers an error", config: same(AnswersError), before: subscribed, state: "Subscribed",
+			parameters: "eventIds=1", code: CodeSubscribed, after: Subscribed, dates: dates{subscribe: then}},
+		{name: "subscribing twice keeps the date", config: same(KeepsDates), before: subscribed, state: "Subscribed",
+			parameters: "eventIds=1", after: Subscribed, dates: dates{subscribe: then}},
+		{name: "an update without a state keeps the date", before: subscribed, parameters: "eventIds=1", after: Subscribed,
+			dates: dates{subscribe: then}},
 
-		{name: "an address cannot be changed with events", before: subscribed, parameters: "newEmailAddress=bo@example.com&eventIds=1", code: CodeChangeWithEvents, after: Subscribed, dates: dates{subscribe: then}},
-		{name: "an address cannot be changed to nonsense", before: subscribed, parameters: "newEmailAddress=bo", code: CodeInvalidParameter, after: Subscribed, dates: dates{subscribe: then}},
+		{name: "an address cannot be changed with events", before: subscribed,
+			parameters: "newEmailAddress=bo@example.com&eventIds=1", code: CodeChangeWithEvents, after: Subscribed,
+			dates: dates{subscribe: then}},
+		{name: "an address cannot be changed to nonsense", before: subscribed, parameters: "newEmailAddress=bo",
+			code: CodeInvalidParameter, after: Subscribed, dates: dates{subscribe: then}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -143,7 +178,8 @@ func TestAContactAsShown(t *testing.T) {
 	require.Contains(t, raw.body, `"segmentationFieldValues":[{"segmentationFieldId":6,"value":"M"}]`, "by email key, with one field")
 	require.Contains(t, raw.body, `"unsubscribeDate":null`, "Listrak writes null, it does not leave the field out")
 
-	withFields := `{"emailAddress":"ann@example.com","subscriptionState":"Unsubscribed","segmentationFieldValues":[{"segmentationFieldId":5,"value":"red"}]}`
+	withFields := `{"emailAddress":"ann@example.com","subscriptionState":"Unsubscribed",
+		"segmentationFieldValues":[{"segmentationFieldId":5,"value":"red"}]}`
 	l.send(l.request(http.MethodPost, "/v1/List/7/Contact", withFields)).refused(http.StatusBadRequest, CodeUnsubscribeWithFields)
 	l.send(l.request(http.MethodPost, "/v1/List/7/Contact?newEmailAddress=bo@example.com",
 		strings.Replace(withFields, "Unsubscribed", "Subscribed", 1))).refused(http.StatusBadRequest, CodeChangeWithFields)
@@ -167,7 +203,9 @@ func TestChangingAnAddress(t *testing.T) {
 		code   string
 	}{
 		{name: "to a free one", before: func(*testing.T, *Store) {}},
-		{name: "to a subscribed one", before: func(t *testing.T, s *Store) { require.NoError(t, s.Subscribe("bo@example.com", time.Time{}, "")) }, code: CodeSubscribedNew},
+		{name: "to a subscribed one",
+			before: func(t *testing.T, s *Store) { require.NoError(t, s.Subscribe("bo@example.com", time.Time{}, "")) },
+			code:   CodeSubscribedNew},
 		{name: "to an unsubscribed one", before: func(t *testing.T, s *Store) {
 			require.NoError(t, s.Subscribe("bo@example.com", time.Time{}, ""))
 			require.NoError(t, s.Unsubscribe("bo@example.com", time.Time{}, ""))
@@ -176,8 +214,11 @@ func TestChangingAnAddress(t *testing.T) {
 			require.NoError(t, s.Configure(func(c *Config) { c.DoubleOptIn = true }))
 			require.NoError(t, s.Subscribe("bo@example.com", time.Time{}, ""))
 		}, code: CodePendingNew},
-		{name: "to a banned one", before: func(t *testing.T, s *Store) { require.NoError(t, s.Refuse("bo@example.com", Banned)) }, code: CodeBannedNew},
-		{name: "to a suppressed one", before: func(t *testing.T, s *Store) { require.NoError(t, s.Refuse("bo@example.com", Suppressed)) }, code: CodeSuppressedNew},
+		{name: "to a banned one",
+			before: func(t *testing.T, s *Store) { require.NoError(t, s.Refuse("bo@example.com", Banned)) }, code: CodeBannedNew},
+		{name: "to a suppressed one",
+			before: func(t *testing.T, s *Store) { require.NoError(t, s.Refuse("bo@example.com", Suppressed)) },
+			code:   CodeSuppressedNew},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -55,8 +55,11 @@ func TestContactCollection(t *testing.T) {
 		{"start between two milliseconds", "startDate=2026-01-08T00:00:00.0001&useOriginalSubscribeDate=false", []string{"new"}},
 		{"end is exclusive on the latest date", "endDate=2026-01-08&useOriginalSubscribeDate=false", []string{"old"}},
 		{"end is inclusive on the original date", "endDate=2026-01-02", []string{"old", "back"}},
-		{"the dates of unsubscribed ones are when they left", "subscriptionState=Unsubscribed&startDate=2026-01-09&endDate=2026-01-10&useOriginalSubscribeDate=false", []string{"gone"}},
-		{"and not when they came", "subscriptionState=Unsubscribed&startDate=2026-01-01&endDate=2026-01-09&useOriginalSubscribeDate=false", nil},
+		{"the dates of unsubscribed ones are when they left",
+			"subscriptionState=Unsubscribed&startDate=2026-01-09&endDate=2026-01-10&useOriginalSubscribeDate=false",
+			[]string{"gone"}},
+		{"and not when they came",
+			"subscriptionState=Unsubscribed&startDate=2026-01-01&endDate=2026-01-09&useOriginalSubscribeDate=false", nil},
 		{"an empty span", "startDate=2026-01-10&endDate=2026-01-01", nil},
 		{"by external contact id", "externalContactId=x1", []string{"old"}},
 	} {
