@@ -47,7 +47,7 @@ func (w Window) Settle(rec Record, orders []Instant, lookedUpAt Instant) (Record
 			return rec, true
 		}
 	}
-	hold.Settled = lookedUpAt > hold.Until.Plus(w.Lag)
+	hold.Settled = lookedUpAt >= hold.Until.Plus(w.Lag)
 	return rec, hold.Settled
 }
 

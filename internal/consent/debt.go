@@ -77,7 +77,7 @@ func (rec *Record) DebtTo(side Side) Debt {
 		return Blocked
 	case seen.State == Absent && seen.GoneAt != 0 && decision.At <= seen.GoneAt:
 		return Gone
-	case seen.Machine && decision.At <= seen.At:
+	case seen.Machine && decision.At <= seen.At.Plus(seen.Within):
 		return Refused
 	case carried && last.Outcome == Delivered && last.Try >= MaxTries && seen.ReadBegan > last.Ended:
 		return Disputed

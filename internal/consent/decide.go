@@ -59,15 +59,17 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 		return rec, Judgement{Verdict: Stale}
 	}
 	echo := rec.explain(r)
-	changed := rec.closeAttempts(r, echo)
+	// Their no and ours cannot be told apart while ours may still be on its way: then the no is heard (as in rule 6).
+	doubtful := echo != nil && echo.isOpen() && r.Side == Listrak && r.State == Unsubscribed && rec.Decision.State == Subscribed
+	changed := rec.closeAttempts(r, echo, before)
 
 	if before.State != Unseen && before.State == r.State && before.Shown == r.Date && before.Machine == r.Machine {
 		if before.Ref != r.Ref && r.Ref != "" {
 			rec.Seen[r.Side].Ref, changed = r.Ref, true
 		}
-		if changed {
-			// An attempt was closed by this read: what is owed next is judged by when the side was last read.
-			rec.Seen[r.Side].ReadBegan = r.ReadBegan
+		if last := &rec.Sent[r.Side][0]; changed || last.Outcome == Delivered && before.ReadBegan <= last.Ended && r.ReadBegan > last.Ended {
+			// What is owed next is judged by whether the side was read since the last delivery (rule 16).
+			rec.Seen[r.Side].ReadBegan, changed = r.ReadBegan, true
 		}
 		return rec, Judgement{Verdict: NoNews, Changed: changed}
 	}
@@ -89,7 +91,7 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 	case r.Machine:
 		seen.At, judgement.Clamped = effectiveDate(r)
 		judgement.Verdict = ByMachine
-	case echo != nil:
+	case echo != nil && !doubtful:
 		seen.At, seen.Within, seen.Echo = echo.Decision, 0, true
 		judgement.Verdict = Echo
 	default:
@@ -97,6 +99,10 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 		judgement.Verdict, judgement.Decided = rec.weigh(r, seen.At, before)
 		if judgement.Decided {
 			rec.Decision = Decision{State: r.State, At: seen.At, Within: r.Within, Side: r.Side, Keyword: r.Keyword}
+			if r.State == Subscribed && r.Imported {
+				// The date of an import is no person's: whatever no is found later beats it, as it beats anything undated (rule 8).
+				rec.Decision.At = 0
+			}
 		}
 	}
 	rec.Seen[r.Side] = seen
@@ -120,13 +126,21 @@ func (rec *Record) weigh(r Report, at Instant, before Sighting) (verdict Verdict
 	if !decision.State.IsDecision() {
 		return First, true
 	}
-	// Whatever explains a later date other than a person's act must not beat a no. A subscription whose date moved in place, an
-	// import, and a customer who was given this address are such explanations.
-	weak := r.State == Subscribed && decision.State == Unsubscribed &&
-		(r.Imported || r.Moved || r.Side == Listrak && before.State == Subscribed)
+	// Whatever explains a later date other than a person's act must not beat a no: neither one that is known, nor, by moving the date
+	// of a yes, one that is read later. A subscription whose date moved in place, an import, and a customer who was given this
+	// address are such explanations.
+	moved := r.Side == Listrak && before.State == Subscribed && !rec.unsubscribedSince(Listrak, before.ReadBegan)
+	weak := r.State == Subscribed && (r.Imported || r.Moved || moved)
+	if weak && decision.State == Subscribed {
+		return Agreed, false
+	}
 	if decision.Side == r.Side {
-		if weak {
+		switch {
+		case weak:
 			return Evidence, false
+		case r.State == Subscribed && decision.State == Unsubscribed && compare(at, decision, r.Within+decision.Within) < 0:
+			// A side that takes its own no back with an older date, or none, speaks of another record (a merge), not of an act.
+			return Behind, false
 		}
 		return SameSide, true
 	}

@@ -334,8 +334,8 @@ func TestDecide(t *testing.T) {
 		{"rule 8: a date that moves after an import does not beat Listrak's own no either", []step{
 			known, listrak(Unsubscribed, at(0)), listrak(Subscribed, at(Hour)).imported(), listrak(Subscribed, at(2*Hour))},
 			no(Listrak, at(0)), Evidence, Owed, Owed},
-		{"rule 8: an import of somebody nobody knew is a yes", []step{known, listrak(Subscribed, at(0)).imported()},
-			yes(Listrak, at(0)), First, Owed, Settled},
+		{"rule 8: an import of somebody nobody knew is a yes without a date", []step{known, listrak(Subscribed, at(0)).imported()},
+			yes(Listrak, undated), First, Owed, Settled},
 		{"rule 8: a person who really comes back at Listrak is heard", []step{
 			known, listrak(Unsubscribed, at(0)), listrak(Subscribed, at(Hour))},
 			yes(Listrak, at(Hour)), SameSide, Owed, Settled},
@@ -421,9 +421,9 @@ func TestDecide(t *testing.T) {
 		{"rule 18: a new address keeps an Unsubscribed of its own at Shopify", []step{
 			known, shopify(Unsubscribed, at(0)), shopify(Subscribed, at(Hour)).moved()},
 			no(Shopify, at(0)), Evidence, Owed, Settled},
-		{"rule 18: a new address renews a Subscribed of its own", []step{
+		{"rule 18: a new address agrees with a Subscribed of its own, and moves no date", []step{
 			known, listrak(Subscribed, at(0)), shopify(Subscribed, at(Hour)).moved()},
-			yes(Shopify, at(Hour)), Newer, Settled, Settled},
+			yes(Listrak, at(0)), Agreed, Settled, Settled},
 		{"rule 18: the yes that did not count when the address moved does not count when it is read again", []step{
 			known, listrak(Unsubscribed, at(0)), shopify(Subscribed, at(Hour)).moved(), shopify(Subscribed, at(Hour))},
 			no(Listrak, at(0)), NoNews, Owed, Settled},

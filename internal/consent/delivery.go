@@ -48,7 +48,9 @@ func (rec *Record) explain(r Report) *Delivery {
 }
 
 // closeAttempts lets a report end attempts of unknown end and marks deliveries as spent. It reports whether anything changed.
-func (rec *Record) closeAttempts(r Report, echo *Delivery) (changed bool) {
+func (rec *Record) closeAttempts(r Report, echo *Delivery, before Sighting) (changed bool) {
+	// A read that shows what was shown before the delivery may simply lag behind it.
+	news := before.State != r.State || before.Shown != r.Date
 	for i := range rec.Sent[r.Side] {
 		d := &rec.Sent[r.Side][i]
 		if d.State == Unseen {
@@ -68,7 +70,7 @@ func (rec *Record) closeAttempts(r Report, echo *Delivery) (changed bool) {
 				d.Outcome, d.Ended, changed = Failed, r.ReadBegan, true
 			}
 		}
-		if !d.Spent && d.Outcome == Delivered && r.State != d.State && r.ReadBegan > d.Ended {
+		if news && !d.Spent && d.Outcome == Delivered && r.State != d.State && r.ReadBegan > d.Ended {
 			d.Spent, changed = true, true
 		}
 	}
@@ -146,6 +148,17 @@ func Finish(rec Record, side Side, started, ended Instant, outcome Outcome, code
 	return rec
 }
 
+// unsubscribedSince reports whether an unsubscribe was delivered to side after since: a subscription that it shows now is a new one,
+// even if the unsubscribed state itself was never read.
+func (rec *Record) unsubscribedSince(side Side, since Instant) bool {
+	for i := range rec.Sent[side] {
+		if d := &rec.Sent[side][i]; d.State == Unsubscribed && d.Outcome == Delivered && d.Ended >= since {
+			return true
+		}
+	}
+	return false
+}
+
 // WriteDate is the consent date to send to Shopify (rule 15): the decision's own, or a second after the one held there. Shopify
 // ignores a write that is dated before what it holds, which protects an opt-out that we have not seen; so the date is never simply
 // now. It is not ok when the date would lie in the future: then the write has to wait until that second has passed.
@@ -165,7 +178,8 @@ func WriteDate(decision Decision, held Instant, firstSight, now Instant) (date I
 // before the write showed an Unsubscribed that is older than the decision. The report was decided first, so a newer one would be
 // the decision itself.
 func (rec *Record) OverridesUnsubscribe() bool {
-	return rec.Decision.State == Subscribed && rec.Seen[Listrak].State == Unsubscribed
+	seen := &rec.Seen[Listrak]
+	return rec.Decision.State == Subscribed && seen.State == Unsubscribed && seen.At < rec.Decision.At
 }
 
 // Forget removes what a side has shown and was sent; the decision stays. For a side that was replaced by another one.

@@ -176,9 +176,9 @@ func TestBothSidesAgreeOnTheNewest(t *testing.T) {
 				open := m.h.rec.OpenUntil(side) != 0 || m.h.now <= m.unsure[side]
 				if m.act(side, state) {
 					m.observe(side)
-					// While an attempt of unknown end may still take effect, what the person says may be its late effect (rule 3), or a
-					// date that moved (rule 8): nobody can tell, so it does not count here either.
-					if open && (m.h.last.Verdict == Echo || m.h.last.Verdict == Evidence) {
+					// While an attempt of unknown end may still take effect, a yes may be its late effect (rule 3), or a date that moved
+					// (rule 8): nobody can tell, so it does not count here either. A no always counts.
+					if open && state == Subscribed && (m.h.last.Verdict == Echo || m.h.last.Verdict == Evidence) {
 						m.acts = m.acts[:len(m.acts)-1]
 					}
 				}
