@@ -60,7 +60,7 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 	}
 	echo := rec.explain(r)
 	// Their no and ours cannot be told apart while ours may still be on its way: then the no is heard (as in rule 6).
-	doubtful := echo != nil && echo.isOpen() && r.Side == Listrak && r.State == Unsubscribed && rec.Decision.State == Subscribed
+	doubtful := echo != nil && echo.effectiveUntil() >= r.ReadBegan && r.Side == Listrak && r.State == Unsubscribed && rec.Decision.State == Subscribed
 	changed := rec.closeAttempts(r, echo, before)
 
 	if before.State != Unseen && before.State == r.State && before.Shown == r.Date && before.Machine == r.Machine {
