@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -29,10 +30,7 @@ func (s *session) claim(ctx context.Context, side consent.Side, items []item) ([
 	if len(items) == 0 {
 		return nil, nil
 	}
-	now, err := s.Ledger.Now(ctx)
-	if err != nil {
-		return nil, err
-	}
+	now := s.now()
 	lease := s.Timing.CallTimeout + s.Timing.LeaseMargin
 	requests := make([]ledger.ClaimRequest, len(items))
 	for i := range items {
@@ -104,7 +102,7 @@ func (s *session) endOf(err error) end {
 
 // later is when something that failed is tried again: after what the side asked for, or else in the next round.
 func (s *session) later(wait time.Duration) consent.Instant {
-	return consent.InstantOf(s.Now().Add(max(wait, s.Timing.Interval/2)))
+	return s.now().Plus(consent.SpanOf(max(wait, s.Timing.Interval/2)))
 }
 
 // finish records the end of a delivery, with what the side showed, and frees the claim.
@@ -180,15 +178,54 @@ func isAlreadySo(entry *ledger.Entry, side consent.Side) bool {
 	return entry.Record.Seen[side].State == entry.Record.Decision.State
 }
 
+// endWithoutCall records what a look-up has shown about a delivery that was therefore never called: a side that refuses to look
+// somebody up for good would refuse the write too; everything else is tried again later.
+func (s *session) endWithoutCall(subject consent.Subject, side consent.Side, err error) revision {
+	e := s.endOf(err)
+	if e.outcome != consent.RefusedForGood {
+		return s.putOff(subject, side, s.endOf(err).after)
+	}
+	now := s.now()
+	return revision{subject: subject, apply: func(rec consent.Record) (consent.Record, []ledger.Line) {
+		if rec.DebtTo(side) != consent.Owed {
+			return rec, nil
+		}
+		rec = consent.Finish(consent.Begin(rec, side, pointTo(side, &rec), 0, now, now), side, now, now, e.outcome, e.code)
+		return rec, []ledger.Line{{Side: side, Kind: ledger.Refused, State: rec.Decision.State, Date: rec.Decision.At, Code: e.code}}
+	}}
+}
+
+// outage counts failures in a row. One person whose calls fail must not keep all others waiting, but when nobody's succeed it is
+// the side that is away, and the rest can wait for the next round.
+type outage struct{ failures atomic.Int32 }
+
+// failuresInARow is how many make an outage.
+const failuresInARow = 4
+
+func (o *outage) note(err error) {
+	if err == nil {
+		o.failures.Store(0)
+	} else {
+		o.failures.Add(1)
+	}
+}
+
+func (o *outage) over() bool { return o.failures.Load() >= failuresInARow }
+
+// mustStop reports whether err concerns more than one person: the merchant's access, or our own ledger.
+func mustStop(err error) bool {
+	f := failure.As(err)
+	return err != nil && (f == nil || f.Class == failure.PersonMustAct)
+}
+
 // openAddress returns the address of a subject: the sealed one, or else as the deciding side tells it now, by its id. An address
 // that does not hash to the subject is another person's and is never used (I8).
 func (s *session) openAddress(ctx context.Context, located ledger.Located) (string, error) {
 	if len(located.SealedAddress) > 0 {
-		plain, err := s.Keys.Open(located.SealedAddress, addressContext(located.Subject))
-		if err != nil {
-			return "", fmt.Errorf("open an address: %w", err)
+		// A damaged seal is no reason to lose a decision: the side is asked then.
+		if plain, err := s.Keys.Open(located.SealedAddress, addressContext(located.Subject)); err == nil {
+			return string(plain), nil
 		}
-		return string(plain), nil
 	}
 	for _, side := range []consent.Side{located.Record.Decision.Side, located.Record.Decision.Side.Other()} {
 		address, err := s.askAddress(ctx, side, located.Record.Seen[side].Ref)

@@ -91,6 +91,11 @@ type session struct {
 	// until is when the run stops by itself; stop is closed when it shall stop earlier.
 	until time.Time
 	stop  <-chan struct{}
+	// ahead is how far the ledger's clock, which dates claims, is ahead of ours: reads are dated by it too, so that the order of a
+	// read and a write does not depend on this machine's clock.
+	ahead time.Duration
+	// ownHold is the consent whose window is running this session: it needs no telling.
+	ownHold consent.Instant
 }
 
 // Stats counts what a run did.
@@ -112,8 +117,12 @@ func (e *Engine) session(ctx context.Context, merchant string) (context.Context,
 	if err != nil {
 		return ctx, nil, fmt.Errorf("connect: %w", err)
 	}
+	ledgerNow, err := e.Ledger.Now(ctx)
+	if err != nil {
+		return ctx, nil, err
+	}
 	return context.WithoutCancel(ctx), &session{
-		Engine: e, merchant: merchant, account: account, switches: switches,
+		Engine: e, merchant: merchant, account: account, switches: switches, ahead: ledgerNow.Time().Sub(e.Now()),
 		until: e.Now().Add(e.Timing.RoundLimit), stop: ctx.Done(),
 	}, nil
 }
@@ -125,7 +134,7 @@ func (s *session) window() consent.Window {
 	return w
 }
 
-func (s *session) now() consent.Instant { return consent.InstantOf(s.Now()) }
+func (s *session) now() consent.Instant { return consent.InstantOf(s.Now().Add(s.ahead)) }
 
 func (s *session) timeIsUp() bool {
 	select {

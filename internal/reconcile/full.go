@@ -115,16 +115,16 @@ func (s *session) fullMissing(ctx context.Context) (bool, error) {
 		consent.Shopify: consent.InstantOf(shopifyRead.Since), consent.Listrak: consent.InstantOf(listrakRead.Since),
 	}
 	return s.scan(ctx, source{cursor: fullPrefix + missing, full: true},
-		func(ctx context.Context, _ time.Time, page string) (string, []ledger.Customer, error) {
+		func(ctx context.Context, _ time.Time, cursor string) (page, error) {
 			var after consent.Subject
-			if page != "" {
-				if after, err = consent.SubjectFromHex(page); err != nil {
-					return "", nil, fmt.Errorf("read cursor: %w", err)
+			if cursor != "" {
+				if after, err = consent.SubjectFromHex(cursor); err != nil {
+					return page{}, fmt.Errorf("read cursor: %w", err)
 				}
 			}
 			found, err := s.Ledger.Scan(ctx, s.merchant, consent.Email, after, missingPage)
 			if err != nil {
-				return "", nil, fmt.Errorf("read records: %w", err)
+				return page{}, fmt.Errorf("read records: %w", err)
 			}
 			var sightings []sighting
 			for _, f := range found {
@@ -135,12 +135,12 @@ func (s *session) fullMissing(ctx context.Context) (bool, error) {
 				}
 			}
 			if _, err := s.observe(ctx, sightings); err != nil {
-				return "", nil, err
+				return page{}, err
 			}
 			if len(found) < missingPage {
-				return "", nil, nil
+				return page{rows: len(found)}, nil
 			}
-			return found[len(found)-1].Subject.Hex(), nil, nil
+			return page{next: found[len(found)-1].Subject.Hex(), rows: len(found)}, nil
 		})
 }
 

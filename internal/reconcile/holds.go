@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,30 +40,34 @@ func (s *session) settle(ctx context.Context, held []ledger.Held) (map[consent.S
 		return nil, err
 	}
 	found, err := s.account.Shopify.OrdersOf(ctx, lookups)
-	if err != nil {
+	var single shopify.ItemErrors
+	if err != nil && (!errors.As(err, &single) || mustStop(err)) {
 		return nil, fmt.Errorf("look up orders: %w", err)
 	}
-	revisions := make([]revision, len(held))
+	revisions := make([]revision, 0, len(held))
 	for i, h := range held {
+		if single != nil && single[i] != nil && !isRefused(single[i]) {
+			// Whether there is an order is not known: the hold waits for a look-up that succeeds. One that is refused for good, as
+			// of an address that search does not take, goes on with what is known.
+			continue
+		}
 		orders, err := s.ordersOf(ctx, h, found[i], window)
 		if err != nil {
 			return nil, err
 		}
-		revisions[i] = revision{subject: h.Subject, apply: func(rec consent.Record) (consent.Record, []ledger.Line) {
+		revisions = append(revisions, revision{subject: h.Subject, apply: func(rec consent.Record) (consent.Record, []ledger.Line) {
 			if rec.Hold.Consent == h.Hold.Consent {
 				rec, _ = window.Settle(rec, orders, lookedUpAt)
 			}
 			return rec, nil
-		}}
+		}})
 	}
-	entries, err := s.revise(ctx, revisions)
-	if err != nil {
+	entries, reviseErr := s.revise(ctx, revisions)
+	if reviseErr != nil {
+		return nil, reviseErr
+	}
+	if len(entries) == 0 {
 		return nil, err
-	}
-	for _, h := range held {
-		if hold := entries[h.Subject].Record.Hold; h.Opened != 0 && (hold.Settled || hold.Consent != h.Hold.Consent) && s.HoldChanged != nil {
-			s.HoldChanged(ctx, s.merchant, h)
-		}
 	}
 	return entries, nil
 }
@@ -116,9 +121,10 @@ type WindowState struct {
 	Outcome string
 }
 
-// SettleWindow does what a checkout window does when it wakes: it remembers the order that it was told of, looks up orders, settles
-// the hold if it can, and delivers at once.
-func (e *Engine) SettleWindow(ctx context.Context, merchant, customer string, order *ledger.Order) (WindowState, error) {
+// SettleWindow does what the checkout window of one consent does when it wakes: it remembers the order that it was told of, looks up
+// orders, settles the hold if it can, and delivers at once.
+func (e *Engine) SettleWindow(ctx context.Context, merchant, customer string, consentAt consent.Instant, order *ledger.Order,
+) (WindowState, error) {
 	ctx, s, err := e.session(ctx, merchant)
 	if err != nil {
 		return WindowState{}, err
@@ -135,28 +141,28 @@ func (e *Engine) SettleWindow(ctx context.Context, merchant, customer string, or
 	if err != nil {
 		return WindowState{}, fmt.Errorf("read holds: %w", err)
 	}
-	if len(held) == 0 {
-		return WindowState{Outcome: "the hold has ended"}, s.deliverToCustomer(ctx, customer)
-	}
-	entries, err := s.settle(ctx, held)
-	if err != nil {
-		return WindowState{}, err
-	}
+	s.ownHold = consentAt
 	for _, h := range held {
+		if h.Hold.Consent != consentAt {
+			return WindowState{Outcome: "restarted: a newer consent has a window of its own"}, nil
+		}
+		entries, err := s.settle(ctx, []ledger.Held{h})
+		if err != nil {
+			return WindowState{}, err
+		}
 		entry := entries[h.Subject]
-		if hold := entry.Record.Hold; hold.Consent != 0 && !hold.Settled {
-			h.Hold = hold
+		if hold := entry.Record.Hold; hold.Consent == consentAt && !hold.Settled {
 			return WindowState{Open: &h}, nil
 		}
 		if entry.Record.DebtTo(consent.Listrak) != consent.Owed {
-			continue
+			break
 		}
 		if err := s.deliverOneToListrak(ctx, ledger.Located{Channel: h.Channel, Subject: h.Subject, Entry: entry}); err != nil {
 			return WindowState{}, err
 		}
 		return WindowState{Outcome: "subscribed through " + entry.Record.Point().String()}, nil
 	}
-	return WindowState{Outcome: "the hold has ended"}, nil
+	return WindowState{Outcome: "the hold has ended"}, s.deliverToCustomer(ctx, customer)
 }
 
 // deliverToCustomer delivers what Listrak is owed of one customer whose hold a round has settled.

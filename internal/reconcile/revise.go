@@ -31,10 +31,10 @@ type revision struct {
 // subject are applied in order. It returns the entries as they are now.
 func (s *session) revise(ctx context.Context, revisions []revision) (map[consent.Subject]ledger.Entry, error) {
 	entries := make(map[consent.Subject]ledger.Entry, len(revisions))
+	if len(revisions) == 0 {
+		return entries, nil
+	}
 	for range maxRaces {
-		if len(revisions) == 0 {
-			return entries, nil
-		}
 		subjects := make([]consent.Subject, len(revisions))
 		for i, r := range revisions {
 			subjects[i] = r.subject
@@ -55,13 +55,14 @@ func (s *session) revise(ctx context.Context, revisions []revision) (map[consent
 		if err != nil {
 			return nil, fmt.Errorf("save records: %w", err)
 		}
-		if len(conflicts) == 0 {
-			return entries, nil
-		}
 		lost := make(map[consent.Subject]bool, len(conflicts))
 		for _, subject := range conflicts {
 			lost[subject] = true
 			delete(entries, subject)
+		}
+		s.tellWindows(ctx, changes, loaded, lost)
+		if len(conflicts) == 0 {
+			return entries, nil
 		}
 		again := revisions[:0]
 		for _, r := range revisions {
@@ -72,6 +73,22 @@ func (s *session) revise(ctx context.Context, revisions []revision) (map[consent
 		revisions = again
 	}
 	return nil, errRaces
+}
+
+// tellWindows tells the windows of holds that were settled, restarted or ended.
+func (s *session) tellWindows(ctx context.Context, changes []ledger.Change, before map[consent.Subject]ledger.Entry, lost map[consent.Subject]bool) {
+	if s.HoldChanged == nil {
+		return
+	}
+	for _, change := range changes {
+		was, is := before[change.Subject].Record.Hold, change.Record.Hold
+		if was.Consent == 0 || was.Settled || was.Consent == s.ownHold || lost[change.Subject] {
+			continue
+		}
+		if is.Settled || is.Consent != was.Consent {
+			s.HoldChanged(ctx, s.merchant, ledger.Held{Channel: change.Channel, Subject: change.Subject, Hold: was})
+		}
+	}
 }
 
 // draft folds the revisions of each subject into one change; subjects that nothing changed get none.

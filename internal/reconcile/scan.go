@@ -22,6 +22,9 @@ type pass struct {
 	Page string `json:"page,omitempty"`
 	// Began is when the pass under way began; its end moves the watermark there.
 	Began time.Time `json:"began,omitzero"`
+	// From is where paging had to begin again within the pass, and Rows how many rows came since.
+	From time.Time `json:"from,omitzero"`
+	Rows int       `json:"rows,omitempty"`
 	// Done tells that a full read has come to its end.
 	Done bool `json:"done,omitempty"`
 }
@@ -75,9 +78,21 @@ func (s *session) savePass(ctx context.Context, name string, p pass, customers [
 	return nil
 }
 
+// pagingEnd is after how many rows paging begins again from the last date: Shopify ends it at 25,000 (contracts/shopify.md 2.3).
+const pagingEnd = 24_000
+
+// page is what one call of a pass has brought.
+type page struct {
+	next      string
+	customers []ledger.Customer
+	rows      int
+	// reached is the date of the last row of a source that is sorted by date, zero for others.
+	reached time.Time
+}
+
 // scan runs one pass of a source until its end or until time is up; done tells which.
 func (s *session) scan(ctx context.Context, src source,
-	readPage func(ctx context.Context, since time.Time, page string) (next string, customers []ledger.Customer, err error),
+	readPage func(ctx context.Context, since time.Time, cursor string) (page, error),
 ) (done bool, err error) {
 	p, known, err := s.loadPass(ctx, src.cursor)
 	if err != nil {
@@ -94,29 +109,32 @@ func (s *session) scan(ctx context.Context, src source,
 		p.Began = s.Now()
 	}
 	for {
-		since := time.Time{}
-		if !src.full {
+		since := p.From
+		if since.IsZero() && !src.full {
 			since = p.Since.Add(-src.overlap)
 		}
-		next, customers, err := readPage(ctx, since, p.Page)
+		read, err := readPage(ctx, since, p.Page)
 		if err != nil {
 			if p.Page != "" && (errors.Is(err, listrak.ErrCursorLost) || isRefused(err)) {
 				// The side does not know its own cursor any more: the pass starts again, which costs reads and loses nothing.
-				p.Page, p.Began = "", time.Time{}
+				p = pass{Since: p.Since}
 				if saveErr := s.savePass(ctx, src.cursor, p, nil); saveErr != nil {
 					return false, saveErr
 				}
 			}
 			return false, err
 		}
-		p.Page = next
-		if next == "" {
-			p.Since, p.Began, p.Done = p.Began, time.Time{}, src.full
+		p.Page, p.Rows = read.next, p.Rows+read.rows
+		switch {
+		case read.next == "":
+			p = pass{Since: p.Began, Done: src.full}
+		case p.Rows >= pagingEnd && read.reached.After(since):
+			p.From, p.Page, p.Rows = read.reached, "", 0
 		}
-		if err := s.savePass(ctx, src.cursor, p, customers); err != nil {
+		if err := s.savePass(ctx, src.cursor, p, read.customers); err != nil {
 			return false, err
 		}
-		if next == "" {
+		if read.next == "" {
 			return true, nil
 		}
 		if s.timeIsUp() {
@@ -126,27 +144,29 @@ func (s *session) scan(ctx context.Context, src source,
 }
 
 // scanShopify reads one page of changed customers: the search only says who changed; people are read by id.
-func (s *session) scanShopify(ctx context.Context, since time.Time, page string) (string, []ledger.Customer, error) {
-	changed, err := s.account.Shopify.ChangedCustomers(ctx, since, page)
+func (s *session) scanShopify(ctx context.Context, since time.Time, cursor string) (page, error) {
+	changed, err := s.account.Shopify.ChangedCustomers(ctx, since, cursor)
 	if err != nil {
-		return "", nil, fmt.Errorf("read changed customers: %w", err)
+		return page{}, fmt.Errorf("read changed customers: %w", err)
 	}
+	result := page{next: changed.Next, rows: len(changed.Changes)}
 	ids := make([]string, len(changed.Changes))
 	for i, c := range changed.Changes {
 		ids[i] = string(c.ID)
 	}
 	known, err := s.Ledger.KnownCustomers(ctx, s.merchant, ids)
 	if err != nil {
-		return "", nil, fmt.Errorf("read known customers: %w", err)
+		return page{}, fmt.Errorf("read known customers: %w", err)
 	}
 	fresh := make([]shopify.CustomerID, 0, len(changed.Changes))
 	for _, c := range changed.Changes {
 		if k, ok := known[string(c.ID)]; !ok || k.UpdatedAt != consent.InstantOf(c.UpdatedAt) {
 			fresh = append(fresh, c.ID)
 		}
+		result.reached = c.UpdatedAt
 	}
-	customers, err := s.readCustomers(ctx, fresh, known)
-	return changed.Next, customers, err
+	result.customers, err = s.readCustomers(ctx, fresh, known)
+	return result, err
 }
 
 // readCustomers reads customers by id, decides what they show, and returns what to remember of them.
@@ -197,12 +217,12 @@ func knownUpTo(updatedAt, readBegan consent.Instant) consent.Instant {
 }
 
 // scanListrak reads one page of contacts in one state.
-func (s *session) scanListrak(state listrak.State) func(context.Context, time.Time, string) (string, []ledger.Customer, error) {
-	return func(ctx context.Context, since time.Time, page string) (string, []ledger.Customer, error) {
+func (s *session) scanListrak(state listrak.State) func(context.Context, time.Time, string) (page, error) {
+	return func(ctx context.Context, since time.Time, cursor string) (page, error) {
 		r := read{began: s.now()}
-		contacts, err := s.account.Listrak.Contacts(ctx, listrak.ContactQuery{State: state, Since: since, Cursor: page})
+		contacts, err := s.account.Listrak.Contacts(ctx, listrak.ContactQuery{State: state, Since: since, Cursor: cursor})
 		if err != nil {
-			return "", nil, fmt.Errorf("read contacts: %w", err)
+			return page{}, fmt.Errorf("read contacts: %w", err)
 		}
 		r.ended = s.now()
 		s.account.measure(r, contacts.ServerTime)
@@ -213,7 +233,7 @@ func (s *session) scanListrak(state listrak.State) func(context.Context, time.Ti
 			}
 		}
 		_, err = s.observe(ctx, sightings)
-		return contacts.Next, nil, err
+		return page{next: contacts.Next, rows: len(contacts.Contacts)}, err
 	}
 }
 

@@ -1,13 +1,16 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/listrak"
 	"github.com/concordsync/concord/internal/shopify"
@@ -21,23 +24,41 @@ const (
 	listrakParallel = 4
 )
 
-// deliverToListrak writes what Listrak is owed until nothing is due or time is up.
+// deliverToListrak writes what Listrak is owed until nothing is due or time is up. Deliveries that fail are put off and do not keep
+// the others waiting; the first failure is returned.
 func (s *session) deliverToListrak(ctx context.Context) error {
+	var away outage
+	var failed error
 	for !s.timeIsUp() {
 		due, err := s.due(ctx, consent.Listrak, listrakBatch)
 		if err != nil || len(due) == 0 {
-			return err
+			return errors.Join(failed, err)
 		}
-		group, groupCtx := errgroup.WithContext(ctx)
+		errs := make([]error, len(due))
+		var group errgroup.Group
 		group.SetLimit(listrakParallel)
-		for _, located := range due {
-			group.Go(func() error { return s.deliverOneToListrak(groupCtx, located) })
+		for i, located := range due {
+			group.Go(func() error {
+				if away.over() || s.timeIsUp() {
+					return nil
+				}
+				errs[i] = s.deliverOneToListrak(ctx, located)
+				away.note(errs[i])
+				return nil
+			})
 		}
-		if err := group.Wait(); err != nil {
-			return err
+		_ = group.Wait() // the errors are in errs
+		for _, err := range errs {
+			if mustStop(err) {
+				return err
+			}
+			failed = cmp.Or(failed, err)
+		}
+		if away.over() {
+			return failed
 		}
 	}
-	return nil
+	return failed
 }
 
 // deliverOneToListrak reads the contact, decides what that shows, writes what is still owed, and reads again: done is what the
@@ -53,6 +74,14 @@ func (s *session) deliverOneToListrak(ctx context.Context, located ledger.Locate
 		return err
 	}
 	entry, _, err := s.lookUpInListrak(ctx, located.Subject, address)
+	if failure.As(err) != nil && !mustStop(err) {
+		if _, saveErr := s.revise(ctx, []revision{s.endWithoutCall(located.Subject, consent.Listrak, err)}); saveErr != nil {
+			return saveErr
+		}
+		if isRefused(err) {
+			return nil
+		}
+	}
 	if err != nil || !s.isOwed(&entry, consent.Listrak) {
 		return err
 	}

@@ -1,7 +1,9 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -11,18 +13,46 @@ import (
 	"github.com/concordsync/concord/internal/shopify"
 )
 
-// deliverToShopify writes what Shopify is owed, in batches, until nothing is due or time is up.
+// deliverToShopify writes what Shopify is owed, in batches, until nothing is due or time is up. The first failure is returned.
 func (s *session) deliverToShopify(ctx context.Context) error {
+	var away outage
+	var failed error
 	for !s.timeIsUp() {
 		due, err := s.due(ctx, consent.Shopify, shopify.MaxWrites)
 		if err != nil || len(due) == 0 {
-			return err
+			return errors.Join(failed, err)
 		}
-		if err := s.deliverBatchToShopify(ctx, due); err != nil {
-			return err
+		for _, batch := range batches(due) {
+			err := s.deliverBatchToShopify(ctx, batch)
+			if mustStop(err) {
+				return err
+			}
+			away.note(err)
+			if failed = cmp.Or(failed, err); away.over() || s.timeIsUp() {
+				return failed
+			}
 		}
 	}
-	return nil
+	return failed
+}
+
+// batches puts whoever has failed before into requests of their own: one person for whom Shopify fails a whole request must not
+// keep all others waiting.
+func batches(due []ledger.Located) [][]ledger.Located {
+	var fresh []ledger.Located
+	var result [][]ledger.Located
+	for _, located := range due {
+		last := located.Record.Sent[consent.Shopify][0]
+		if last.Decision == located.Record.Decision.At && (last.Outcome == consent.Failed || last.Outcome == consent.Open && last.State != consent.Unseen) {
+			result = append(result, []ledger.Located{located})
+		} else {
+			fresh = append(fresh, located)
+		}
+	}
+	if len(fresh) > 0 {
+		result = append([][]ledger.Located{fresh}, result...)
+	}
+	return result
 }
 
 // deliverBatchToShopify looks everybody up by identifier, decides what that shows, and writes what is still owed.
@@ -78,21 +108,32 @@ func (s *session) lookUpInShopify(ctx context.Context, due []ledger.Located) (it
 		}
 		items = append(items, item{subject: located.Subject, address: address, entry: located.Entry})
 	}
-	sightings, err := s.readShopify(ctx, items)
+	sightings, failed, err := s.readShopify(ctx, items)
 	if err != nil {
+		for _, it := range items {
+			later = append(later, s.putOff(it.subject, consent.Shopify, s.later(0)))
+		}
+		if _, saveErr := s.revise(ctx, later); saveErr != nil {
+			return nil, nil, saveErr
+		}
 		return nil, nil, err
 	}
 	entries, err := s.observe(ctx, sightings)
 	if err != nil {
 		return nil, nil, err
 	}
-	for i := range items {
-		items[i].entry = entries[items[i].subject]
+	read := items[:0]
+	for _, it := range items {
+		if entry, ok := entries[it.subject]; ok {
+			it.entry = entry
+			read = append(read, it)
+		}
 	}
-	return items, later, nil
+	return read, append(later, failed...), nil
 }
 
-func (s *session) readShopify(ctx context.Context, items []item) ([]sighting, error) {
+// readShopify reads the customers behind items. failed holds those whose look-up failed alone.
+func (s *session) readShopify(ctx context.Context, items []item) (sightings []sighting, failed []revision, err error) {
 	found := make(map[consent.Subject]sighting, len(items))
 	var ids []shopify.CustomerID
 	for _, it := range items {
@@ -104,7 +145,7 @@ func (s *session) readShopify(ctx context.Context, items []item) ([]sighting, er
 		r := read{began: s.now()}
 		customers, err := s.account.Shopify.CustomersByID(ctx, ids)
 		if err != nil {
-			return nil, fmt.Errorf("look up customers: %w", err)
+			return nil, nil, fmt.Errorf("look up customers: %w", err)
 		}
 		r.ended = s.now()
 		for _, c := range customers {
@@ -123,11 +164,16 @@ func (s *session) readShopify(ctx context.Context, items []item) ([]sighting, er
 	if len(emails) > 0 {
 		r := read{began: s.now()}
 		customers, err := s.account.Shopify.CustomersByEmail(ctx, emails)
-		if err != nil {
-			return nil, fmt.Errorf("look up customers: %w", err)
+		var single shopify.ItemErrors
+		if err != nil && (!errors.As(err, &single) || mustStop(err)) {
+			return nil, nil, fmt.Errorf("look up customers: %w", err)
 		}
 		r.ended = s.now()
 		for i, c := range customers {
+			if single != nil && single[i] != nil {
+				failed = append(failed, s.endWithoutCall(subjects[i], consent.Shopify, single[i]))
+				continue
+			}
 			// The address that came back is compared: a customer with another one is somebody else (rule 14).
 			if seen, ok := s.shopifyReport(c, r); ok && seen.subject == subjects[i] {
 				found[subjects[i]] = seen
@@ -136,11 +182,12 @@ func (s *session) readShopify(ctx context.Context, items []item) ([]sighting, er
 			}
 		}
 	}
-	sightings := make([]sighting, 0, len(items))
 	for _, it := range items {
-		sightings = append(sightings, found[it.subject])
+		if seen, ok := found[it.subject]; ok {
+			sightings = append(sightings, seen)
+		}
 	}
-	return sightings, nil
+	return sightings, failed, nil
 }
 
 func (s *session) update(ctx context.Context, items []item) error {
