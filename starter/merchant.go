@@ -1,7 +1,647 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.temporal.io/api/serviceerror"
+
+	"github.com/concordsync/concord/internal/host"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/workflows"
+)
+
+const secretsHelp = `Secrets are read from the environment, or from standard input as lines of NAME=VALUE or as one JSON object:
+  CONCORD_SHOPIFY_CLIENT_ID and CONCORD_SHOPIFY_CLIENT_SECRET   of the app (Dev Dashboard → app → Settings), or
+  CONCORD_SHOPIFY_TOKEN                                         of an app made in the store's admin (shpat_…)
+  CONCORD_LISTRAK_CLIENT_ID and CONCORD_LISTRAK_CLIENT_SECRET   of an Email API integration`
 
 func newMerchantCommand(a *app) *cobra.Command {
-	return &cobra.Command{Use: "merchant", RunE: func(*cobra.Command, []string) error { return failedError("not built yet") }}
+	return group("merchant", "Set merchants up: stores, lists, credentials",
+		"A merchant is one Shopify store with one Listrak email list.\n\n"+secretsHelp,
+		newMerchantAddCommand(a), newMerchantSetCommand(a), newMerchantListCommand(a), newMerchantShowCommand(a), newMerchantCheckCommand(a),
+		newMerchantListsCommand(a), newMerchantEventsCommand(a), newMerchantPauseCommand(a), newMerchantResumeCommand(a),
+		newMerchantRemoveCommand(a))
 }
+
+// merchantOf finds the merchant that the arguments name, or the only one there is.
+func (a *app) merchantOf(ctx context.Context, args []string) (*host.Host, merchant.Merchant, error) {
+	h, err := a.host(ctx)
+	if err != nil {
+		return nil, merchant.Merchant{}, err
+	}
+	if len(args) > 0 {
+		m, err := h.Merchants.Get(ctx, args[0])
+		if errors.Is(err, ledger.ErrUnknownMerchant) {
+			err = a.unknownMerchant(ctx, h, err)
+		}
+		return h, m, err
+	}
+	all, err := h.Merchants.List(ctx)
+	if err != nil {
+		return nil, merchant.Merchant{}, err
+	}
+	switch len(all) {
+	case 0:
+		return nil, merchant.Merchant{}, usageError("there is no merchant yet").try("`starter merchant add --help`")
+	case 1:
+		return h, all[0], nil
+	}
+	return nil, merchant.Merchant{}, usageError("there are %d merchants: name one of %s", len(all), strings.Join(ids(all), ", "))
+}
+
+func (a *app) unknownMerchant(ctx context.Context, h *host.Host, err error) error {
+	all, listErr := h.Merchants.List(ctx)
+	switch {
+	case listErr != nil:
+		return err
+	case len(all) == 0:
+		return usageError("%w", err).try("there is no merchant yet: `starter merchant add --help`")
+	}
+	return usageError("%w", err).try("these are known: %s", strings.Join(ids(all), ", "))
+}
+
+// ids names merchants, not more than fit on a line or two.
+func ids(all []merchant.Merchant) []string {
+	const most = 10
+	names := make([]string, 0, most+1)
+	for i, m := range all {
+		if i == most {
+			return append(names, fmt.Sprintf("and %d more", len(all)-most))
+		}
+		names = append(names, m.Settings.ID)
+	}
+	return names
+}
+
+// settingsFlags are the settings of a merchant as flags.
+type settingsFlags struct {
+	values merchant.Settings
+	flags  *pflag.FlagSet
+}
+
+func addSettingsFlags(f *pflag.FlagSet) *settingsFlags {
+	s := &settingsFlags{flags: f}
+	f.IntVar(&s.values.EmailList, "list", 0, "id of the Listrak email list (`starter merchant lists` prints them)")
+	f.IntVar(&s.values.MarketingEvent, "marketing-event", 0, "id of the external event for a consent without an order, 0 for none")
+	f.IntVar(&s.values.CheckoutEvent, "checkout-event", 0, "id of the external event for a consent with an order, 0 for none")
+	f.StringVar(&s.values.Zone, "zone", "", "time zone of the Listrak account, such as America/New_York")
+	f.StringVar(&s.values.ShopifyURL, "shopify-url", "", "base address of the store's API (default: https:// and the shop)")
+	f.StringVar(&s.values.ListrakURL, "listrak-url", "", "base address of Listrak's API (default: the real one)")
+	f.StringVar(&s.values.ListrakAuthURL, "listrak-auth-url", "", "address of Listrak's token endpoint (default: the real one)")
+	f.Float64Var(&s.values.ListrakRate, "listrak-rate", 0, "most requests a second to Listrak (default 10)")
+	f.StringSliceVar(&s.values.ImportMethods, "import-methods", nil, "Listrak's subscribe methods that are imports, with commas")
+	f.StringSliceVar(&s.values.MachineMethods, "machine-methods", nil, "Listrak's unsubscribe methods that no person caused, with commas")
+	f.StringSliceVar(&s.values.SubscriptionSources, "subscription-sources", nil, "source names of orders that renew a subscription, with commas")
+	f.DurationVar(&s.values.OrderBeforeConsent, "order-before-consent", 0, "how long before the consent an order may lie (default 1m)")
+	return s
+}
+
+// given reports whether any of the flags was given.
+func (s *settingsFlags) given() bool {
+	given := false
+	s.apply(&merchant.Settings{}, func() { given = true })
+	return given
+}
+
+// apply copies what was given; each is told of every one.
+func (s *settingsFlags) apply(to *merchant.Settings, each func()) {
+	for name, set := range map[string]func(){
+		"list":                 func() { to.EmailList = s.values.EmailList },
+		"marketing-event":      func() { to.MarketingEvent = s.values.MarketingEvent },
+		"checkout-event":       func() { to.CheckoutEvent = s.values.CheckoutEvent },
+		"zone":                 func() { to.Zone = s.values.Zone },
+		"shopify-url":          func() { to.ShopifyURL = s.values.ShopifyURL },
+		"listrak-url":          func() { to.ListrakURL = s.values.ListrakURL },
+		"listrak-auth-url":     func() { to.ListrakAuthURL = s.values.ListrakAuthURL },
+		"listrak-rate":         func() { to.ListrakRate = s.values.ListrakRate },
+		"import-methods":       func() { to.ImportMethods = slices.Clone(s.values.ImportMethods) },
+		"machine-methods":      func() { to.MachineMethods = slices.Clone(s.values.MachineMethods) },
+		"subscription-sources": func() { to.SubscriptionSources = slices.Clone(s.values.SubscriptionSources) },
+		"order-before-consent": func() { to.OrderBeforeConsent = s.values.OrderBeforeConsent },
+	} {
+		if s.flags.Changed(name) {
+			set()
+			each()
+		}
+	}
+}
+
+func ignore() {}
+
+// secretsInput is standard input when secrets are to be read from it: always when it was asked for, and when it is piped and the
+// environment does not hold them all. A complete environment must not make a script wait for the end of its input.
+func (a *app) secretsInput(fromStdin bool) io.Reader {
+	if fromStdin {
+		return a.in
+	}
+	if a.asks {
+		return nil
+	}
+	if c, err := merchant.ReadSomeCredentials(a.env, nil); err == nil && c.Normalize() == nil {
+		return nil
+	}
+	return a.in
+}
+
+func newMerchantAddCommand(a *app) *cobra.Command {
+	var shop string
+	var fromStdin bool
+	c := &cobra.Command{
+		Use: "add SHOP --list ID --zone ZONE", Short: "Add a merchant, every sync off", Args: arguments(0, 1),
+		Long: "Stores a merchant with its sealed credentials, every sync off, and starts its workflow. Nothing is called at either side;\n" +
+			"`starter merchant check` does that afterwards.\n\n" + secretsHelp,
+		Example: "  starter merchant add acme.myshopify.com --list 3711 --zone America/New_York --marketing-event 11 --checkout-event 22",
+	}
+	settings := addSettingsFlags(c.Flags())
+	c.Flags().StringVar(&shop, "shop", "", "the store's *.myshopify.com domain, instead of SHOP")
+	c.Flags().BoolVar(&fromStdin, "stdin", false, "read the secrets from standard input")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 && shop != "" {
+			return usageError("the shop is given twice").try("leave --shop out")
+		}
+		return a.addMerchant(cmd.Context(), strings.Join(append(args, shop), ""), settings, fromStdin)
+	}
+	return c
+}
+
+func (a *app) addMerchant(ctx context.Context, shop string, flags *settingsFlags, fromStdin bool) error {
+	settings, shopErr := merchant.New(shop)
+	flags.apply(&settings, ignore)
+	if shopErr == nil {
+		shopErr = settings.Normalize()
+	}
+	credentials, err := merchant.ReadCredentials(a.env, a.secretsInput(fromStdin))
+	if err := errors.Join(shopErr, err); err != nil {
+		return usageError("%w", err).try("`starter merchant add --help` shows an example")
+	}
+	h, err := a.host(ctx)
+	if err != nil {
+		return err
+	}
+	stored, err := h.Merchants.Add(ctx, settings, credentials)
+	if err != nil {
+		return err
+	}
+	v := &addedView{Merchant: stored.ID, WorkflowStarted: true, Settings: stored}
+	if _, err := a.startWorkflow(ctx, stored.ID); err != nil {
+		v.WorkflowStarted, v.problem = false, err.Error()
+	}
+	return a.show(v)
+}
+
+type addedView struct {
+	Merchant        string            `json:"merchant"`
+	WorkflowStarted bool              `json:"workflow_started"`
+	Settings        merchant.Settings `json:"settings"`
+
+	problem string
+}
+
+func (v *addedView) text(p *page) {
+	p.line("Merchant %s is stored, with sealed credentials and every sync off.", v.Merchant)
+	if !v.WorkflowStarted {
+		p.line("Its workflow is not started: %s", v.problem)
+		p.line("Once Temporal is there, run: starter merchant resume %s", v.Merchant)
+	}
+	p.line("")
+	p.line("Next:")
+	p.line("  starter merchant check %s", v.Merchant)
+	p.line("  starter sync enable email_to_shopify --merchant %s", v.Merchant)
+}
+
+func newMerchantSetCommand(a *app) *cobra.Command {
+	var fromStdin, withCredentials bool
+	c := &cobra.Command{
+		Use: "set [MERCHANT]", Short: "Change settings, list or credentials", Args: arguments(0, 1),
+		Long: `Changes what is given and leaves the rest. Without any setting, or with --credentials, it takes new credentials from the
+environment or from standard input; those that are not given stay.
+
+Another list or another address of Listrak starts that side's reading anew: the merchant is paused, what Listrak had shown is
+forgotten (decisions stay), and the merchant goes on. If that is cut short, run the same line again.
+
+` + secretsHelp,
+		Example: "  starter merchant set acme --zone Europe/Berlin\n  CONCORD_LISTRAK_CLIENT_SECRET=… starter merchant set acme --credentials",
+	}
+	settings := addSettingsFlags(c.Flags())
+	c.Flags().BoolVar(&fromStdin, "stdin", false, "read the secrets from standard input")
+	c.Flags().BoolVar(&withCredentials, "credentials", false, "take new credentials from the environment or standard input")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.setMerchant(cmd.Context(), args, settings, withCredentials || fromStdin || !settings.given(), fromStdin)
+	}
+	return c
+}
+
+func (a *app) setMerchant(ctx context.Context, args []string, flags *settingsFlags, withCredentials, fromStdin bool) error {
+	h, m, err := a.merchantOf(ctx, args)
+	if err != nil {
+		return err
+	}
+	var credentials *merchant.Credentials
+	if withCredentials {
+		given, err := merchant.ReadSomeCredentials(a.env, a.secretsInput(fromStdin))
+		if err != nil {
+			return err
+		}
+		if given.IsZero() {
+			return usageError("nothing to change: no setting is given, and no credential stands in the environment or on standard input").
+				try("`starter merchant set --help` lists the flags and variables")
+		}
+		credentials = &given
+	}
+	change := func(s *merchant.Settings) error { flags.apply(s, ignore); return nil }
+	after := m.Settings
+	flags.apply(&after, ignore)
+	if err := after.Normalize(); err != nil {
+		return err
+	}
+	v := &setView{Merchant: m.Settings.ID, CredentialsChanged: credentials != nil}
+	anew := after.EmailList != m.Settings.EmailList || after.ListrakURL != m.Settings.ListrakURL
+	// A call that was cut short after the settings were stored has left the merchant paused; the same line finishes it.
+	again := flags.flags.Changed("list") && m.State == ledger.Paused
+	if anew || again {
+		v.ListForgotten = true
+		v.Settings, err = a.replaceList(ctx, h, m, change, credentials)
+	} else {
+		v.Settings, err = h.Merchants.Update(ctx, m.Settings.ID, change, credentials)
+	}
+	if err != nil {
+		return err
+	}
+	now, err := h.Merchants.Get(ctx, m.Settings.ID)
+	if err != nil {
+		return err
+	}
+	v.State = now.State
+	return a.show(v)
+}
+
+// replaceList gives a merchant another list. Nothing may read or write the old one meanwhile: deliveries are stopped by the pause,
+// and the leases of rounds and full reads are ours until it is done, since a round at work could still save what it has read.
+func (a *app) replaceList(ctx context.Context, h *host.Host, m merchant.Merchant, change func(*merchant.Settings) error,
+	credentials *merchant.Credentials) (merchant.Settings, error) {
+	id := m.Settings.ID
+	if m.State != ledger.Paused {
+		if _, err := a.answered(ctx, id, workflows.Pause, true); err != nil {
+			return merchant.Settings{}, err
+		}
+	}
+	free, err := a.holdRuns(ctx, h, id)
+	if err != nil {
+		return merchant.Settings{}, err
+	}
+	settings, err := h.Merchants.Update(ctx, id, change, credentials)
+	if err == nil {
+		err = h.Engine.ForgetList(ctx, id)
+	}
+	if err = errors.Join(err, free()); err != nil {
+		if m.State != ledger.Paused {
+			a.note("The merchant is paused: run the same line again, or `starter merchant resume %s`.", id)
+		}
+		return merchant.Settings{}, err
+	}
+	if m.State == ledger.Paused {
+		return settings, nil
+	}
+	if _, err := a.answered(ctx, id, workflows.Resume, true); err != nil {
+		return merchant.Settings{}, fmt.Errorf("the new list is in place, but the merchant is still paused: %w", err)
+	}
+	return settings, nil
+}
+
+type setView struct {
+	Merchant           string               `json:"merchant"`
+	State              ledger.MerchantState `json:"state"`
+	CredentialsChanged bool                 `json:"credentials_changed"`
+	ListForgotten      bool                 `json:"list_forgotten"`
+	Settings           merchant.Settings    `json:"settings"`
+}
+
+func (v *setView) text(p *page) {
+	p.line("Merchant %s is changed.", v.Merchant)
+	if v.ListForgotten {
+		p.line("What Listrak had shown is forgotten, decisions stay: list %d is read from its beginning.", v.Settings.EmailList)
+	}
+	switch v.State {
+	case ledger.Paused:
+		p.line("It is paused. To go on: starter merchant resume %s", v.Merchant)
+	case ledger.Broken:
+		p.line("It is stopped until its check succeeds: starter merchant check %s", v.Merchant)
+	default:
+		p.line("To see whether it works: starter merchant check %s", v.Merchant)
+	}
+}
+
+func newMerchantListCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the merchants", Args: arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			h, err := a.host(cmd.Context())
+			if err != nil {
+				return err
+			}
+			all, err := h.Merchants.List(cmd.Context())
+			if err != nil {
+				return err
+			}
+			v := &merchantsView{Merchants: []merchantView{}}
+			for _, m := range all {
+				one, err := a.viewOf(cmd.Context(), h, m)
+				if err != nil {
+					return err
+				}
+				v.Merchants = append(v.Merchants, *one)
+			}
+			return a.show(v)
+		},
+	}
+}
+
+type merchantsView struct {
+	Merchants []merchantView `json:"merchants"`
+}
+
+func (v *merchantsView) text(p *page) {
+	if len(v.Merchants) == 0 {
+		p.line("There is no merchant yet. To add one: starter merchant add --help")
+		return
+	}
+	rows := [][]string{{"MERCHANT", "STATE", "LIST", "SYNCS ON", "SHOP"}}
+	for _, m := range v.Merchants {
+		rows = append(rows, []string{m.Settings.ID, string(m.State), strconv.Itoa(m.Settings.EmailList), orNone(m.SyncsOn), m.Settings.Shop})
+	}
+	p.table("", rows)
+}
+
+func orNone(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// merchantView is a merchant with its switches.
+type merchantView struct {
+	merchant.Merchant
+	SyncsOn []string `json:"syncs_on"`
+	// Credentials says which are stored, never what they are; only `show` asks for it.
+	Credentials string `json:"credentials,omitempty"`
+}
+
+func (a *app) viewOf(ctx context.Context, h *host.Host, m merchant.Merchant) (*merchantView, error) {
+	switches, err := h.Ledger.Switches(ctx, m.Settings.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &merchantView{Merchant: m, SyncsOn: syncsOn(switches)}, nil
+}
+
+func newMerchantShowCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "show [MERCHANT]", Short: "Show a merchant's settings", Args: arguments(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			h, m, err := a.merchantOf(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			v, err := a.viewOf(cmd.Context(), h, m)
+			if err != nil {
+				return err
+			}
+			v.Credentials = "cannot be opened"
+			if credentials, err := h.Merchants.Credentials(cmd.Context(), m.Settings.ID); err == nil {
+				v.Credentials = credentials.String()
+			}
+			return a.show(v)
+		},
+	}
+}
+
+func (v *merchantView) text(p *page) {
+	s := &v.Settings
+	p.line("Merchant %s", s.ID)
+	p.facts("  ", "State", string(v.State), "Because", v.Reason, "Syncs on", orNone(v.SyncsOn), "Since", stamp(v.CreatedAt))
+	p.line("Shopify")
+	p.facts("  ", "Shop", s.Shop, "API address", orReal(s.ShopifyURL, "https://"+s.Shop), "Orders count from",
+		span(s.OrderBeforeConsent)+" before the consent", "Renewals are orders from", strings.Join(s.SubscriptionSources, ", "))
+	p.line("Listrak")
+	p.facts("  ", "List", strconv.Itoa(s.EmailList), "Marketing event", orNumber(s.MarketingEvent), "Checkout event", orNumber(s.CheckoutEvent),
+		"Zone", s.Zone+map[bool]string{true: " (proven)", false: " (not proven yet)"}[s.ZoneProven],
+		"API address", orReal(s.ListrakURL, merchant.ListrakURL), "Token address", orReal(s.ListrakAuthURL, merchant.ListrakAuthURL),
+		"Requests a second", strconv.FormatFloat(s.ListrakRate, 'g', -1, 64), "Imports are", strings.Join(s.ImportMethods, ", "),
+		"Machines are", strings.Join(s.MachineMethods, ", "))
+	p.line("Credentials")
+	p.line("  %s", v.Credentials)
+}
+
+func orReal(set, real string) string {
+	if set == "" {
+		return real
+	}
+	return set
+}
+
+func orNumber(n int) string {
+	if n == 0 {
+		return "none"
+	}
+	return strconv.Itoa(n)
+}
+
+// switchedView answers pause, resume and the switches.
+type switchedView struct {
+	Merchant string   `json:"merchant"`
+	State    string   `json:"state"`
+	SyncsOn  []string `json:"syncs_on"`
+	// InForce is false for a request that was left for a worker.
+	InForce bool `json:"in_force"`
+
+	sentence string
+}
+
+func (v *switchedView) text(p *page) { p.line("%s", v.sentence) }
+
+// inForce is the view of what a worker has answered.
+func inForce(status workflows.MerchantStatus, sentence string, args ...any) *switchedView {
+	v := &switchedView{Merchant: status.Merchant, State: status.State, SyncsOn: []string{}, InForce: true, sentence: fmt.Sprintf(sentence, args...)}
+	for _, sync := range status.On {
+		v.SyncsOn = append(v.SyncsOn, string(sync))
+	}
+	return v
+}
+
+// left is the view of a request that waits for a worker.
+func (a *app) left(ctx context.Context, h *host.Host, id string) error {
+	switches, err := h.Ledger.Switches(ctx, id)
+	if err != nil {
+		return err
+	}
+	return a.show(&switchedView{Merchant: id, State: string(switches.State), SyncsOn: syncsOn(switches),
+		sentence: "The request is left with Temporal; it comes into force when a worker takes it up."})
+}
+
+const noWaitHelp = "leave the request with Temporal and do not wait for a worker's answer"
+
+func newMerchantPauseCommand(a *app) *cobra.Command {
+	var noWait bool
+	c := &cobra.Command{
+		Use: "pause [MERCHANT]", Short: "Stop all calls for a merchant; nothing is forgotten", Args: arguments(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			h, m, err := a.merchantOf(ctx, args)
+			if err != nil {
+				return err
+			}
+			if noWait {
+				if err := a.signalled(ctx, m.Settings.ID, workflows.SignalPause); err != nil {
+					return err
+				}
+				return a.left(ctx, h, m.Settings.ID)
+			}
+			status, err := a.answered(ctx, m.Settings.ID, workflows.Pause, true)
+			if err != nil {
+				return err
+			}
+			return a.show(inForce(status, "Merchant %s is paused: nothing is written any more. To go on: starter merchant resume %[1]s", m.Settings.ID))
+		},
+	}
+	c.Flags().BoolVar(&noWait, "no-wait", false, noWaitHelp)
+	return c
+}
+
+func newMerchantResumeCommand(a *app) *cobra.Command {
+	var noWait bool
+	c := &cobra.Command{
+		Use: "resume [MERCHANT]", Short: "Let a paused or stopped merchant go on", Args: arguments(0, 1),
+		Long: "Lets a merchant go on that was paused, or that was stopped because a person had to act. It catches up what it missed.\n" +
+			"It also starts the merchant's workflow when Temporal does not have it.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			h, m, err := a.merchantOf(ctx, args)
+			if err != nil {
+				return err
+			}
+			if noWait {
+				if err := a.signalled(ctx, m.Settings.ID, workflows.SignalResume); err != nil {
+					return err
+				}
+				return a.left(ctx, h, m.Settings.ID)
+			}
+			status, err := a.answered(ctx, m.Settings.ID, workflows.Resume, true)
+			if err != nil {
+				return err
+			}
+			return a.show(inForce(status, "Merchant %s goes on. Syncs on: %s.", m.Settings.ID, orNone(inForce(status, "").SyncsOn)))
+		},
+	}
+	c.Flags().BoolVar(&noWait, "no-wait", false, noWaitHelp)
+	return c
+}
+
+func newMerchantRemoveCommand(a *app) *cobra.Command {
+	var yes bool
+	c := &cobra.Command{
+		Use: "remove MERCHANT", Short: "End a merchant and erase its credentials; decisions stay", Args: arguments(1, 1),
+		Long: "Switches every sync off, erases the credentials, frees shop and list, and ends the workflow. What people decided stays, so that a\n" +
+			"merchant who comes back loses no opt-out.",
+		RunE: func(cmd *cobra.Command, args []string) error { return a.removeMerchant(cmd.Context(), args, yes) },
+	}
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return c
+}
+
+func (a *app) removeMerchant(ctx context.Context, args []string, yes bool) error {
+	h, m, err := a.merchantOf(ctx, args)
+	if err != nil {
+		return err
+	}
+	id := m.Settings.ID
+	if !yes {
+		if err := a.ask(fmt.Sprintf("Remove merchant %s (%s)? Its credentials are erased; what people decided stays.", id, m.Settings.Shop)); err != nil {
+			return err
+		}
+	}
+	if err := h.Merchants.Remove(ctx, id); err != nil {
+		return err
+	}
+	v := &removedView{Merchant: id, WorkflowTold: true}
+	if err := a.tellRemoved(ctx, id); err != nil {
+		v.WorkflowTold, v.problem = false, err.Error()
+	}
+	return a.show(v)
+}
+
+// tellRemoved rouses the workflow: it finds the merchant gone and ends. One that is not there has nothing to end.
+func (a *app) tellRemoved(ctx context.Context, id string) error {
+	c, err := a.temporalClient(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.answerTimeout)
+	defer cancel()
+	err = workflows.SignalResume(ctx, c, id)
+	var notFound *serviceerror.NotFound
+	if errors.As(err, &notFound) {
+		return nil
+	}
+	return err
+}
+
+type removedView struct {
+	Merchant     string `json:"merchant"`
+	WorkflowTold bool   `json:"workflow_told"`
+
+	problem string
+}
+
+func (v *removedView) text(p *page) {
+	p.line("Merchant %s is removed and its credentials are erased.", v.Merchant)
+	if v.WorkflowTold {
+		p.line("Its workflow ends as soon as a worker has read that.")
+		return
+	}
+	p.line("Its workflow was not told: %s", v.problem)
+	p.line("It can do nothing any more, and ends with: temporal workflow signal --name resume --workflow-id %s", workflows.MerchantSyncID(v.Merchant))
+}
+
+// holdRuns takes the leases of a merchant's rounds and full reads, waiting for whoever is at work; the returned function frees them.
+func (a *app) holdRuns(ctx context.Context, h *host.Host, id string) (free func() error, err error) {
+	var leases []ledger.RunLease
+	free = func() error {
+		var errs []error
+		for _, lease := range leases {
+			errs = append(errs, h.Ledger.ReleaseRun(context.WithoutCancel(ctx), lease))
+		}
+		return errors.Join(errs...)
+	}
+	for _, kind := range runKinds {
+		for {
+			lease, ok, err := h.Ledger.AcquireRun(ctx, id, kind, h.Engine.Holder, h.Settings.RunLease)
+			if err != nil {
+				return nil, errors.Join(err, free())
+			}
+			if ok {
+				leases = append(leases, lease)
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return nil, errors.Join(ctx.Err(), free())
+			case <-time.After(leasePoll):
+			}
+		}
+	}
+	return free, nil
+}
+
+// leasePoll is how often a lease is asked for: its holder cannot tell us that it is free.
+const leasePoll = 100 * time.Millisecond

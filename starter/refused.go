@@ -1,7 +1,106 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/host"
+	"github.com/concordsync/concord/internal/ledger"
+)
+
+// refusedLimit bounds each list that is read at once.
+const refusedLimit = 1000
 
 func newRefusedCommand(a *app) *cobra.Command {
-	return &cobra.Command{Use: "refused", RunE: func(*cobra.Command, []string) error { return failedError("not built yet") }}
+	var addresses bool
+	c := &cobra.Command{
+		Use: "refused [MERCHANT]", Short: "List the people whose decision a side refuses or disputes", Args: arguments(0, 1),
+		Long: `Lists whose decision could not be delivered for good: refused by a side, with its code, or disputed (accepted three times and still not
+shown). They are tried again only on a newer decision. At most 1000 of each kind and side are listed, opt-outs first.`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.refused(cmd.Context(), args, addresses) },
+	}
+	c.Flags().BoolVar(&addresses, "show-addresses", false, "open the sealed addresses and show them")
+	return c
+}
+
+type refusedView struct {
+	Merchant string          `json:"merchant"`
+	People   []refusedPerson `json:"people"`
+}
+
+type refusedPerson struct {
+	// Subject is the beginning of the hash under which the person is kept.
+	Subject  string    `json:"subject"`
+	Side     string    `json:"side"`
+	Problem  string    `json:"problem"`
+	Decision string    `json:"decision"`
+	Decided  time.Time `json:"decided,omitzero"`
+	Code     string    `json:"code,omitempty"`
+	Since    time.Time `json:"since,omitzero"`
+	Address  string    `json:"address,omitempty"`
+}
+
+func (a *app) refused(ctx context.Context, args []string, addresses bool) error {
+	h, m, err := a.merchantOf(ctx, args)
+	if err != nil {
+		return err
+	}
+	v := &refusedView{Merchant: m.Settings.ID, People: []refusedPerson{}}
+	for _, side := range consent.Sides {
+		for _, debt := range []consent.Debt{consent.Refused, consent.Disputed} {
+			found, err := h.Ledger.Unsettled(ctx, m.Settings.ID, consent.Email, side, debt, refusedLimit)
+			if err != nil {
+				return err
+			}
+			for _, u := range found {
+				person := refusedPerson{
+					Subject: shortSubject(u.Subject), Side: side.String(), Problem: debt.String(), Decision: u.Decision.String(),
+					Decided: u.At.Time(), Code: u.Code, Since: u.Since.Time(),
+				}
+				if addresses {
+					person.Address = openSealed(h, u)
+				}
+				v.People = append(v.People, person)
+			}
+		}
+	}
+	return a.show(v)
+}
+
+func openSealed(h *host.Host, u ledger.Unsettled) string {
+	if len(u.SealedAddress) == 0 {
+		return "(not kept)"
+	}
+	plain, err := h.Keys.Open(u.SealedAddress, "address/"+u.Subject.Hex())
+	if err != nil {
+		return "(cannot be opened)"
+	}
+	return string(plain)
+}
+
+// shortSubject is enough of a hash to tell people apart on a screen.
+func shortSubject(s consent.Subject) string { return s.Hex()[:12] }
+
+func (v *refusedView) text(p *page) {
+	if len(v.People) == 0 {
+		p.line("Nobody's decision is refused or disputed for merchant %s.", v.Merchant)
+		return
+	}
+	rows := [][]string{{"SUBJECT", "SIDE", "PROBLEM", "DECISION", "CODE", "SINCE (UTC)", "ADDRESS"}}
+	shown := false
+	for _, r := range v.People {
+		rows = append(rows, []string{r.Subject, r.Side, r.Problem, r.Decision, r.Code, stamp(r.Since), r.Address})
+		shown = shown || r.Address != ""
+	}
+	if !shown {
+		rows[0] = rows[0][:6]
+	}
+	p.table("", rows)
+	if !shown {
+		p.line("")
+		p.line("The addresses are sealed; --show-addresses opens those that are kept.")
+	}
 }

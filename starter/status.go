@@ -1,7 +1,267 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/host"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/internal/reconcile"
+)
+
+// optOutLimit is how long an opt-out may wait before `starter status` fails.
+const optOutLimit = 24 * time.Hour
 
 func newStatusCommand(a *app) *cobra.Command {
-	return &cobra.Command{Use: "status", RunE: func(*cobra.Command, []string) error { return failedError("not built yet") }}
+	return &cobra.Command{
+		Use: "status [MERCHANT]", Short: "How every merchant stands", Args: arguments(0, 1),
+		Long: `Shows per merchant the last round, what each side is owed, what is held, refused or disputed, and the oldest opt-out that is not yet
+delivered. It reads the ledger alone, so it works without Temporal. It exits 1 when an opt-out has waited for more than 24 hours.`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.status(cmd.Context(), args) },
+	}
+}
+
+// statusView is the answer of `starter status`.
+type statusView struct {
+	Merchants []merchantStatus `json:"merchants"`
+}
+
+type merchantStatus struct {
+	Merchant string               `json:"merchant"`
+	State    ledger.MerchantState `json:"state"`
+	Reason   string               `json:"reason,omitempty"`
+	SyncsOn  []string             `json:"syncs_on"`
+	// People counts the subjects known.
+	People    int64        `json:"people"`
+	LastRound *roundStatus `json:"last_round,omitempty"`
+	// LagSeconds is how far behind the sides we are: since the last round began, if that went well; else since when is unknown and
+	// the field is missing.
+	LagSeconds *float64 `json:"lag_seconds,omitempty"`
+	Held       int      `json:"held"`
+	// ToShopify and ToListrak are what the sides are owed.
+	ToShopify sideStatus `json:"to_shopify"`
+	ToListrak sideStatus `json:"to_listrak"`
+	// OldestOptOut is the date of the oldest opt-out that is owed; zero when none is.
+	OldestOptOut time.Time `json:"oldest_opt_out,omitzero"`
+	// OptOutOverdue: it has waited for more than 24 hours.
+	OptOutOverdue bool `json:"opt_out_overdue"`
+
+	now time.Time
+}
+
+type roundStatus struct {
+	Began time.Time `json:"began"`
+	// Ended is zero while the round is under way.
+	Ended              time.Time `json:"ended,omitzero"`
+	Scanned            int64     `json:"scanned"`
+	DeliveredToShopify int64     `json:"delivered_to_shopify"`
+	DeliveredToListrak int64     `json:"delivered_to_listrak"`
+	Error              string    `json:"error,omitempty"`
+	ErrorClass         string    `json:"error_class,omitempty"`
+	FailuresInARow     int       `json:"failures_in_a_row,omitempty"`
+}
+
+type sideStatus struct {
+	OwedSubscribes   int64 `json:"owed_subscribes"`
+	OwedUnsubscribes int64 `json:"owed_unsubscribes"`
+	Held             int64 `json:"held"`
+	Refused          int64 `json:"refused"`
+	Disputed         int64 `json:"disputed"`
+	Awaiting         int64 `json:"awaiting_confirmation"`
+	Gone             int64 `json:"gone"`
+	Blocked          int64 `json:"blocked"`
+	// NotPermitted differ, but lie outside of what the switches allow (decided before the direction was on).
+	NotPermitted int64 `json:"not_permitted"`
+}
+
+func (a *app) status(ctx context.Context, args []string) error {
+	h, err := a.host(ctx)
+	if err != nil {
+		return err
+	}
+	var all []merchant.Merchant
+	if len(args) > 0 {
+		_, m, err := a.merchantOf(ctx, args)
+		if err != nil {
+			return err
+		}
+		all = []merchant.Merchant{m}
+	} else if all, err = h.Merchants.List(ctx); err != nil {
+		return err
+	}
+	v := &statusView{Merchants: []merchantStatus{}}
+	var overdue []string
+	for _, m := range all {
+		one, err := a.statusOf(ctx, h, m)
+		if err != nil {
+			return err
+		}
+		if one.OptOutOverdue {
+			overdue = append(overdue, one.Merchant)
+		}
+		v.Merchants = append(v.Merchants, one)
+	}
+	if err := a.show(v); err != nil {
+		return err
+	}
+	if len(overdue) > 0 {
+		return failedError("an opt-out has waited for more than 24 hours: %s", strings.Join(overdue, ", ")).
+			try("`starter merchant check %s`, and the round's error above", overdue[0])
+	}
+	return nil
+}
+
+func (a *app) statusOf(ctx context.Context, h *host.Host, m merchant.Merchant) (merchantStatus, error) {
+	id := m.Settings.ID
+	s := merchantStatus{Merchant: id, now: a.now()}
+	switches, err := h.Ledger.Switches(ctx, id)
+	if err != nil {
+		return s, err
+	}
+	s.State, s.Reason, s.SyncsOn = switches.State, switches.Reason, syncsOn(switches)
+	if s.People, err = h.Ledger.CountSubjects(ctx, id, consent.Email); err != nil {
+		return s, err
+	}
+	if s.Held, _, err = h.Ledger.CountHeld(ctx, id); err != nil {
+		return s, err
+	}
+	runs, err := h.Ledger.RunStatuses(ctx, id)
+	if err != nil {
+		return s, err
+	}
+	if run, ok := runs[reconcile.RoundRun]; ok {
+		s.LastRound = roundOf(run)
+		if run.ErrorClass == 0 {
+			lag := max(run.Lag.Duration(), s.now.Sub(run.Began.Time())).Seconds()
+			s.LagSeconds = &lag
+		}
+	}
+	for _, side := range consent.Sides {
+		debts, err := h.Ledger.Debts(ctx, id, consent.Email, side, reconcile.LedgerPermit(switches, consent.SyncTo(consent.Email, side)))
+		if err != nil {
+			return s, err
+		}
+		one := sideStatus{
+			OwedSubscribes: debts.OwedSubscribes, OwedUnsubscribes: debts.OwedUnsubscribes, NotPermitted: debts.NotPermitted,
+			Held: debts.ByDebt[consent.Held], Refused: debts.ByDebt[consent.Refused], Disputed: debts.ByDebt[consent.Disputed],
+			Awaiting: debts.ByDebt[consent.Awaiting], Gone: debts.ByDebt[consent.Gone], Blocked: debts.ByDebt[consent.Blocked],
+		}
+		if side == consent.Shopify {
+			s.ToShopify = one
+		} else {
+			s.ToListrak = one
+		}
+		if oldest := debts.OldestOptOut.Time(); !oldest.IsZero() && (s.OldestOptOut.IsZero() || oldest.Before(s.OldestOptOut)) {
+			s.OldestOptOut = oldest
+		}
+	}
+	s.OptOutOverdue = !s.OldestOptOut.IsZero() && s.now.Sub(s.OldestOptOut) > optOutLimit
+	return s, nil
+}
+
+func roundOf(run ledger.RunStatus) *roundStatus {
+	r := &roundStatus{
+		Began: run.Began.Time(), Ended: run.Ended.Time(), Scanned: run.Scanned, Error: run.ErrorCode, FailuresInARow: run.Failures,
+		DeliveredToShopify: run.Delivered[consent.Shopify], DeliveredToListrak: run.Delivered[consent.Listrak],
+	}
+	if run.ErrorClass != 0 {
+		r.ErrorClass = run.ErrorClass.String()
+	}
+	return r
+}
+
+func (v *statusView) text(p *page) {
+	if len(v.Merchants) == 0 {
+		p.line("There is no merchant yet. To add one: starter merchant add --help")
+	}
+	for i := range v.Merchants {
+		if i > 0 {
+			p.line("")
+		}
+		v.Merchants[i].text(p)
+	}
+}
+
+func (s *merchantStatus) text(p *page) {
+	p.line("%s: %s", s.Merchant, s.State)
+	if s.Reason != "" {
+		for _, line := range wrap(s.Reason, 110) {
+			p.line("  %s", line)
+		}
+		p.line("  To go on: starter merchant check %s", s.Merchant)
+	}
+	p.facts("  ", "Syncs on", orNone(s.SyncsOn), "People known", strconv.FormatInt(s.People, 10), "Last round", s.roundWords(),
+		"Round's error", s.errorWords(), "Lag", s.lagWords(), "Waiting for an order", numberOrNone(int64(s.Held)),
+		"Oldest opt-out due", s.optOutWords())
+	rows := [][]string{{"OWED", "SUBSCRIBE", "UNSUBSCRIBE", "REFUSED", "DISPUTED", "TO CONFIRM", "BLOCKED", "NOT PERMITTED"}}
+	for _, side := range []struct {
+		name string
+		*sideStatus
+	}{{"to Shopify", &s.ToShopify}, {"to Listrak", &s.ToListrak}} {
+		row := []string{side.name}
+		for _, n := range []int64{side.OwedSubscribes, side.OwedUnsubscribes, side.Refused, side.Disputed, side.Awaiting, side.Blocked, side.NotPermitted} {
+			row = append(row, strconv.FormatInt(n, 10))
+		}
+		rows = append(rows, row)
+	}
+	p.line("")
+	p.table("  ", rows)
+	if s.ToShopify.Refused+s.ToShopify.Disputed+s.ToListrak.Refused+s.ToListrak.Disputed > 0 {
+		p.line("  To see who: starter refused %s", s.Merchant)
+	}
+}
+
+func numberOrNone(n int64) string {
+	if n == 0 {
+		return "nobody"
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func (s *merchantStatus) roundWords() string {
+	r := s.LastRound
+	switch {
+	case r == nil && len(s.SyncsOn) == 0:
+		return "none yet: every sync is off"
+	case r == nil:
+		return "none yet: is a worker running?"
+	case r.Ended.Before(r.Began):
+		return "under way for " + span(s.now.Sub(r.Began))
+	}
+	return span(s.now.Sub(r.Ended)) + " ago, took " + span(r.Ended.Sub(r.Began)) + "; looked at " + count(r.Scanned, "report", "reports") +
+		", delivered " + strconv.FormatInt(r.DeliveredToShopify, 10) + " to Shopify and " + strconv.FormatInt(r.DeliveredToListrak, 10) + " to Listrak"
+}
+
+func (s *merchantStatus) errorWords() string {
+	if s.LastRound == nil || s.LastRound.ErrorClass == "" {
+		return ""
+	}
+	return s.LastRound.Error + " (" + s.LastRound.ErrorClass + "), " + count(int64(s.LastRound.FailuresInARow), "round", "rounds") + " in a row"
+}
+
+func (s *merchantStatus) lagWords() string {
+	switch {
+	case len(s.SyncsOn) == 0:
+		return ""
+	case s.LagSeconds == nil:
+		return "unknown: the last round did not go well"
+	}
+	return span(time.Duration(*s.LagSeconds * float64(time.Second)))
+}
+
+func (s *merchantStatus) optOutWords() string {
+	if s.OldestOptOut.IsZero() {
+		return "none"
+	}
+	words := stamp(s.OldestOptOut) + " UTC, " + span(s.now.Sub(s.OldestOptOut)) + " ago"
+	if s.OptOutOverdue {
+		words += "; more than 24 hours"
+	}
+	return words
 }

@@ -1,7 +1,426 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
+
+	"github.com/concordsync/concord/activities"
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/host"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/workflows"
+)
 
 func newSyncCommand(a *app) *cobra.Command {
-	return &cobra.Command{Use: "sync", RunE: func(*cobra.Command, []string) error { return failedError("not built yet") }}
+	return group("sync", "Switch syncs on and off", "The syncs are "+consent.SyncNames()+".",
+		newSyncEnableCommand(a), newSyncDisableCommand(a), newSyncStatusCommand(a))
+}
+
+// parseSyncs reads the names of syncs; one that is named twice counts once.
+func parseSyncs(names []string) ([]consent.Sync, error) {
+	var syncs []consent.Sync
+	for _, name := range names {
+		sync, err := consent.ParseSync(name)
+		if err != nil {
+			return nil, usageError("%w", err)
+		}
+		if !slices.Contains(syncs, sync) {
+			syncs = append(syncs, sync)
+		}
+	}
+	return syncs, nil
+}
+
+func delta(syncs []consent.Sync, on bool) workflows.SyncDelta {
+	d := workflows.SyncDelta{}
+	for _, sync := range syncs {
+		d[sync] = on
+	}
+	return d
+}
+
+func named(id string) []string {
+	if id == "" {
+		return nil
+	}
+	return []string{id}
+}
+
+type enableFlags struct {
+	merchant, existingOptOuts string
+	yes, noWait               bool
+}
+
+func newSyncEnableCommand(a *app) *cobra.Command {
+	var flags enableFlags
+	c := &cobra.Command{
+		Use: "enable SYNC…", Short: "Switch syncs on", Args: arguments(1, -1),
+		Long: `Switches syncs on and returns when they are in force.
+
+email_to_shopify begins, the first time, with a full read of both sides, counts how many customers would be created, subscribed and
+unsubscribed, and asks. A read that is interrupted goes on where it was.
+
+email_to_listrak carries what people decide from now on. The first time, people who are unsubscribed in Shopify and still
+subscribed in Listrak are counted, and --existing-opt-outs says what becomes of them: deliver unsubscribes them in Listrak, leave
+leaves them as they are.`,
+		Example: "  starter sync enable email_to_shopify\n  starter sync enable email_to_listrak --existing-opt-outs=deliver --yes",
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.enable(cmd.Context(), args, flags) },
+	}
+	c.Flags().StringVarP(&flags.merchant, "merchant", "m", "", "the merchant; may be left out when there is only one")
+	c.Flags().StringVar(&flags.existingOptOuts, "existing-opt-outs", "", "what becomes of earlier opt-outs in Shopify: deliver or leave")
+	c.Flags().BoolVarP(&flags.yes, "yes", "y", false, "do not ask")
+	c.Flags().BoolVar(&flags.noWait, "no-wait", false, noWaitHelp)
+	return c
+}
+
+func (a *app) enable(ctx context.Context, names []string, flags enableFlags) error {
+	syncs, err := parseSyncs(names)
+	if err != nil {
+		return err
+	}
+	answer := ledger.OptOuts(flags.existingOptOuts)
+	switch {
+	case answer != ledger.OptOutsUnasked && answer != ledger.OptOutsDeliver && answer != ledger.OptOutsLeave:
+		return usageError("--existing-opt-outs must be deliver or leave")
+	case answer != ledger.OptOutsUnasked && !slices.Contains(syncs, consent.EmailToListrak):
+		return usageError("--existing-opt-outs only goes with %s", consent.EmailToListrak)
+	}
+	h, m, err := a.merchantOf(ctx, named(flags.merchant))
+	if err != nil {
+		return err
+	}
+	id := m.Settings.ID
+	switches, err := h.Ledger.Switches(ctx, id)
+	if err != nil {
+		return err
+	}
+	v := &enabledView{Previews: []previewView{}}
+	if slices.ContainsFunc(syncs, func(s consent.Sync) bool { return switches.Syncs[s].FirstOn == 0 }) {
+		if err := a.prepare(ctx, h, switches, syncs, flags, v); err != nil {
+			return err
+		}
+	}
+	if answer != ledger.OptOutsUnasked {
+		change := ledger.SyncChange{ExistingOptOuts: map[consent.Sync]ledger.OptOuts{consent.EmailToListrak: answer}}
+		if _, err := h.Ledger.SetSyncs(ctx, id, change); err != nil {
+			return err
+		}
+	}
+	on := delta(syncs, true)
+	if flags.noWait {
+		err := a.signalled(ctx, id, func(ctx context.Context, c client.Client, id string) error {
+			return workflows.SignalSetSyncs(ctx, c, id, on)
+		})
+		if err != nil {
+			return err
+		}
+		return a.left(ctx, h, id)
+	}
+	status, err := a.answered(ctx, id, setSyncs(on), true)
+	if err != nil {
+		return err
+	}
+	v.switchedView = *inForce(status, "")
+	v.sentence = fmt.Sprintf("In force for merchant %s. Syncs on: %s.", id, orNone(v.SyncsOn))
+	if status.State != activities.StateRunning {
+		v.sentence += fmt.Sprintf(" It is %s, so nothing is delivered: starter merchant %s %s", status.State,
+			map[string]string{activities.StateBroken: "check"}[status.State]+map[string]string{activities.StatePaused: "resume"}[status.State], id)
+	}
+	return a.show(v)
+}
+
+func setSyncs(d workflows.SyncDelta) func(context.Context, client.Client, string) (workflows.MerchantStatus, error) {
+	return func(ctx context.Context, c client.Client, id string) (workflows.MerchantStatus, error) {
+		return workflows.SetSyncs(ctx, c, id, d)
+	}
+}
+
+type enabledView struct {
+	switchedView
+	// Previews tell what a first enabling does, by sync.
+	Previews []previewView `json:"previews"`
+}
+
+type previewView struct {
+	Sync            consent.Sync `json:"sync"`
+	Create          int64        `json:"create"`
+	Subscribe       int64        `json:"subscribe"`
+	Unsubscribe     int64        `json:"unsubscribe"`
+	Leave           int64        `json:"leave"`
+	ExistingOptOuts int64        `json:"existing_opt_outs"`
+}
+
+// prepare does what a first enabling needs: both sides read, the effect counted and agreed to.
+func (a *app) prepare(ctx context.Context, h *host.Host, switches ledger.Switches, syncs []consent.Sync, flags enableFlags, v *enabledView) error {
+	id := switches.Merchant
+	if switches.State != ledger.Running {
+		next := "resume"
+		if switches.State == ledger.Broken {
+			next = "check"
+		}
+		return refusedError("merchant %s is %s, and enabling a sync for the first time reads both sides", id, switches.State).
+			try("`starter merchant %s %s`", next, id)
+	}
+	if err := a.fullRead(ctx, h, id); err != nil {
+		return err
+	}
+	for _, sync := range syncs {
+		if switches.Syncs[sync].FirstOn != 0 {
+			continue
+		}
+		preview, err := h.Engine.Preview(ctx, id, sync.To())
+		if err != nil {
+			return err
+		}
+		v.Previews = append(v.Previews, previewView{
+			sync, preview.Create, preview.Subscribe, preview.Unsubscribe, preview.Leave, preview.ExistingOptOuts,
+		})
+	}
+	var ask bool
+	for _, preview := range v.Previews {
+		p := &page{w: a.errOut}
+		switch preview.Sync.To() {
+		case consent.Shopify:
+			ask = true
+			preview.toShopify(p)
+		case consent.Listrak:
+			if preview.ExistingOptOuts > 0 && flags.existingOptOuts == "" && switches.Syncs[preview.Sync].ExistingOptOuts == ledger.OptOutsUnasked {
+				return usageError("%s unsubscribed in Shopify and still subscribed in Listrak: say what becomes of them",
+					count(preview.ExistingOptOuts, "person is", "people are")).
+					try("--existing-opt-outs=deliver unsubscribes them in Listrak, --existing-opt-outs=leave leaves them as they are")
+			}
+			preview.toListrak(p, flags.existingOptOuts)
+		}
+		if p.err != nil {
+			return fmt.Errorf("show what enabling would do: %w", p.err)
+		}
+	}
+	if ask && !flags.yes {
+		return a.ask("Switch on?")
+	}
+	return nil
+}
+
+func (v *previewView) toShopify(p *page) {
+	p.line("%s would, as things stand:", v.Sync)
+	p.table("  ", [][]string{
+		{"create", fmt.Sprint(v.Create), "customers in Shopify, subscribed"},
+		{"subscribe", fmt.Sprint(v.Subscribe), "customers"},
+		{"unsubscribe", fmt.Sprint(v.Unsubscribe), "customers"},
+		{"leave", fmt.Sprint(v.Leave), "people as they are"},
+	})
+	p.line("If Listrak's own Shopify integration syncs the same data, switch that off first: two syncs would undo each other's work.")
+}
+
+func (v *previewView) toListrak(p *page, answer string) {
+	p.line("%s carries what people decide in Shopify from now on; who subscribed there before is left as they are.", v.Sync)
+	switch {
+	case v.ExistingOptOuts > 0 && answer == string(ledger.OptOutsDeliver):
+		p.line("%s unsubscribed in Shopify will be unsubscribed in Listrak.", count(v.ExistingOptOuts, "person", "people"))
+	case v.ExistingOptOuts > 0:
+		p.line("%s unsubscribed in Shopify and subscribed in Listrak will be left as they are.", count(v.ExistingOptOuts, "person", "people"))
+	}
+}
+
+// progressEvery is how often a full read says how far it is.
+const progressEvery = 2 * time.Second
+
+// fullRead makes sure that both sides have been read completely once. Ctrl-C leaves the read going on in the worker.
+func (a *app) fullRead(ctx context.Context, h *host.Host, id string) error {
+	done, err := h.Engine.FullReadDone(ctx, id)
+	if err != nil || done {
+		return err
+	}
+	if err := a.requireWorker(ctx, id); err != nil {
+		return err
+	}
+	c, err := a.temporalClient(ctx)
+	if err != nil {
+		return err
+	}
+	settings, err := a.settings()
+	if err != nil {
+		return err
+	}
+	run, err := workflows.StartBackfill(ctx, c, settings.TaskQueue, id)
+	if err != nil {
+		return err
+	}
+	a.note("Reading both sides of %s. It can be interrupted: the worker goes on, and this verb finds it again.", id)
+	ended := make(chan error, 1)
+	go func() {
+		var result activities.BackfillResult
+		ended <- run.Get(ctx, &result)
+	}()
+	ticker := time.NewTicker(progressEvery)
+	defer ticker.Stop()
+	for last := int64(-1); ; {
+		select {
+		case err := <-ended:
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case err != nil:
+				return failedError("the full read of both sides failed: %w", withoutTrace(err)).try("`starter merchant check %s`, then run this again", id)
+			}
+			people, err := h.Ledger.CountSubjects(ctx, id, consent.Email)
+			if err != nil {
+				return err
+			}
+			a.note("Both sides are read: %s known.", count(people, "person is", "people are"))
+			return nil
+		case <-ticker.C:
+			people, err := h.Ledger.CountSubjects(ctx, id, consent.Email)
+			if err != nil {
+				return err
+			}
+			if people != last {
+				a.note("  %s so far", count(people, "person", "people"))
+				last = people
+			}
+		}
+	}
+}
+
+// withoutTrace is the innermost error, which is the one that an adapter has worded; what Temporal wraps around it names attempts
+// and ids.
+func withoutTrace(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
+
+func newSyncDisableCommand(a *app) *cobra.Command {
+	var id string
+	var noWait bool
+	c := &cobra.Command{
+		Use: "disable SYNC…", Short: "Switch syncs off", Args: arguments(1, -1),
+		Long: "Switches syncs off and returns when that is in force: nothing more is written after the answer. What was decided is kept.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			syncs, err := parseSyncs(args)
+			if err != nil {
+				return err
+			}
+			h, m, err := a.merchantOf(ctx, named(id))
+			if err != nil {
+				return err
+			}
+			off := delta(syncs, false)
+			if noWait {
+				err := a.signalled(ctx, m.Settings.ID, func(ctx context.Context, c client.Client, id string) error {
+					return workflows.SignalSetSyncs(ctx, c, id, off)
+				})
+				if err != nil {
+					return err
+				}
+				return a.left(ctx, h, m.Settings.ID)
+			}
+			status, err := a.answered(ctx, m.Settings.ID, setSyncs(off), true)
+			if err != nil {
+				return err
+			}
+			var words []string
+			for _, sync := range syncs {
+				words = append(words, string(sync))
+			}
+			v := inForce(status, "")
+			v.sentence = fmt.Sprintf("In force for merchant %s: %s writes nothing any more. Syncs on: %s.", m.Settings.ID,
+				strings.Join(words, ", "), orNone(v.SyncsOn))
+			return a.show(v)
+		},
+	}
+	c.Flags().StringVarP(&id, "merchant", "m", "", "the merchant; may be left out when there is only one")
+	c.Flags().BoolVar(&noWait, "no-wait", false, noWaitHelp)
+	return c
+}
+
+func newSyncStatusCommand(a *app) *cobra.Command {
+	var id string
+	c := &cobra.Command{
+		Use: "status [SYNC…]", Short: "Show which syncs are on, and since when", Args: arguments(0, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			syncs, err := parseSyncs(args)
+			if err != nil {
+				return err
+			}
+			if len(syncs) == 0 {
+				syncs = consent.Syncs
+			}
+			h, m, err := a.merchantOf(cmd.Context(), named(id))
+			if err != nil {
+				return err
+			}
+			return a.syncStatus(cmd.Context(), h, m.Settings.ID, syncs)
+		},
+	}
+	c.Flags().StringVarP(&id, "merchant", "m", "", "the merchant; may be left out when there is only one")
+	return c
+}
+
+type syncStatusView struct {
+	Merchant string               `json:"merchant"`
+	State    ledger.MerchantState `json:"state"`
+	// FullReadDone: both sides were read completely once.
+	FullReadDone bool       `json:"full_read_done"`
+	Syncs        []syncView `json:"syncs"`
+}
+
+type syncView struct {
+	Sync consent.Sync `json:"sync"`
+	On   bool         `json:"on"`
+	// FirstOn is when it was enabled for the first time; zero for never. Since is when it was switched to where it is.
+	FirstOn         time.Time `json:"first_on,omitzero"`
+	Since           time.Time `json:"since,omitzero"`
+	ExistingOptOuts string    `json:"existing_opt_outs,omitempty"`
+}
+
+func (a *app) syncStatus(ctx context.Context, h *host.Host, id string, syncs []consent.Sync) error {
+	switches, err := h.Ledger.Switches(ctx, id)
+	if err != nil {
+		return err
+	}
+	v := &syncStatusView{Merchant: id, State: switches.State}
+	if v.FullReadDone, err = h.Engine.FullReadDone(ctx, id); err != nil {
+		return err
+	}
+	for _, sync := range syncs {
+		s := switches.Syncs[sync]
+		one := syncView{Sync: sync, On: s.On, FirstOn: s.FirstOn.Time(), ExistingOptOuts: string(s.ExistingOptOuts)}
+		if n := len(s.Intervals); n > 0 {
+			one.Since = s.Intervals[n-1].Began.Time()
+			if !s.On {
+				one.Since = s.Intervals[n-1].Ended.Time()
+			}
+		}
+		v.Syncs = append(v.Syncs, one)
+	}
+	return a.show(v)
+}
+
+func (v *syncStatusView) text(p *page) {
+	p.line("Merchant %s: %s", v.Merchant, v.State)
+	rows := [][]string{{"SYNC", "IS", "SINCE (UTC)", "FIRST ON (UTC)", "EXISTING OPT-OUTS"}}
+	for _, s := range v.Syncs {
+		rows = append(rows, []string{string(s.Sync), map[bool]string{true: "on", false: "off"}[s.On], orNever(s.Since), orNever(s.FirstOn), s.ExistingOptOuts})
+	}
+	p.table("  ", rows)
+}
+
+func orNever(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return stamp(t)
 }

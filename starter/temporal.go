@@ -67,48 +67,59 @@ func (a *app) startWorkflow(ctx context.Context, id string) (client.Client, erro
 	return c, workflows.StartMerchantSync(ctx, c, s.TaskQueue, id)
 }
 
-// answered calls the merchant's workflow and waits for a worker's answer, for a bounded time.
-func (a *app) answered(ctx context.Context, id string, call func(context.Context, client.Client) (workflows.MerchantStatus, error),
-) (workflows.MerchantStatus, error) {
+// answered calls the merchant's workflow and waits for a worker's answer, for a bounded time. change tells that the call changes
+// something, which then may or may not be in force when nobody answered.
+func (a *app) answered(ctx context.Context, id string, call func(context.Context, client.Client, string) (workflows.MerchantStatus, error),
+	change bool) (workflows.MerchantStatus, error) {
 	c, err := a.startWorkflow(ctx, id)
 	if err != nil {
 		return workflows.MerchantStatus{}, err
 	}
 	bounded, cancel := context.WithTimeout(ctx, a.answerTimeout)
 	defer cancel()
-	status, err := call(bounded, c)
-	if err != nil && ctx.Err() == nil && (bounded.Err() != nil || isTimeout(err)) {
-		return status, a.noWorker()
+	status, err := call(bounded, c, id)
+	if err != nil && ctx.Err() == nil && (bounded.Err() != nil || unanswered(err)) {
+		return status, a.noWorker(change)
 	}
 	return status, err
 }
 
-func isTimeout(err error) bool {
+// unanswered reports whether a call failed because no worker took it up.
+func unanswered(err error) bool {
 	var deadline *serviceerror.DeadlineExceeded
 	var canceled *serviceerror.Canceled
+	var noPoller *serviceerror.FailedPrecondition
 	var timeout *client.WorkflowUpdateServiceTimeoutOrCanceledError
-	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &deadline) || errors.As(err, &canceled) || errors.As(err, &timeout)
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &deadline) || errors.As(err, &canceled) ||
+		errors.As(err, &noPoller) || errors.As(err, &timeout)
 }
 
-func (a *app) noWorker() error {
+func (a *app) noWorker(change bool) error {
 	queue := "concord"
 	if s, err := a.settings(); err == nil {
 		queue = s.TaskQueue
 	}
-	return unreachableError("no worker answered within %s on task queue %s: it is not known whether this is in force", a.answerTimeout, queue).
-		try("start a worker (`starter dev`, or the worker program), or give --no-wait to leave the request for when one runs")
+	p := unreachableError("no worker on task queue %s answered within %s", queue, span(a.answerTimeout))
+	if !change {
+		return p.try("start a worker: `starter dev`, or the worker program")
+	}
+	p.err = fmt.Errorf("%w; the change may still come into force when one starts", p.err)
+	return p.try("start a worker (`starter dev`, or the worker program), or give --no-wait to leave the request for when one runs")
 }
 
 // requireWorker asks the workflow for its status, which only a worker can answer.
 func (a *app) requireWorker(ctx context.Context, id string) error {
-	_, err := a.answered(ctx, id, func(ctx context.Context, c client.Client) (workflows.MerchantStatus, error) {
-		return workflows.Status(ctx, c, id)
-	})
-	if err != nil {
-		var unavailable *serviceerror.QueryFailed
-		if errors.As(err, &unavailable) {
-			return fmt.Errorf("ask the worker: %w", err)
-		}
-	}
+	_, err := a.answered(ctx, id, workflows.Status, false)
 	return err
+}
+
+// signalled starts the merchant's workflow if it is missing and leaves it a signal.
+func (a *app) signalled(ctx context.Context, id string, signal func(context.Context, client.Client, string) error) error {
+	c, err := a.startWorkflow(ctx, id)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.answerTimeout)
+	defer cancel()
+	return signal(ctx, c, id)
 }

@@ -1,0 +1,269 @@
+// Package explain puts what the ledger keeps of one person into plain sentences: what was seen, decided, delivered or refused, when,
+// and by which rule of consent. It is pure, and knows no address.
+package explain
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
+)
+
+// Sentence is one line of a person's story.
+type Sentence struct {
+	// At is when it was written down, UTC.
+	At time.Time `json:"at"`
+	// Kind, Reason and Side are the journal's own words, for programs. Side is empty when the line concerns none.
+	Kind   string `json:"kind"`
+	Reason string `json:"reason,omitempty"`
+	Side   string `json:"side,omitempty"`
+	Text   string `json:"text"`
+}
+
+// Story tells a journal, oldest line first, as ledger.Journal returns it.
+func Story(lines []ledger.Line) []Sentence {
+	story := make([]Sentence, 0, len(lines))
+	for _, line := range lines {
+		s := Sentence{At: line.At.Time(), Kind: string(line.Kind), Reason: string(line.Reason), Text: Tell(line)}
+		if line.Side != ledger.NoSide {
+			s.Side = line.Side.String()
+		}
+		story = append(story, s)
+	}
+	return story
+}
+
+// Tell puts one line of a journal into sentences. A kind or a reason that a newer build has written is named as it is.
+func Tell(line ledger.Line) string {
+	switch line.Kind {
+	case ledger.Seen, ledger.Decided, ledger.Dropped, ledger.Shown:
+		if line.Reason == strangeDate {
+			return fmt.Sprintf("%s dates this in the future%s; the date was taken back to when it was read.", line.Side, dated(line))
+		}
+		return tellReport(line)
+	case ledger.HeldBack:
+		return fmt.Sprintf("The consent waits for an order until %s, so that %s is told of it through the right subscription point.",
+			moment(line.Date, line.At), line.Side)
+	case ledger.SettledPoint:
+		return tellSettled(line)
+	case ledger.Claimed:
+		return tellClaimed(line)
+	case ledger.Delivered:
+		return tellDelivered(line)
+	case ledger.Refused:
+		return fmt.Sprintf("%s refused it for good%s. It is tried again only on a newer decision.", line.Side, code(line))
+	case ledger.Awaiting:
+		return fmt.Sprintf("%s asked the person to confirm%s. Nothing is sent again until they do.", line.Side, code(line))
+	case ledger.Failed:
+		return tellFailed(line)
+	case ledger.Disputed:
+		return fmt.Sprintf("%s had accepted this three times and still shows something else. It is disputed: nothing is sent until somebody "+
+			"decides anew.", line.Side)
+	case ledger.Switched:
+		return tellSwitched(line)
+	case ledger.MerchantAdded:
+		return "The merchant was added."
+	case ledger.MerchantChanged:
+		return "The merchant's settings or credentials were changed."
+	case ledger.MerchantRemoved:
+		return "The merchant was removed."
+	case ledger.StateChanged:
+		return tellState(line)
+	}
+	return fmt.Sprintf("Something that this version does not know: %s%s.", line.Kind, reasonWords(line))
+}
+
+// Reasons that the engine writes beside verdicts (internal/reconcile/revise.go); a test holds the two together.
+const (
+	holdEnded      ledger.Reason = "hold_ended"
+	strangeDate    ledger.Reason = "strange_date"
+	seenByRead     ledger.Reason = "seen_by_read"
+	notSeenByRead  ledger.Reason = "not_seen_by_read"
+	addressUnknown ledger.Reason = "address_unknown"
+	alreadySo      ledger.Reason = "already_so"
+)
+
+// tellReport tells what a side showed and what the rules made of it.
+func tellReport(line ledger.Line) string {
+	saw := sighting(line)
+	other := "the other side"
+	if line.Side != ledger.NoSide {
+		other = line.Side.Other().String()
+	}
+	switch consent.Verdict(line.Reason) {
+	case consent.Stale:
+		return saw + " A later read had been recorded already, so this one was dropped."
+	case consent.NoNews:
+		return saw + " That was known already."
+	case consent.NotADecision:
+		return saw + " That is no decision of the person."
+	case consent.ByMachine:
+		return saw + " A bounce or list hygiene did that, no person, so it decides nothing."
+	case consent.Echo:
+		return saw + " That is what we had delivered ourselves, so it decides nothing new."
+	case consent.First:
+		return saw + " Nothing had been decided before, so it became the decision."
+	case consent.SameSide:
+		return fmt.Sprintf("%s What %s says now replaces what it had said before, so it became the decision.", saw, line.Side)
+	case consent.Newer:
+		return fmt.Sprintf("%s It is newer than what %s had said, so it became the decision.", saw, other)
+	case consent.UnsubscribedWins:
+		if line.Kind == ledger.Decided {
+			return fmt.Sprintf("%s It is too near in time to what %s had said to tell which is newer, and then unsubscribed wins: it became the "+
+				"decision.", saw, other)
+		}
+		return fmt.Sprintf("%s It is too near in time to what %s had said to tell which is newer, and then unsubscribed wins: the decision "+
+			"stays.", saw, other)
+	case consent.Agreed:
+		return saw + " Both sides agree."
+	case consent.Behind:
+		return fmt.Sprintf("%s It is older than what %s had said, so %[3]s is behind the decision.", saw, other, line.Side)
+	case consent.Evidence:
+		return saw + " Nothing proves that a person did that (an import, a date that moved, an address that was changed), so it does not " +
+			"overrule the unsubscribe. An operator should look at it."
+	case consent.AfterKeyword:
+		return saw + " The person had left by keyword or through the carrier, so an opt-in that is older or not proven is not followed. " +
+			"An operator should look at it."
+	}
+	if line.Reason == "" {
+		return saw
+	}
+	return saw + " (" + string(line.Reason) + ")"
+}
+
+// sighting says what a side showed.
+func sighting(line ledger.Line) string {
+	switch line.State {
+	case consent.Subscribed, consent.Unsubscribed:
+		return fmt.Sprintf("%s said %s%s.", line.Side, line.State, dated(line))
+	case consent.Absent:
+		return fmt.Sprintf("%s does not know the address.", line.Side)
+	case consent.NeverAsked:
+		return fmt.Sprintf("%s knows the person, who was never asked.", line.Side)
+	case consent.Pending:
+		return fmt.Sprintf("%s waits for the person's confirmation.", line.Side)
+	case consent.Invalid:
+		return fmt.Sprintf("%s holds the address for undeliverable.", line.Side)
+	case consent.Redacted:
+		return fmt.Sprintf("%s has erased the person's data on request.", line.Side)
+	case consent.Unseen:
+	}
+	return fmt.Sprintf("%s was read.", line.Side)
+}
+
+func tellSettled(line ledger.Line) string {
+	switch {
+	case line.Reason == holdEnded:
+		return "The wait for an order ended without one being needed: the consent was withdrawn, or it is in Listrak already."
+	case line.Point == consent.Checkout:
+		return fmt.Sprintf("An order was found%s, so the consent goes through the checkout point.", madeAt(line))
+	}
+	return "No order came in time, so the consent goes through the marketing point."
+}
+
+func madeAt(line ledger.Line) string {
+	if line.Date == 0 {
+		return ""
+	}
+	return " (made " + moment(line.Date, line.At) + ")"
+}
+
+func tellClaimed(line ledger.Line) string {
+	text := fmt.Sprintf("We began to tell %s: %s%s%s.", line.Side, line.State, dated(line), through(line))
+	if line.Reason == ledger.Resubscribed {
+		text += " It shows unsubscribed, which is older than this decision, so that is overridden."
+	}
+	return text
+}
+
+func tellDelivered(line ledger.Line) string {
+	switch line.Reason {
+	case seenByRead:
+		return fmt.Sprintf("%s shows what we had sent (%s%s); until now it was not known whether it had arrived.", line.Side, line.State, through(line))
+	case alreadySo:
+		return fmt.Sprintf("%s was already so: %s.", line.Side, line.State)
+	}
+	return fmt.Sprintf("%s took it: %s%s.", line.Side, line.State, through(line))
+}
+
+func tellFailed(line ledger.Line) string {
+	switch line.Reason {
+	case notSeenByRead:
+		return fmt.Sprintf("%s does not show what we had sent (%s), so that did not arrive. It is tried again.", line.Side, line.State)
+	case addressUnknown:
+		return fmt.Sprintf("%s could not be told: no address is kept, and neither side knows one under the person's id. It is tried again in a day.",
+			line.Side)
+	}
+	return fmt.Sprintf("It did not reach %s, or its end is not known%s. It is looked at and tried again.", line.Side, code(line))
+}
+
+func tellSwitched(line ledger.Line) string {
+	switch line.Reason {
+	case "on", "off":
+		return fmt.Sprintf("%s was switched %s.", line.Sync, line.Reason)
+	}
+	if answer, ok := strings.CutPrefix(string(line.Reason), "existing opt-outs: "); ok {
+		switch ledger.OptOuts(answer) {
+		case ledger.OptOutsDeliver:
+			return fmt.Sprintf("For %s it was chosen to deliver earlier opt-outs.", line.Sync)
+		case ledger.OptOutsLeave:
+			return fmt.Sprintf("For %s it was chosen to leave earlier opt-outs as they are.", line.Sync)
+		case ledger.OptOutsUnasked:
+			return fmt.Sprintf("For %s the choice about earlier opt-outs was taken back.", line.Sync)
+		}
+	}
+	return fmt.Sprintf("%s was changed%s.", line.Sync, reasonWords(line))
+}
+
+func tellState(line ledger.Line) string {
+	switch ledger.MerchantState(line.Reason) {
+	case ledger.Running:
+		return "The merchant goes on."
+	case ledger.Paused:
+		return "The merchant was paused."
+	case ledger.Broken:
+		return "The merchant was stopped, because a person has to act."
+	case ledger.Removed:
+		return "The merchant was removed."
+	}
+	return fmt.Sprintf("The merchant's state changed%s.", reasonWords(line))
+}
+
+func reasonWords(line ledger.Line) string {
+	if line.Reason == "" {
+		return ""
+	}
+	return " (" + string(line.Reason) + ")"
+}
+
+func code(line ledger.Line) string {
+	if line.Code == "" {
+		return ""
+	}
+	return ": " + line.Code
+}
+
+func through(line ledger.Line) string {
+	if line.Point == consent.NoPoint {
+		return ""
+	}
+	return ", through the " + line.Point.String() + " point"
+}
+
+func dated(line ledger.Line) string {
+	if line.Date == 0 {
+		return " (without a date)"
+	}
+	return " (dated " + moment(line.Date, line.At) + ")"
+}
+
+// moment shows a time in UTC, without its day when that is the day of the line.
+func moment(at, line consent.Instant) string {
+	t, beside := at.Time(), line.Time()
+	if t.Year() == beside.Year() && t.YearDay() == beside.YearDay() {
+		return t.Format(time.TimeOnly)
+	}
+	return t.Format(time.DateTime)
+}
