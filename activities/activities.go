@@ -4,16 +4,11 @@ package activities
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"slices"
 	"strings"
-	"time"
-
-	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/temporal"
 
 	"github.com/concordsync/concord/internal/consent"
-	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/reconcile"
 )
@@ -33,6 +28,7 @@ const (
 	StateRunning = string(ledger.Running)
 	StatePaused  = string(ledger.Paused)
 	StateBroken  = string(ledger.Broken)
+	StateRemoved = string(ledger.Removed)
 )
 
 // Activities hold what all activities need. Workflows refer to the methods through a nil *Activities.
@@ -66,48 +62,18 @@ func switchesResult(switches ledger.Switches) SwitchesResult {
 	return result
 }
 
-// heartbeatAfter is how long a step may take without a heartbeat: short steps cost Temporal nothing.
-const heartbeatAfter = 10 * time.Second
-
-// heartbeat keeps a long step alive until the returned function is called. It is how a step that is at work hears that it shall
-// stop, and how Temporal hears within seconds that a worker has died.
-func heartbeat(ctx context.Context) (stop func()) {
-	done := make(chan struct{})
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		ticker := time.NewTicker(heartbeatAfter)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				activity.RecordHeartbeat(ctx)
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() {
-		close(done)
-		<-ended
+// inForce is what the workflow is told of switches that it shall act upon.
+func (a *Activities) inForce(ctx context.Context, switches ledger.Switches) (SwitchesResult, error) {
+	result := switchesResult(switches)
+	if len(result.On) == 0 || switches.State != ledger.Running {
+		return result, nil
 	}
-}
-
-// classified turns an error of the ledger or of a side into what Temporal does with it.
-func classified(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, ledger.ErrUnknownMerchant):
-		return temporal.NewNonRetryableApplicationError(err.Error(), UnknownMerchantType, nil)
-	case failure.ClassOf(err) == failure.Retry:
-		options := temporal.ApplicationErrorOptions{}
-		if f := failure.As(err); f != nil {
-			options.NextRetryDelay = f.Wait
-		}
-		return temporal.NewApplicationErrorWithOptions(err.Error(), RoundFailedType, options)
+	done, err := a.Engine.FullReadDone(ctx, switches.Merchant)
+	if err != nil {
+		return SwitchesResult{}, fmt.Errorf("ask for the full read: %w", err)
 	}
-	return temporal.NewNonRetryableApplicationError(err.Error(), failure.ClassOf(err).String(), nil)
+	result.BackfillNeeded = !done
+	return result, nil
 }
 
 const customerPrefix = "gid://shopify/Customer/"

@@ -28,7 +28,8 @@ func (a *Activities) Switches(ctx context.Context, in MerchantInput) (SwitchesRe
 
 // SetSyncs commits new switches and returns when they are in force: every claim checks them, and those granted before have ended.
 func (a *Activities) SetSyncs(ctx context.Context, in SetSyncsInput) (SwitchesResult, error) {
-	defer heartbeat(ctx)()
+	_, stop := heartbeat(ctx)
+	defer stop()
 	switches, err := a.Engine.Ledger.SetSyncs(ctx, in.Merchant, ledger.SyncChange{On: in.Delta})
 	if err != nil {
 		return SwitchesResult{}, classified(err)
@@ -40,20 +41,15 @@ func (a *Activities) SetSyncs(ctx context.Context, in SetSyncsInput) (SwitchesRe
 			}
 		}
 	}
-	result := switchesResult(switches)
-	if len(result.On) > 0 {
-		done, err := a.Engine.FullReadDone(ctx, in.Merchant)
-		if err != nil {
-			return SwitchesResult{}, classified(err)
-		}
-		result.BackfillNeeded = !done
-	}
-	return result, nil
+	result, err := a.inForce(ctx, switches)
+	return result, classified(err)
 }
 
-// Pause stops all calls of a merchant and returns when none is under way any more.
+// Pause stops all calls of a merchant and returns when no delivery is under way any more. A round or a full read that is at work
+// ends within a second or with its call.
 func (a *Activities) Pause(ctx context.Context, in MerchantInput) (SwitchesResult, error) {
-	defer heartbeat(ctx)()
+	_, stop := heartbeat(ctx)
+	defer stop()
 	switches, err := a.Engine.Ledger.Pause(ctx, in.Merchant)
 	if err != nil {
 		return SwitchesResult{}, classified(err)
@@ -72,7 +68,8 @@ func (a *Activities) Resume(ctx context.Context, in MerchantInput) (SwitchesResu
 	if err != nil {
 		return SwitchesResult{}, classified(err)
 	}
-	return switchesResult(switches), nil
+	result, err := a.inForce(ctx, switches)
+	return result, classified(err)
 }
 
 // claimPoll is how often the ledger is asked whether claims of other processes have ended; they cannot tell us.
@@ -92,7 +89,7 @@ func (a *Activities) awaitClaims(ctx context.Context, merchant string, sync cons
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-activity.GetWorkerStopChannel(ctx):
-			return context.Canceled
+			return errWorkerStops
 		case <-time.After(claimPoll):
 		}
 	}

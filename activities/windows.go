@@ -49,7 +49,7 @@ func (a *Activities) SettleWindow(ctx context.Context, in SettleWindowInput) (Se
 			Until: consent.InstantOf(a.Engine.Now()).Plus(orderMemory),
 		}
 	}
-	state, err := a.Engine.SettleWindow(ctx, in.Merchant, customer, order)
+	state, err := a.Engine.SettleWindow(ctx, in.Merchant, customer, consent.InstantOf(in.Window.Consent), order)
 	if err != nil {
 		return SettleWindowResult{}, classified(err)
 	}

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"fmt"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -15,26 +16,39 @@ const slicesPerRun = 100
 // BackfillInput starts a full read of both sides.
 type BackfillInput struct {
 	Merchant string `json:"merchant"`
+	// Read counts what earlier runs read; zero at the start.
+	Read int64 `json:"read,omitempty"`
 }
 
 // Backfill reads both sides of a merchant completely, once, before a direction is first enabled. It goes on from the ledger's
 // cursor after any stop, while the minute's rounds go on; what it finds is delivered by them. Its result counts what was read.
 func Backfill(ctx workflow.Context, input BackfillInput) (activities.BackfillResult, error) {
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: 3 * time.Minute,
-		HeartbeatTimeout:    20 * time.Second,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 2 * time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
-		Summary:             "read both sides, from where the last slice ended",
-	})
-	var result activities.BackfillResult
+	total := activities.BackfillResult{Read: input.Read}
 	for range slicesPerRun {
-		// Each slice returns the whole progress, from the ledger.
-		err := workflow.ExecuteActivity(ctx, act.Backfill, activities.MerchantInput{Merchant: input.Merchant}).Get(ctx, &result)
-		if err != nil || result.Done {
-			return result, err
+		sliceCtx := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+			StartToCloseTimeout: 3 * time.Minute,
+			HeartbeatTimeout:    20 * time.Second,
+			RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 2 * time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
+			Summary:             sliceSummary(total),
+		})
+		var slice activities.BackfillResult
+		if err := workflow.ExecuteActivity(sliceCtx, act.Backfill, activities.MerchantInput{Merchant: input.Merchant}).Get(ctx, &slice); err != nil {
+			return total, err
 		}
+		total.Done, total.Step, total.Read = slice.Done, slice.Step, total.Read+slice.Read
+		if total.Done {
+			return total, nil
+		}
+		workflow.SetCurrentDetails(ctx, fmt.Sprintf("Reading %s; %d people looked at so far", total.Step, total.Read))
 	}
-	return result, workflow.NewContinueAsNewError(ctx, backfillWorkflow, input)
+	return total, workflow.NewContinueAsNewError(ctx, backfillWorkflow, BackfillInput{Merchant: input.Merchant, Read: total.Read})
+}
+
+func sliceSummary(sofar activities.BackfillResult) string {
+	if sofar.Step == "" {
+		return "read both sides, from where the last slice ended"
+	}
+	return fmt.Sprintf("go on with %s, %d people looked at", sofar.Step, sofar.Read)
 }
 
 func backfillSummary(merchant string) string { return "Reads both sides of " + merchant + " once" }

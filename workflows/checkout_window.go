@@ -36,8 +36,8 @@ func CheckoutWindow(ctx workflow.Context, input CheckoutWindowInput) (CheckoutWi
 	changes := workflow.GetSignalChannelWithOptions(ctx, holdChangedName,
 		workflow.SignalChannelOptions{Description: "The hold in the ledger was settled, restarted or ended"})
 	window := input.Window
-	for {
-		order, err := waitForOrder(ctx, window, orders, changes)
+	for again := false; ; again = true {
+		order, err := waitForOrder(ctx, window, again, orders, changes)
 		if err != nil {
 			return CheckoutWindowResult{}, err
 		}
@@ -62,30 +62,47 @@ func CheckoutWindow(ctx workflow.Context, input CheckoutWindowInput) (CheckoutWi
 	}
 }
 
+// settleAgainAfter is how long a window waits at least when it was not settled at its last look-up: the clock that dates the
+// ledger's rows may be a little behind Temporal's, and without a pause the two would be asked in turns until they agree.
+const settleAgainAfter = 2 * time.Second
+
 // waitForOrder returns at the window's last look-up, or earlier with an order, or with none when the ledger's hold has changed.
-func waitForOrder(ctx workflow.Context, w activities.Window, orders, changes workflow.ReceiveChannel) (OrderSignal, error) {
+func waitForOrder(ctx workflow.Context, w activities.Window, again bool, orders, changes workflow.ReceiveChannel) (OrderSignal, error) {
+	wait := w.LastLookUp.Sub(workflow.Now(ctx))
+	if again {
+		wait = max(wait, settleAgainAfter)
+	}
+	workflow.SetCurrentDetails(ctx, "Customer "+w.Customer+" gave consent at "+clock(w.Consent)+". An order until "+clock(w.Until)+
+		" makes it a checkout subscription; the last look-up is at "+clock(w.LastLookUp)+".")
 	timerCtx, cancelTimer := workflow.WithCancel(ctx)
 	defer cancelTimer()
-	timer := workflow.NewTimerWithOptions(timerCtx, w.LastLookUp.Sub(workflow.Now(ctx)), workflow.TimerOptions{
-		Summary: "until the last look-up for an order",
+	timer := workflow.NewTimerWithOptions(timerCtx, wait, workflow.TimerOptions{
+		Summary: "until the last look-up for an order, " + clock(w.LastLookUp),
 	})
 	var order OrderSignal
+	woken := false
 	selector := workflow.NewSelector(ctx)
-	selector.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) {})
-	selector.AddReceive(orders, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, &order) })
-	selector.AddReceive(changes, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, nil) })
-	var timerErr error
-	selector.AddFuture(timer, func(f workflow.Future) { timerErr = f.Get(ctx, nil) })
-	selector.Select(ctx)
-	if ctx.Err() != nil {
-		return OrderSignal{}, ctx.Err()
+	selector.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) { woken = true })
+	// A signal that cannot be read is dropped by the SDK; a receive that blocks would then wait beyond the timer.
+	selector.AddReceive(orders, func(c workflow.ReceiveChannel, _ bool) {
+		var received OrderSignal
+		if c.ReceiveAsync(&received) {
+			order, woken = received, true
+		}
+	})
+	selector.AddReceive(changes, func(c workflow.ReceiveChannel, _ bool) { woken = c.ReceiveAsync(nil) })
+	selector.AddFuture(timer, func(workflow.Future) { woken = true })
+	for !woken {
+		selector.Select(ctx)
 	}
-	return order, timerErr
+	return order, ctx.Err()
 }
+
+func clock(t time.Time) string { return t.UTC().Format(time.TimeOnly) + " UTC" }
 
 func settleSummary(order OrderSignal) string {
 	if order.Order == "" {
-		return "look up the order, subscribe"
+		return "look for an order, then subscribe"
 	}
-	return "subscribe through checkout"
+	return "an order: look whether it counts, then subscribe"
 }

@@ -1,9 +1,12 @@
 package workflows
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"slices"
+	"strings"
 	"time"
 
 	enums "go.temporal.io/api/enums/v1"
@@ -57,12 +60,16 @@ type merchantSync struct {
 	log      log.Logger
 
 	requests []*request
+	signals  []signalChannel
 	// wake rouses the main loop when an update has queued a request.
 	wake workflow.Channel
 
 	round       workflow.Future
 	cancelRound workflow.CancelFunc
-	removed     bool
+	// again: the next round begins as soon as the cancelled one has ended.
+	again bool
+	// removed: the ledger does not know the merchant any more.
+	removed bool
 }
 
 // request is one signal or update on its way through the main loop, which alone touches the state.
@@ -78,6 +85,7 @@ var act *activities.Activities
 
 func (m *merchantSync) setHandlers(ctx workflow.Context) error {
 	m.wake = workflow.NewBufferedChannel(ctx, 1)
+	m.signals = signalChannels(ctx)
 	err := workflow.SetQueryHandlerWithOptions(ctx, statusName, func() (MerchantStatus, error) { return m.status(), nil },
 		workflow.QueryHandlerOptions{Description: "State, switches and the next round of this merchant"})
 	if err != nil {
@@ -105,8 +113,9 @@ func (m *merchantSync) setHandlers(ctx workflow.Context) error {
 	return nil
 }
 
-// ask queues a request for the main loop and waits until it was served.
+// ask queues a request for the main loop and waits until it was served. Signals that came before it go first.
 func (m *merchantSync) ask(ctx workflow.Context, r *request) (MerchantStatus, error) {
+	m.takeAll()
 	m.requests = append(m.requests, r)
 	m.wake.SendAsync(true)
 	if err := workflow.Await(ctx, func() bool { return r.done }); err != nil {
@@ -121,38 +130,38 @@ func (m *merchantSync) run(ctx workflow.Context) error {
 			return err
 		}
 	}
-	signals := m.signalChannels(ctx)
-	for !m.removed {
+	m.show(ctx)
+	for {
 		if err := m.serve(ctx); err != nil {
 			return err
 		}
+		if m.removed {
+			return m.finish(ctx)
+		}
 		if m.shouldContinueAsNew(ctx) {
-			return m.continueAsNew(ctx, signals)
+			return m.continueAsNew(ctx)
 		}
 		if m.round == nil && m.mayRun() {
 			m.startRound(ctx)
 		}
 		selector := workflow.NewSelector(ctx)
 		selector.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) {})
-		selector.AddReceive(m.wake, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, nil) })
-		for _, s := range signals {
-			selector.AddReceive(s.channel, func(workflow.ReceiveChannel, bool) { m.take(s) })
-		}
-		var ended workflow.Future
+		selector.AddReceive(m.wake, func(c workflow.ReceiveChannel, _ bool) { c.ReceiveAsync(nil) })
+		m.listen(selector)
+		ended := false
 		if m.round != nil {
-			selector.AddFuture(m.round, func(f workflow.Future) { ended = f })
+			selector.AddFuture(m.round, func(workflow.Future) { ended = true })
 		}
 		selector.Select(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if ended != nil {
+		if ended {
 			if err := m.endRound(ctx); err != nil {
 				return err
 			}
 		}
 	}
-	return m.finish(ctx, signals)
 }
 
 type signalChannel struct {
@@ -160,12 +169,14 @@ type signalChannel struct {
 	channel workflow.ReceiveChannel
 }
 
-func (m *merchantSync) signalChannels(ctx workflow.Context) []signalChannel {
+// signalChannels are the signals. Temporal tells which one woke the workflow, but not in which order the others of the same
+// workflow task came: they are served in the order of this list, whose harmless end is that the merchant is paused.
+func signalChannels(ctx workflow.Context) []signalChannel {
 	channels := make([]signalChannel, 0, 3)
 	for _, s := range []struct{ name, description string }{
 		{setSyncsName, `Switches syncs, as in {"email_to_listrak":true}`},
-		{pauseName, "Stops all calls of this merchant; nothing is forgotten"},
 		{resumeName, "Lets a paused or broken merchant go on"},
+		{pauseName, "Stops all calls of this merchant; nothing is forgotten"},
 	} {
 		channel := workflow.GetSignalChannelWithOptions(ctx, s.name, workflow.SignalChannelOptions{Description: s.description})
 		channels = append(channels, signalChannel{s.name, channel})
@@ -173,26 +184,67 @@ func (m *merchantSync) signalChannels(ctx workflow.Context) []signalChannel {
 	return channels
 }
 
+// sentDelta takes whatever a signal holds, without an error: the SDK decodes the next signal into the same variable after one
+// that it could not decode, so that half of a bad delta would become part of a good one.
+type sentDelta struct {
+	delta SyncDelta
+	err   error
+}
+
+func (s *sentDelta) UnmarshalJSON(text []byte) error {
+	var delta SyncDelta
+	s.err = json.Unmarshal(text, &delta)
+	s.delta = delta
+	return nil
+}
+
 // take queues one waiting signal, and reports whether there was one. A signal that cannot be read or names an unknown sync is
-// logged and dropped: nobody waits for its answer, and it must not stop the others.
+// logged and dropped: nobody waits for its answer, and it must not stop the others. What it holds is not logged, since it is
+// somebody else's text.
 func (m *merchantSync) take(s signalChannel) bool {
-	r := &request{name: s.name}
-	var received bool
-	if s.name == setSyncsName {
-		received = s.channel.ReceiveAsync(&r.delta)
-		if received {
-			if err := r.delta.Validate(); err != nil {
-				m.log.Warn("A signal was dropped", "signal", s.name, "reason", err.Error())
-				return true
-			}
+	if s.name != setSyncsName {
+		if !s.channel.ReceiveAsync(nil) {
+			return false
 		}
-	} else {
-		received = s.channel.ReceiveAsync(nil)
+		m.requests = append(m.requests, &request{name: s.name})
+		return true
 	}
-	if received {
-		m.requests = append(m.requests, r)
+	var sent sentDelta
+	if !s.channel.ReceiveAsync(&sent) {
+		return false
 	}
-	return received
+	if sent.err != nil || sent.delta.Validate() != nil {
+		m.log.Warn("A signal was dropped: it does not name syncs and whether they shall be on", "signal", s.name, "syncs", consent.SyncNames())
+		return true
+	}
+	m.requests = append(m.requests, &request{name: s.name, delta: sent.delta})
+	return true
+}
+
+// takeAll queues all waiting signals.
+func (m *merchantSync) takeAll() {
+	for _, s := range m.signals {
+		for m.take(s) {
+		}
+	}
+}
+
+// listen lets a selector take signals.
+func (m *merchantSync) listen(selector workflow.Selector) {
+	for _, s := range m.signals {
+		selector.AddReceive(s.channel, func(workflow.ReceiveChannel, bool) { m.take(s) })
+	}
+}
+
+// await waits for a future and takes signals meanwhile, so that requests are served in the order in which they came, whether they
+// were signals or updates.
+func (m *merchantSync) await(ctx workflow.Context, future workflow.Future) {
+	for !future.IsReady() {
+		selector := workflow.NewSelector(ctx)
+		selector.AddFuture(future, func(workflow.Future) {})
+		m.listen(selector)
+		selector.Select(ctx)
+	}
 }
 
 // serve works off the queued requests, in order.
@@ -201,19 +253,21 @@ func (m *merchantSync) serve(ctx workflow.Context) error {
 		r := m.requests[0]
 		m.requests = m.requests[1:]
 		r.err = m.change(ctx, r)
-		r.status, r.done = m.status(), true
-		if r.err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if r.err == nil {
+			m.restartRound()
+			if r.name == pauseName {
+				// Paused means no calls, so its answer waits for the round's reads too.
+				if err := m.endRound(ctx); err != nil {
+					return err
+				}
 			}
-			m.log.Error("A request failed", "request", r.name, "error", r.err.Error())
-			continue
+		} else {
+			m.log.Warn("A request failed", "request", r.name, "error", r.err.Error())
 		}
-		// The sleeping round ends, so that the next one begins at once with the new switches.
-		if err := m.stopRound(ctx); err != nil {
-			return err
-		}
-		m.state.Status.NextRound = time.Time{}
+		r.status, r.done = m.status(), true
 	}
 	return nil
 }
@@ -224,32 +278,55 @@ func (m *merchantSync) change(ctx workflow.Context, r *request) error {
 		StartToCloseTimeout: 5 * time.Minute,
 		HeartbeatTimeout:    20 * time.Second,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
-		Summary:             r.name,
+		Summary:             r.summary(),
 	})
-	var result activities.SwitchesResult
-	var err error
+	var ended workflow.Future
 	switch r.name {
 	case setSyncsName:
-		input := activities.SetSyncsInput{Merchant: m.merchant, Delta: r.delta}
-		err = workflow.ExecuteActivity(ctx, act.SetSyncs, input).Get(ctx, &result)
+		ended = workflow.ExecuteActivity(ctx, act.SetSyncs, activities.SetSyncsInput{Merchant: m.merchant, Delta: r.delta})
 	case pauseName:
-		err = workflow.ExecuteActivity(ctx, act.Pause, activities.MerchantInput{Merchant: m.merchant}).Get(ctx, &result)
+		ended = workflow.ExecuteActivity(ctx, act.Pause, activities.MerchantInput{Merchant: m.merchant})
 	case resumeName:
-		err = workflow.ExecuteActivity(ctx, act.Resume, activities.MerchantInput{Merchant: m.merchant}).Get(ctx, &result)
+		ended = workflow.ExecuteActivity(ctx, act.Resume, activities.MerchantInput{Merchant: m.merchant})
+	default:
+		return temporal.NewNonRetryableApplicationError("unknown request "+r.name, "UnknownRequest", nil)
 	}
-	if isUnknownMerchant(err) {
-		m.removed = true
-	}
-	if err != nil {
-		return err
+	m.await(ctx, ended)
+	var result activities.SwitchesResult
+	if err := ended.Get(ctx, &result); err != nil {
+		m.removed = m.removed || isUnknownMerchant(err)
+		return plain(err)
 	}
 	if err := m.know(ctx, result); err != nil {
 		return err
 	}
-	if result.BackfillNeeded {
-		return m.startBackfill(ctx)
-	}
+	m.startBackfillIfNeeded(ctx, result)
 	return nil
+}
+
+// plain is the activity's own error, without Temporal's words around it: whoever sent an update reads it.
+func plain(err error) error {
+	var application *temporal.ApplicationError
+	if errors.As(err, &application) {
+		return application
+	}
+	return err
+}
+
+// summary is what the Web UI shows of a request.
+func (r *request) summary() string {
+	if r.name != setSyncsName {
+		return r.name
+	}
+	positions := make([]string, 0, len(r.delta))
+	for _, sync := range workflow.DeterministicKeys(r.delta) {
+		position := string(sync) + " off"
+		if r.delta[sync] {
+			position = string(sync) + " on"
+		}
+		positions = append(positions, position)
+	}
+	return "switch " + strings.Join(positions, ", ")
 }
 
 // refresh asks the ledger for the switches, at the first start.
@@ -257,29 +334,66 @@ func (m *merchantSync) refresh(ctx workflow.Context) error {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 30 * time.Second, Summary: "read the switches",
 	})
+	read := workflow.ExecuteActivity(ctx, act.Switches, activities.MerchantInput{Merchant: m.merchant})
+	m.await(ctx, read)
 	var result activities.SwitchesResult
-	err := workflow.ExecuteActivity(ctx, act.Switches, activities.MerchantInput{Merchant: m.merchant}).Get(ctx, &result)
-	if err != nil {
+	if err := read.Get(ctx, &result); err != nil {
+		if isUnknownMerchant(err) {
+			m.removed = true
+			return nil
+		}
 		return err
 	}
 	return m.know(ctx, result)
 }
 
-// know takes over what the ledger says, and shows a change in the search attributes.
+// know takes over what the ledger says, and shows a change in the search attributes. What is older than what is known, because a
+// round had read it before the switches changed, is dropped.
 func (m *merchantSync) know(ctx workflow.Context, result activities.SwitchesResult) error {
 	status := &m.state.Status
-	if m.state.Known && status.State == result.State && slices.Equal(status.On, result.On) {
-		status.Generation, status.Reason = result.Generation, result.Reason
+	switch {
+	case result.State == "" || m.state.Known && result.Generation < status.Generation:
+		return nil
+	case result.State == activities.StateRemoved:
+		m.removed = true
 		return nil
 	}
+	same := m.state.Known && status.State == result.State && slices.Equal(status.On, result.On)
 	m.state.Known = true
 	status.Generation, status.State, status.Reason, status.On = result.Generation, result.State, result.Reason, result.On
-	names := make([]string, len(result.On))
-	for i, sync := range result.On {
+	m.show(ctx)
+	if same {
+		return nil
+	}
+	return m.upsert(ctx)
+}
+
+func (m *merchantSync) upsert(ctx workflow.Context) error {
+	return workflow.UpsertTypedSearchAttributes(ctx,
+		SyncTypesAttribute.ValueSet(m.names()), MerchantStateAttribute.ValueSet(m.state.Status.State))
+}
+
+func (m *merchantSync) names() []string {
+	names := make([]string, len(m.state.Status.On))
+	for i, sync := range m.state.Status.On {
 		names[i] = string(sync)
 	}
-	return workflow.UpsertTypedSearchAttributes(ctx,
-		SyncTypesAttribute.ValueSet(names), MerchantStateAttribute.ValueSet(result.State))
+	return names
+}
+
+// show writes the page that the Web UI shows of this workflow. It costs nothing in the history.
+func (m *merchantSync) show(ctx workflow.Context) {
+	status := &m.state.Status
+	on := "no sync is on"
+	if len(status.On) > 0 {
+		on = strings.Join(m.names(), ", ") + " on"
+	}
+	text := fmt.Sprintf("**%s** is **%s**: %s (generation %d)", m.merchant, status.State, on, status.Generation)
+	if status.Reason != "" {
+		text += "\n\n" + status.Reason
+	}
+	text += fmt.Sprintf("\n\n%d checkout windows opened; continued as new %d times", status.WindowsOpened, status.Runs)
+	workflow.SetCurrentDetails(ctx, text)
 }
 
 func (m *merchantSync) status() MerchantStatus {
@@ -302,32 +416,50 @@ func (m *merchantSync) startRound(ctx workflow.Context) {
 		HeartbeatTimeout:    20 * time.Second,
 		WaitForCancellation: true,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 1},
-		Summary:             "rounds",
+		Summary:             m.roundSummary(),
 	})
 	input := activities.ReconcileInput{Merchant: m.merchant, NotBefore: m.state.Status.NextRound, State: m.state.Status.State}
 	m.round, m.cancelRound = workflow.ExecuteActivity(roundCtx, act.Reconcile, input), cancel
 }
 
-// stopRound cancels the round, waits for its end, and honours what it found. A round that sleeps ends at once; one that is at
-// work ends at its next heartbeat or by itself.
-func (m *merchantSync) stopRound(ctx workflow.Context) error {
+func (m *merchantSync) roundSummary() string {
+	names := strings.Join(m.names(), ", ")
+	if m.state.Status.State == activities.StateBroken {
+		return names + ": wait until a person has mended the access"
+	}
+	return names + ": rounds, asleep in between"
+}
+
+// restartRound lets the next round begin at once, with what is in force now. A round that sleeps ends when the server hears of the
+// cancellation, one that is at work when it notices the change itself; nothing waits for it but the next round.
+func (m *merchantSync) restartRound() {
+	if m.round == nil {
+		m.state.Status.NextRound = time.Time{}
+		return
+	}
+	m.cancelRound()
+	m.again = true
+}
+
+// endRound waits for the end of the round, if there is one, and honours what it found.
+func (m *merchantSync) endRound(ctx workflow.Context) error {
 	if m.round == nil {
 		return nil
 	}
-	m.cancelRound()
-	return m.endRound(ctx)
-}
-
-// endRound takes the result of the round that ended.
-func (m *merchantSync) endRound(ctx workflow.Context) error {
+	m.await(ctx, m.round)
 	var result activities.ReconcileResult
 	err := m.round.Get(ctx, &result)
-	m.round = nil
+	again := m.again
+	m.round, m.again = nil, false
 	m.cancelRound()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if again {
+		m.state.Status.NextRound = time.Time{}
+	}
 	var application *temporal.ApplicationError
 	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
 	case temporal.IsCanceledError(err):
 		return nil
 	case errors.As(err, &application) && application.Type() == activities.IdleType:
@@ -337,15 +469,17 @@ func (m *merchantSync) endRound(ctx workflow.Context) error {
 		m.removed = true
 		return nil
 	case err != nil:
-		// Only a timeout with a cancellation under way, or a failure of Temporal's, ends here: the activity is retried for ever.
-		m.log.Error("A round failed for good; the next one begins", "error", err.Error())
-		m.state.Status.NextRound = workflow.Now(ctx).Add(time.Minute)
+		// The activity is retried for ever, so this is a failure while the cancellation was under way.
+		m.log.Warn("A round failed while it was stopped; the next one begins", "error", err.Error())
 		return nil
 	}
-	m.state.Status.NextRound = result.NextRound
+	if !again {
+		m.state.Status.NextRound = result.NextRound
+	}
 	if err := m.know(ctx, result.Switches); err != nil {
 		return err
 	}
+	m.startBackfillIfNeeded(ctx, result.Switches)
 	return m.openWindows(ctx, result.Windows)
 }
 
@@ -371,7 +505,9 @@ func (m *merchantSync) openWindows(ctx workflow.Context, windows []activities.Wi
 			children = append(children, workflow.ExecuteChildWorkflow(childCtx, windowWorkflow, input))
 		}
 		for _, child := range children {
-			err := child.GetChildWorkflowExecution().Get(ctx, nil)
+			started := child.GetChildWorkflowExecution()
+			m.await(ctx, started)
+			err := started.Get(ctx, nil)
 			switch {
 			case ctx.Err() != nil:
 				return ctx.Err()
@@ -383,23 +519,30 @@ func (m *merchantSync) openWindows(ctx workflow.Context, windows []activities.Wi
 			}
 		}
 	}
+	if len(windows) > 0 {
+		m.show(ctx)
+	}
 	return nil
 }
 
-// startBackfill begins the full read of both sides that a first enabling needs, unless one runs already.
-func (m *merchantSync) startBackfill(ctx workflow.Context) error {
+// startBackfillIfNeeded begins the full read of both sides that a first enabling needs, unless one runs already. One that failed
+// begins anew when the merchant goes on.
+func (m *merchantSync) startBackfillIfNeeded(ctx workflow.Context, result activities.SwitchesResult) {
+	if !result.BackfillNeeded {
+		return
+	}
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:            BackfillID(m.merchant),
 		ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_ABANDON,
 		TypedSearchAttributes: temporal.NewSearchAttributes(MerchantIDAttribute.ValueSet(m.merchant)),
 		StaticSummary:         backfillSummary(m.merchant),
 	})
-	child := workflow.ExecuteChildWorkflow(ctx, backfillWorkflow, BackfillInput{Merchant: m.merchant})
-	err := child.GetChildWorkflowExecution().Get(ctx, nil)
-	if err != nil && !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
-		return err
+	started := workflow.ExecuteChildWorkflow(ctx, backfillWorkflow, BackfillInput{Merchant: m.merchant}).GetChildWorkflowExecution()
+	m.await(ctx, started)
+	if err := started.Get(ctx, nil); err != nil && ctx.Err() == nil && !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+		// The switches are in force all the same, and the next change or mending asks again.
+		m.log.Error("The full read of both sides could not be started", "error", err.Error())
 	}
-	return nil
 }
 
 func (m *merchantSync) shouldContinueAsNew(ctx workflow.Context) bool {
@@ -416,28 +559,41 @@ func jitter(merchant string) int {
 
 // continueAsNew ends the round, serves everything that still arrives, and goes on in a new run. There is no blocking call between
 // the last drain and the return: a signal that arrives there would be lost.
-func (m *merchantSync) continueAsNew(ctx workflow.Context, signals []signalChannel) error {
-	if err := m.settle(ctx, signals); err != nil {
+func (m *merchantSync) continueAsNew(ctx workflow.Context) error {
+	if err := m.settle(ctx); err != nil {
 		return err
+	}
+	if m.removed {
+		return m.showRemoved(ctx)
 	}
 	m.state.Status.Runs++
 	return workflow.NewContinueAsNewError(ctx, merchantWorkflow, MerchantSyncInput{Merchant: m.merchant, State: m.state})
 }
 
 // finish answers whoever still waits when the merchant was removed.
-func (m *merchantSync) finish(ctx workflow.Context, signals []signalChannel) error {
-	return m.settle(ctx, signals)
+func (m *merchantSync) finish(ctx workflow.Context) error {
+	if err := m.settle(ctx); err != nil {
+		return err
+	}
+	return m.showRemoved(ctx)
 }
 
-func (m *merchantSync) settle(ctx workflow.Context, signals []signalChannel) error {
+func (m *merchantSync) showRemoved(ctx workflow.Context) error {
+	m.state.Status.State, m.state.Status.Reason, m.state.Status.On = activities.StateRemoved, "", nil
+	m.show(ctx)
+	return m.upsert(ctx)
+}
+
+// settle ends the round and serves until nobody waits any more.
+func (m *merchantSync) settle(ctx workflow.Context) error {
 	for {
-		if err := m.stopRound(ctx); err != nil {
+		if m.round != nil {
+			m.cancelRound()
+		}
+		if err := m.endRound(ctx); err != nil {
 			return err
 		}
-		for _, s := range signals {
-			for m.take(s) {
-			}
-		}
+		m.takeAll()
 		if err := m.serve(ctx); err != nil {
 			return err
 		}
@@ -445,11 +601,8 @@ func (m *merchantSync) settle(ctx workflow.Context, signals []signalChannel) err
 			return err
 		}
 		// Awaiting yields even when the condition holds already, so what arrived meanwhile is looked for once more.
-		waiting := len(m.requests) > 0
-		for _, s := range signals {
-			waiting = m.take(s) || waiting
-		}
-		if !waiting {
+		m.takeAll()
+		if len(m.requests) == 0 {
 			return nil
 		}
 	}
