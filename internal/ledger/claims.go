@@ -179,12 +179,12 @@ type claimKey struct {
 
 // claimed returns the live claims on the changes' subjects.
 func (t *transaction) claimed(ctx context.Context, merchant string, changes []Change, now consent.Instant) (map[claimKey]bool, error) {
-	list := make([]any, len(changes))
+	list := make([][]byte, len(changes))
 	for i := range changes {
 		list[i] = changes[i].Subject[:]
 	}
 	live := map[claimKey]bool{}
-	err := in(ctx, t, "SELECT channel, subject, side FROM claims WHERE merchant = $1 AND until > $2 AND channel IN (1, 2) AND subject IN (",
+	err := in(ctx, t.ledger.dialect, t, "SELECT channel, subject, side FROM claims WHERE merchant = $1 AND until > $2 AND channel IN (1, 2) AND subject ",
 		[]any{merchant, int64(now)}, list, "", func(rows *sql.Rows) error {
 			var key claimKey
 			var raw []byte
@@ -201,13 +201,13 @@ func (t *transaction) claimed(ctx context.Context, merchant string, changes []Ch
 
 // release frees the claims that the changes name.
 func (t *transaction) release(ctx context.Context, merchant string, changes []Change) error {
-	var tokens []any
+	var tokens []int64
 	for _, change := range changes {
 		if change.Release != 0 {
 			tokens = append(tokens, int64(change.Release))
 		}
 	}
-	return in(ctx, t, "DELETE FROM claims WHERE merchant = $1 AND token IN (", []any{merchant}, tokens, "", nil)
+	return in(ctx, t.ledger.dialect, t, "DELETE FROM claims WHERE merchant = $1 AND token ", []any{merchant}, tokens, "", nil)
 }
 
 // newToken makes a token that no other claim will ever have, so that a late release can never free somebody else's claim.

@@ -25,11 +25,11 @@ type Customer struct {
 // KnownCustomers returns those of ids that were seen before. Ids of Save's Batch.Customers land here.
 func (l *Ledger) KnownCustomers(ctx context.Context, merchant string, ids []string) (map[string]Customer, error) {
 	known := make(map[string]Customer, len(ids))
-	list := make([]any, len(ids))
+	list := make([]string, len(ids))
 	for i, id := range ids {
 		list[i] = text(id)
 	}
-	err := in(ctx, l.reads, "SELECT customer, updated_at, email, sms FROM customers WHERE merchant = $1 AND customer IN (",
+	err := in(ctx, l.dialect, l.reads, "SELECT customer, updated_at, email, sms FROM customers WHERE merchant = $1 AND customer ",
 		[]any{merchant}, list, "", func(rows *sql.Rows) error {
 			var c Customer
 			var email, sms []byte

@@ -87,7 +87,7 @@ func (l *Ledger) holds(ctx context.Context, where string, args ...any) ([]Held, 
 
 // followHolds makes the rows of holds agree with the records just written. The changes are sorted.
 func (t *transaction) followHolds(ctx context.Context, merchant string, changes []*Change) error {
-	over := map[consent.Channel][]any{}
+	over := map[consent.Channel][][]byte{}
 	const columns = 8
 	var args []any
 	for _, change := range changes {
@@ -102,7 +102,7 @@ func (t *transaction) followHolds(ctx context.Context, merchant string, changes 
 			int64(hold.Until), int64(hold.Order), int64(0))
 	}
 	for _, channel := range sortedKeys(over) {
-		if err := in(ctx, t, "DELETE FROM holds WHERE merchant = $1 AND channel = $2 AND subject IN (",
+		if err := in(ctx, t.ledger.dialect, t, "DELETE FROM holds WHERE merchant = $1 AND channel = $2 AND subject ",
 			[]any{merchant, int64(channel)}, over[channel], "", nil); err != nil {
 			return err
 		}

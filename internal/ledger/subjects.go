@@ -81,8 +81,8 @@ type Batch struct {
 func (l *Ledger) Load(ctx context.Context, merchant string, channel consent.Channel, subjects []consent.Subject,
 ) (map[consent.Subject]Entry, error) {
 	entries := make(map[consent.Subject]Entry, len(subjects))
-	err := in(ctx, l.reads, "SELECT "+subjectColumns+" FROM subjects WHERE merchant = $1 AND channel = $2 AND subject IN (",
-		[]any{merchant, int64(channel)}, subjectArgs(subjects), "", func(rows *sql.Rows) error {
+	err := in(ctx, l.dialect, l.reads, "SELECT "+subjectColumns+" FROM subjects WHERE merchant = $1 AND channel = $2 AND subject ",
+		[]any{merchant, int64(channel)}, subjectBytes(subjects), "", func(rows *sql.Rows) error {
 			found, err := scanSubject(rows)
 			entries[found.Subject] = found.Entry
 			return err
@@ -189,12 +189,12 @@ func collect(list *[]Located, channel consent.Channel) func(*sql.Rows) error {
 	}
 }
 
-func subjectArgs(subjects []consent.Subject) []any {
-	args := make([]any, len(subjects))
+func subjectBytes(subjects []consent.Subject) [][]byte {
+	list := make([][]byte, len(subjects))
 	for i := range subjects {
-		args[i] = subjects[i][:]
+		list[i] = subjects[i][:]
 	}
-	return args
+	return list
 }
 
 // subjectKey is a subject's key within a merchant.
@@ -237,8 +237,8 @@ func (t *transaction) lockVersions(ctx context.Context, merchant string, changes
 		subjects := byChannel[channel]
 		// In order, as everybody locks them.
 		slices.SortFunc(subjects, func(a, b consent.Subject) int { return bytes.Compare(a[:], b[:]) })
-		err := in(ctx, t, "SELECT subject, version FROM subjects WHERE merchant = $1 AND channel = $2 AND subject IN (",
-			[]any{merchant, int64(channel)}, subjectArgs(subjects), " ORDER BY subject"+t.ledger.dialect.forWrite(),
+		err := in(ctx, t.ledger.dialect, t, "SELECT subject, version FROM subjects WHERE merchant = $1 AND channel = $2 AND subject ",
+			[]any{merchant, int64(channel)}, subjectBytes(subjects), t.ledger.dialect.forWriteInOrder(),
 			func(rows *sql.Rows) error {
 				var raw []byte
 				var version int64

@@ -9,7 +9,6 @@ import (
 	"io"
 	"math/bits"
 	"net"
-	"strconv"
 	"strings"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -84,9 +83,9 @@ func chunk(remaining int) int {
 	return 1 << (bits.Len(uint(remaining)) - 1)
 }
 
-// placeholders writes ($1,$2),($3,$4) for rows of columns.
-func placeholders(b *strings.Builder, rows, columns int) {
-	n := 0
+// placeholders writes ($1,$2),($3,$4) for rows of columns, after the parameters that stand before them.
+func (d dialect) placeholders(b *strings.Builder, before, rows, columns int) {
+	n := before
 	for r := range rows {
 		if r > 0 {
 			b.WriteByte(',')
@@ -97,8 +96,7 @@ func placeholders(b *strings.Builder, rows, columns int) {
 				b.WriteByte(',')
 			}
 			n++
-			b.WriteByte('$')
-			b.WriteString(strconv.Itoa(n))
+			d.placeholder(b, n)
 		}
 		b.WriteByte(')')
 	}
@@ -112,7 +110,7 @@ func (t *transaction) insert(ctx context.Context, head string, columns int, args
 		var b strings.Builder
 		b.WriteString(head)
 		b.WriteString(" VALUES ")
-		placeholders(&b, rows, columns)
+		t.ledger.dialect.placeholders(&b, 0, rows, columns)
 		b.WriteByte(' ')
 		b.WriteString(tail)
 		now := args[:rows*columns]
@@ -130,34 +128,14 @@ func (t *transaction) insert(ctx context.Context, head string, columns int, args
 	return nil
 }
 
-// in runs a query that ends in "IN (" for every chunk of list; fixed are the parameters before it. tail follows the closing
-// parenthesis. The last chunk is filled up by repeating its last value, which IN does not mind.
-func in(ctx context.Context, q rowsQuerier, head string, fixed, list []any, tail string, scan func(*sql.Rows) error) error {
+// in runs a query whose head ends before "IN (…)" for every chunk of list; fixed are the parameters before it, tail what follows.
+func in[T []byte | string | int64](ctx context.Context, d dialect, q rowsQuerier, head string, fixed []any, list []T, tail string,
+	scan func(*sql.Rows) error) error {
 	for len(list) > 0 {
 		take := min(len(list), maxRows)
-		size := chunk(take)
-		if size < take {
-			size *= 2
-		}
-		args := make([]any, 0, len(fixed)+size)
-		args = append(args, fixed...)
-		args = append(args, list[:take]...)
-		for len(args) < len(fixed)+size {
-			args = append(args, list[take-1])
-		}
+		clause, args := isOneOf(d, fixed, list[:take])
 		list = list[take:]
-		var b strings.Builder
-		b.WriteString(head)
-		for i := range size {
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			b.WriteByte('$')
-			b.WriteString(strconv.Itoa(len(fixed) + 1 + i))
-		}
-		b.WriteByte(')')
-		b.WriteString(tail)
-		if err := each(ctx, q, scan, b.String(), args...); err != nil {
+		if err := each(ctx, q, scan, head+clause+tail, args...); err != nil {
 			return err
 		}
 	}

@@ -60,7 +60,9 @@ CREATE TABLE subjects (
     next_shopify BIGINT NOT NULL,
     next_listrak BIGINT NOT NULL,
     address BYTEA,
-    PRIMARY KEY (merchant, channel, subject)
+    -- The hash first: look-ups by hash then have no other way through the index. With the merchant first, a plan that PostgreSQL made
+    -- while the table was small reads all subjects of the merchant for every batch.
+    PRIMARY KEY (subject, channel, merchant)
 );
 -- Most subjects are settled; the partial indexes hold only the others, so that a round costs what is owed, not who is known.
 CREATE INDEX subjects_debt_shopify ON subjects (merchant, channel, debt_shopify, decision, decided_at, next_shopify)
