@@ -142,8 +142,8 @@ func startServer() (address string, err error) {
 		RawQuery: url.Values{"host": {folder}}.Encode()}).String(), nil
 }
 
-// lifeline is open as long as this process lives; nobody else has this end.
-var lifeline *os.File
+// lifelines are open as long as this process lives; nobody else has these ends. Kept here, or the garbage collector closes them.
+var lifelines []*os.File
 
 // stopWithProcess leaves a process behind that waits for the end of this one, be it by kill -9, and then stops the server and
 // removes its folder. No test would be told by Go that it is the last.
@@ -160,7 +160,7 @@ func stopWithProcess(pgctl, data, folder string, as *syscall.Credential) error {
 	if err := command.Start(); err != nil {
 		return errors.Join(fmt.Errorf("start the process that cleans up: %w", err), reading.Close(), writing.Close())
 	}
-	lifeline = writing
+	lifelines = append(lifelines, writing)
 	return reading.Close()
 }
 
