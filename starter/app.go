@@ -111,7 +111,7 @@ func newRootCommand(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.PersistentFlags().VarP(&a.output, "output", "o", "how to answer: text or json")
-	root.PersistentFlags().StringVar(&a.data, "data", "",
+	root.PersistentFlags().StringVar(&a.data, "data", a.data,
 		"directory of the local ledger, used when CONCORD_LEDGER is not set (default: concord in the user's data directory)")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError("%s", err).try("`%s --help` shows its flags", cmd.CommandPath())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -170,10 +171,10 @@ func program() string {
 	if err != nil || strings.Contains(path, string(filepath.Separator)+"go-build") {
 		return "go run ./starter"
 	}
-	if filepath.Base(path) == path {
-		return path
+	if found, err := exec.LookPath(filepath.Base(path)); err == nil && found == path {
+		return filepath.Base(path)
 	}
-	return "starter"
+	return path
 }
 
 func (v *devView) text(p *page) {

@@ -106,7 +106,7 @@ func hint(err error) string {
 	case errors.Is(err, ledger.ErrUnknownMerchant):
 		return "`starter merchant list` shows the merchants"
 	case errors.Is(err, consent.ErrMalformedAddress):
-		return "give one email address, such as ann at example.com with an @, or - to read it from standard input"
+		return "give one email address, or - to read it from standard input"
 	case errors.As(err, &notFound):
 		return "`starter merchant resume` starts the merchant's workflow when it is missing"
 	}

@@ -623,15 +623,20 @@ func (a *app) holdRuns(ctx context.Context, h *host.Host, id string) (free func(
 		}
 		return errors.Join(errs...)
 	}
+	told := false
 	for _, kind := range runKinds {
 		for {
-			lease, ok, err := h.Ledger.AcquireRun(ctx, id, kind, h.Engine.Holder, h.Settings.RunLease)
+			lease, ok, err := h.Ledger.AcquireRun(ctx, id, kind, h.Engine.Holder, listLease)
 			if err != nil {
 				return nil, errors.Join(err, free())
 			}
 			if ok {
 				leases = append(leases, lease)
 				break
+			}
+			if !told {
+				told = true
+				a.note("Waiting for what is at work for merchant %s to end …", id)
 			}
 			select {
 			case <-ctx.Done():
@@ -642,6 +647,9 @@ func (a *app) holdRuns(ctx context.Context, h *host.Host, id string) (free func(
 	}
 	return free, nil
 }
+
+// listLease bounds giving a merchant another list, should this process die on the way; whoever repeats it waits that long.
+const listLease = 5 * time.Minute
 
 // leasePoll is how often a lease is asked for: its holder cannot tell us that it is free.
 const leasePoll = 100 * time.Millisecond

@@ -72,15 +72,20 @@ func sentence(text string) string {
 }
 
 func (v *checkView) text(p *page) {
-	last := ""
-	for _, f := range v.Findings {
-		if f.Side != last {
-			p.line("%s", sideTitles[f.Side])
-			last = f.Side
-		}
-		p.line("  %-2s %s", mark(f.OK), f.What)
-		if f.Advice != "" {
-			p.line("       %s", f.Advice)
+	for _, side := range []struct{ name, title string }{{atShopify, "Shopify"}, {atListrak, "Listrak"}, {atConcord, "Concord"}} {
+		title := side.title
+		for _, f := range v.Findings {
+			if f.Side != side.name {
+				continue
+			}
+			if title != "" {
+				p.line("%s", title)
+				title = ""
+			}
+			p.line("  %-2s %s", mark(f.OK), f.What)
+			if f.Advice != "" {
+				p.line("     %s", f.Advice)
+			}
 		}
 	}
 	p.line("")
@@ -97,8 +102,6 @@ const (
 	atListrak = "listrak"
 	atConcord = "concord"
 )
-
-var sideTitles = map[string]string{atShopify: "Shopify", atListrak: "Listrak", atConcord: "Concord"}
 
 func mark(ok bool) string {
 	if ok {
@@ -225,7 +228,7 @@ func (a *app) showMethods(ctx context.Context, v *checkView, list *listrak.Clien
 		}
 		said = append(said, fmt.Sprintf("%q (%d%s)", name, seen[name], kind))
 	}
-	v.add(atConcord, true, "contacts subscribed by these methods: "+strings.Join(said, ", "),
+	v.add(atListrak, true, "contacts subscribed by these methods: "+strings.Join(said, ", "),
 		"An import that is not marked so belongs into --import-methods of `starter merchant set`")
 }
 

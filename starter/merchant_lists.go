@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/listrak"
 	"github.com/concordsync/concord/internal/merchant"
 )
@@ -126,6 +127,9 @@ func (v *listsView) text(p *page) {
 	p.table("", rows)
 }
 
+// noSuchList is Listrak's code for a route whose list is not there (contracts/listrak.md).
+const noSuchList = "ERROR_UNABLE_TO_LOCATE_RESOURCE"
+
 func newMerchantEventsCommand(a *app) *cobra.Command {
 	flags := listrakFlags{needsList: true}
 	c := &cobra.Command{
@@ -140,6 +144,10 @@ func newMerchantEventsCommand(a *app) *cobra.Command {
 				return err
 			}
 			events, err := client.Events(cmd.Context())
+			if f := failure.As(err); f != nil && f.Code == noSuchList {
+				return usageError("Listrak does not have this list, or does not show it to this integration").
+					try("--list with one that `starter merchant lists` prints")
+			}
 			if err != nil {
 				return err
 			}

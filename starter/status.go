@@ -247,7 +247,7 @@ func (s *merchantStatus) errorWords() string {
 
 func (s *merchantStatus) lagWords() string {
 	switch {
-	case len(s.SyncsOn) == 0:
+	case len(s.SyncsOn) == 0, s.LastRound == nil:
 		return ""
 	case s.LagSeconds == nil:
 		return "unknown: the last round did not go well"

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -40,12 +42,20 @@ func (a *app) temporalClient(ctx context.Context) (client.Client, error) {
 	_, dev := a.temporalFrom()
 	ctx, cancel := context.WithTimeout(ctx, a.dialTimeout)
 	defer cancel()
+	address := ""
 	c, err := host.DialTemporal(ctx, a.logger(s), func(options *client.Options) {
 		if dev != nil {
 			options.HostPort, options.Namespace = dev.Temporal, dev.Namespace
 		}
+		address = cmp.Or(options.HostPort, client.DefaultHostPort)
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+	case address != "" && (ctx.Err() != nil || strings.Contains(err.Error(), "connection refused")):
+		// What gRPC says about a server that is not there would bury where it was looked for.
+		return nil, unreachableError("no Temporal server answers at %s", address).
+			try("start one with `starter dev`, or name one with TEMPORAL_ADDRESS or TEMPORAL_PROFILE")
+	default:
 		return nil, unreachableError("%w", err)
 	}
 	a.temporalOpen = c

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+)
+
+// demoView is the demo's answer.
+type demoView struct {
+	Agreed bool       `json:"agreed"`
+	People []demoLine `json:"people"`
+	// UI is the address of Temporal's Web UI while it runs; Kept that it goes on running.
+	UI   string `json:"ui"`
+	Kept bool   `json:"kept"`
+}
+
+type demoLine struct {
+	Name     string `json:"name"`
+	Story    string `json:"story"`
+	Shopify  string `json:"shopify"`
+	Listrak  string `json:"listrak"`
+	Decision string `json:"decision"`
+	Point    string `json:"point"`
+	// Took is how long after the person's last act both sides agreed.
+	TookMilliseconds int64 `json:"took_ms"`
+	AsDemanded       bool  `json:"as_demanded"`
+	// Demanded is what the rules demand where it is not so.
+	Demanded string `json:"demanded,omitempty"`
+}
+
+func (d *demo) view() *demoView {
+	v := &demoView{Agreed: true}
+	for _, p := range d.people {
+		line := demoLine{
+			Name: p.name, Story: p.story, Shopify: p.inShop.String(), Listrak: p.inList.String(), Decision: d.decision(p),
+			Point: p.point.String(), TookMilliseconds: p.took.Milliseconds(), AsDemanded: p.asDemanded(),
+		}
+		if !line.AsDemanded {
+			v.Agreed = false
+			line.Demanded = fmt.Sprintf("Shopify %s, Listrak %s, through %s", p.wantShopify, p.wantListrak, p.wantPoint)
+		}
+		v.People = append(v.People, line)
+	}
+	return v
+}
+
+// decision is what the ledger holds for decided.
+func (d *demo) decision(p *demoPerson) string {
+	address, err := consent.NormaliseEmail(p.email())
+	if err != nil {
+		return ""
+	}
+	subject := consent.SubjectOf(d.Host.Keys.SubjectKey(), sandboxMerchant, consent.Email, address)
+	entries, err := d.Host.Ledger.Load(context.Background(), sandboxMerchant, consent.Email, []consent.Subject{subject})
+	if err != nil {
+		return "unknown: the ledger cannot be read"
+	}
+	decision := entries[subject].Record.Decision
+	if !decision.State.IsDecision() {
+		return "none"
+	}
+	return fmt.Sprintf("%s, in %s", decision.State, decision.Side)
+}
+
+func (v *demoView) text(p *page) {
+	rows := [][]string{{"", "WHO", "WHAT THEY DID", "SHOPIFY", "LISTRAK", "DECISION", "POINT", "TOOK"}}
+	for _, l := range v.People {
+		point := l.Point
+		if point == consent.NoPoint.String() {
+			point = ""
+		}
+		rows = append(rows, []string{mark(l.AsDemanded), l.Name, shorten(l.Story), l.Shopify, l.Listrak, l.Decision, point,
+			span(time.Duration(l.TookMilliseconds) * time.Millisecond)})
+	}
+	p.line("")
+	p.table("", rows)
+	p.line("")
+	for _, l := range v.People {
+		if !l.AsDemanded {
+			p.line("✗ %s: the rules demand %s", l.Name, l.Demanded)
+		}
+	}
+	if !v.Agreed {
+		return
+	}
+	p.line("Both sides agree about everybody, as the rules demand. A minute was a second here: the window was %s, a round began every %s.",
+		span(demoWindow), span(demoInterval))
+	p.line("")
+	p.line("What to try next:")
+	p.table("  ", [][]string{
+		{"starter demo --keep", "the same, left running: look inside with Temporal's Web UI"},
+		{"starter dev", "a store and a list of your own to play with, by hand"},
+		{"starter merchant add --help", "a real merchant"},
+	})
+}
+
+// shorten keeps the table narrow; the JSON answer has the whole story.
+func shorten(story string) string {
+	const widest = 58
+	if len(story) <= widest {
+		return story
+	}
+	return strings.TrimRight(story[:widest-1], " ,;") + "…"
+}

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/internal/sandbox/list"
+)
+
+func TestAMerchantIsStoredWithoutTemporal(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.run(d.addArgs()...).is(exitOK).says("Merchant "+d.id+" is stored", "Its workflow is not started", "starter merchant resume "+d.id,
+		"starter merchant check "+d.id).hides(testSecret)
+	d.run("merchant", "show").is(exitOK).says(d.shopName, testZone+" (not proven yet)", "Shopify client id and secret, Listrak client id and secret").
+		hides(testSecret)
+	d.run("merchant", "resume").is(exitUnreachable).tells("no Temporal server answers at 127.0.0.1:1", "starter dev")
+	d.run("status").is(exitOK).says(d.id+": running", "none yet: every sync is off")
+}
+
+func TestSecretsComeFromStandardInput(t *testing.T) {
+	t.Parallel()
+	for name, form := range map[string]string{
+		"lines": "CONCORD_SHOPIFY_TOKEN=shpat_x\nCONCORD_LISTRAK_CLIENT_ID=integration\nCONCORD_LISTRAK_CLIENT_SECRET=" + testSecret + "\n",
+		"json":  `{"shopify_token":"shpat_x","listrak_client_id":"integration","listrak_client_secret":"` + testSecret + `"}`,
+	} {
+		for _, flag := range []string{"", "--stdin"} {
+			t.Run(name+flag, func(t *testing.T) {
+				t.Parallel()
+				d := newDesk(t)
+				d.env, d.stdin = nil, form
+				args := d.addArgs()
+				if flag != "" {
+					args = append(args, flag)
+				}
+				d.run(args...).is(exitOK).hides(testSecret, "shpat_x")
+				d.run("merchant", "show").is(exitOK).says("Shopify access token, Listrak client id and secret").hides(testSecret, "shpat_x")
+			})
+		}
+	}
+}
+
+func TestListsAndEventsWorkBeforeAdd(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	at := []string{"--listrak-url", d.sandbox.ListrakURL(), "--listrak-auth-url", d.sandbox.ListrakAuthURL()}
+	d.run(append([]string{"merchant", "lists"}, at...)...).is(exitOK).says(fmt.Sprint(d.listID), "Newsletter", "single")
+	events := append([]string{"merchant", "events", "--list", fmt.Sprint(d.listID)}, at...)
+	d.run(events...).is(exitOK).says("11", "Marketing", "active", "33", "blocked")
+	d.run(append([]string{"merchant", "events", "--list", "99"}, at...)...).is(exitUsage).tells("does not have this list", "--list", "starter merchant lists")
+	d.env[merchant.EnvListrakClientSecret] = "another"
+	d.run(append([]string{"merchant", "lists"}, at...)...).is(exitRefused).tells("Error:").hides("another")
+	d.env = map[string]string{}
+	d.run("merchant", "lists").is(exitUsage).tells(merchant.EnvListrakClientID)
+}
+
+func TestCheckSaysWhatIsRightAndWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, d *desk)
+		code  int
+		says  []string
+	}{
+		"all right": {nil, exitOK, []string{"Everything is right.", "OK Event 11", "is not proven yet"}},
+		"wrong Shopify secret": {func(t *testing.T, d *desk) { d.set(t, "SHOPIFY_CLIENT_SECRET", "wrong") }, exitFailed,
+			[]string{"✗  The store cannot be reached with these credentials", "client secret"}},
+		"wrong Listrak secret": {func(t *testing.T, d *desk) { d.set(t, "LISTRAK_CLIENT_SECRET", "wrong") }, exitFailed,
+			[]string{"✗  Listrak gives no access token"}},
+		"blocked event": {func(t *testing.T, d *desk) { d.run("merchant", "set", "--checkout-event", "33").is(exitOK) }, exitFailed,
+			[]string{`✗  Event 33 ("Old") is blocked`}},
+		"missing event": {func(t *testing.T, d *desk) { d.run("merchant", "set", "--checkout-event", "44").is(exitOK) }, exitFailed,
+			[]string{"✗  Event 44 does not exist", "merchant events"}},
+		"unreachable host": {func(t *testing.T, d *desk) {
+			d.run("merchant", "set", "--shopify-url", "http://127.0.0.1:1").is(exitOK)
+		}, exitFailed,
+			[]string{"✗  The store cannot be reached", "network"}},
+		"IP not allowed": {func(t *testing.T, d *desk) {
+			must(t, d.list.Configure(func(c *list.Config) { c.IPRefused = true }))
+		}, exitFailed, []string{"✗  "}},
+		"area not allowed": {func(t *testing.T, d *desk) {
+			must(t, d.list.Configure(func(c *list.Config) { c.NoAccess = []list.Area{list.AreaEvent} }))
+		}, exitFailed, []string{"✗  The events of the list cannot be read (area Event)"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t).add()
+			if c.spoil != nil {
+				c.spoil(t, d)
+			}
+			r := d.run("merchant", "check").is(c.code).says(c.says...).hides(testSecret)
+			if c.code != exitOK {
+				r.tells("wrong", "✗").says("Shopify", "Listrak")
+			}
+		})
+	}
+}
+
+// set changes one credential.
+func (d *desk) set(t *testing.T, name, value string) {
+	t.Helper()
+	env := d.env
+	d.env, d.stdin = nil, name+"="+value
+	d.run("merchant", "set", "--stdin").is(exitOK).hides(value)
+	d.env, d.stdin = env, ""
+}
+
+func TestSettingOtherThingsNeverTakesCredentialsOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t).add()
+	d.env[merchant.EnvListrakClientSecret] = "another merchant's"
+	d.run("merchant", "set", "--zone", "Europe/Berlin").is(exitOK)
+	d.run("merchant", "check").is(exitOK)
+}
+
+func TestAProbeProvesTheZone(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t).add()
+	const probe = "probe@example.com"
+	d.run("merchant", "check", "--probe", probe).is(exitOK).says("A contact can be written and read back",
+		"The zone "+testZone+" is proven", "behind UTC").hides(probe)
+	contact, ok := d.list.Contact(probe)
+	if !ok || contact.State != list.Subscribed {
+		t.Fatalf("the probe is %+v, found %t", contact, ok)
+	}
+	d.run("merchant", "show").is(exitOK).says(testZone + " (proven)")
+	d.run("merchant", "check").is(exitOK).says("is proven by a write")
+	d.run("merchant", "check", "--probe", probe).is(exitUsage).tells("subscribed already").hides(probe)
+
+	d.run("merchant", "set", "--zone", "Europe/Berlin").is(exitOK)
+	d.stdin = "second@example.com\n"
+	d.run("merchant", "check", "--probe", "-").is(exitFailed).says("✗  The zone is wrong", "behind UTC, but Europe/Berlin is").
+		hides("second@example.com")
+	d.run("merchant", "show").is(exitOK).says("Europe/Berlin (not proven yet)")
+
+	must(t, d.list.Unsubscribe(probe, time.Now(), ""))
+	d.run("merchant", "check", "--probe", probe).is(exitRefused).tells("never overrides").hides(probe)
+}
+
+func TestACheckHealsAMerchantThatWasStopped(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t).add()
+	book, err := ledger.Open(t.Context(), d.settings.Ledger.Reveal())
+	must(t, err)
+	t.Cleanup(func() { must(t, book.Close()) })
+	_, err = book.Break(t.Context(), d.id, "the secret was wrong")
+	must(t, err)
+	d.set(t, "LISTRAK_CLIENT_SECRET", "wrong")
+	d.run("merchant", "check").is(exitFailed).says("The merchant is stopped: the secret was wrong.")
+	d.run("status").is(exitOK).says(d.id+": broken", "the secret was wrong", "starter merchant check")
+	d.set(t, "LISTRAK_CLIENT_SECRET", testSecret)
+	d.run("merchant", "check").is(exitOK).says("had been stopped and goes on now")
+	d.run("status").is(exitOK).says(d.id + ": running")
+}
+
+func TestRefusedAndDisputedAreListedWithoutAddresses(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t).add()
+	const address = "cat@example.com"
+	h, err := d.app(nil, nil).host(t.Context())
+	must(t, err)
+	subject := consent.SubjectOf(h.Keys.SubjectKey(), d.id, consent.Email, address)
+	sealed, err := h.Keys.Seal([]byte(address), "address/"+subject.Hex())
+	must(t, err)
+	at := consent.InstantOf(time.Date(2026, 11, 22, 20, 13, 59, 0, time.UTC))
+	rec := consent.Record{Decision: consent.Decision{State: consent.Subscribed, At: at, Side: consent.Shopify}}
+	rec.Seen[consent.Listrak] = consent.Sighting{State: consent.Absent}
+	rec = consent.Begin(rec, consent.Listrak, consent.Marketing, 0, at, at)
+	rec = consent.Finish(rec, consent.Listrak, at, at, consent.RefusedForGood, "ERROR_SUPPRESSED_EMAIL")
+	conflicts, err := h.Ledger.Save(t.Context(), d.id, ledger.Batch{Changes: []ledger.Change{{
+		Channel: consent.Email, Subject: subject, Record: rec, Debts: rec.Debts(), Address: ledger.StoreAddress(sealed),
+	}}})
+	must(t, err)
+	if len(conflicts) > 0 {
+		t.Fatal("the record was not saved")
+	}
+	must(t, h.Close())
+
+	d.run("refused").is(exitOK).says(subject.Hex()[:12], "Listrak", "refused", "ERROR_SUPPRESSED_EMAIL", "2026-11-22 20:13:59").hides(address)
+	d.run("refused", "--show-addresses").is(exitOK).says(address)
+	d.run("explain", address).is(exitOK).says("Refused for good: ERROR_SUPPRESSED_EMAIL").hides(address)
+	var v refusedView
+	d.run("refused", "-o", "json").is(exitOK).json(&v)
+	if len(v.People) != 1 || v.People[0].Code != "ERROR_SUPPRESSED_EMAIL" || v.People[0].Address != "" {
+		t.Fatalf("got %+v", v)
+	}
+}
+
+func TestStatusFailsWhenAnOptOutIsOverdue(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t).add()
+	h, err := d.app(nil, nil).host(t.Context())
+	must(t, err)
+	_, err = h.Ledger.SetSyncs(t.Context(), d.id, ledger.SyncChange{On: map[consent.Sync]bool{consent.EmailToShopify: true}})
+	must(t, err)
+	decided := time.Now().Add(-time.Hour)
+	rec := consent.Record{Decision: consent.Decision{State: consent.Unsubscribed, At: consent.InstantOf(decided), Side: consent.Listrak}}
+	rec.Seen[consent.Shopify] = consent.Sighting{State: consent.Subscribed}
+	rec.Seen[consent.Listrak] = consent.Sighting{State: consent.Unsubscribed}
+	subject := consent.SubjectOf(h.Keys.SubjectKey(), d.id, consent.Email, "ann@example.com")
+	_, err = h.Ledger.Save(t.Context(), d.id, ledger.Batch{Changes: []ledger.Change{{
+		Channel: consent.Email, Subject: subject, Record: rec, Debts: rec.Debts(),
+	}}})
+	must(t, err)
+	must(t, h.Close())
+
+	d.run("status").is(exitOK).says("Oldest opt-out due", "1.0 h ago")
+	d.now = func() time.Time { return decided.Add(24*time.Hour + time.Second) }
+	d.run("status").is(exitFailed).says("more than 24 hours").tells("an opt-out has waited for more than 24 hours: " + d.id)
+	d.now = func() time.Time { return decided.Add(24 * time.Hour) }
+	d.run("status").is(exitOK)
+}
+
+func TestKeysAreGeneratedAndRotated(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t).add()
+	first := d.run("key", "generate").is(exitOK)
+	if strings.Count(first.out, "\n") != 1 || strings.Contains(first.err, strings.TrimSpace(first.out)) {
+		t.Fatalf("the key is not alone on standard output, or is told on standard error:\n%s\n%s", first.out, first.err)
+	}
+	rotated := d.run("key", "rotate").is(exitOK).tells("1 older key")
+	d.useKey(rotated.out)
+	d.run("key", "rotate", "--reseal").is(exitOK).says("The credentials of 1 merchant were sealed anew")
+	d.run("key", "rotate", "--reseal").is(exitOK).says("The credentials of 0 merchants")
+	retired := d.run("key", "rotate", "--retire").is(exitOK).tells("0 older keys")
+	d.useKey(retired.out)
+	d.run("merchant", "check").is(exitOK)
+	d.useKey(first.out)
+	d.run("merchant", "check").is(exitRefused).tells("this ledger was sealed by master key")
+	d.stdin = "no key"
+	d.run("key", "rotate", "--stdin").is(exitRefused).tells("not a usable master key")
+}
