@@ -44,8 +44,8 @@ func newDemoCommand(a *app) *cobra.Command {
 		Long: `Starts a local Temporal server, a Shopify store and a Listrak list on this machine, and a worker; acts as a dozen people through
 both sides; waits until both sides agree about each of them; and ends with 0 only when every row is as the rules demand.
 
-Minutes are seconds here: a round begins every 2 seconds, and the checkout window is 15 seconds long. Nothing leaves this machine,
-and nothing stays on it.`,
+Time runs fast here: a round begins every 2 seconds instead of every minute, and the checkout window is 15 seconds long instead of
+five minutes. Nothing leaves this machine, and nothing stays on it.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context(), flags) },
 	}
 	c.Flags().BoolVar(&flags.keep, "keep", false, "leave everything running afterwards, with the Web UI to look inside, until Ctrl-C")

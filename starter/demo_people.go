@@ -257,5 +257,13 @@ func (p *demoPerson) outcome() string {
 	case p.inShop == p.inList:
 		return fmt.Sprintf("%s on both sides", p.inShop)
 	}
-	return fmt.Sprintf("%s in Shopify, %s in Listrak", p.inShop, p.inList)
+	return fmt.Sprintf("%s in Shopify, %s in Listrak", shownAs(p.inShop), shownAs(p.inList))
+}
+
+// shownAs names a state in a table, where the column says on which side.
+func shownAs(state consent.State) string {
+	if state == consent.Absent {
+		return "unknown"
+	}
+	return state.String()
 }

@@ -36,7 +36,7 @@ func (d *demo) view() *demoView {
 	v := &demoView{Agreed: true}
 	for _, p := range d.people {
 		line := demoLine{
-			Name: p.name, Story: p.story, Shopify: p.inShop.String(), Listrak: p.inList.String(), Decision: d.decision(p),
+			Name: p.name, Story: p.story, Shopify: shownAs(p.inShop), Listrak: shownAs(p.inList), Decision: d.decision(p),
 			Point: p.point.String(), TookMilliseconds: p.took.Milliseconds(), AsDemanded: p.asDemanded(),
 		}
 		if !line.AsDemanded {
@@ -87,8 +87,9 @@ func (v *demoView) text(p *page) {
 	if !v.Agreed {
 		return
 	}
-	p.line("Both sides agree about everybody, as the rules demand. A minute was a second here: the window was %s, a round began every %s.",
-		span(demoWindow), span(demoInterval))
+	p.line("Both sides agree about everybody, as the rules demand. Time ran fast here: a round began every %s (a minute for merchants),",
+		span(demoInterval))
+	p.line("and an order counted for %s after the consent (five minutes).", span(demoWindow))
 	p.line("")
 	p.line("What to try next:")
 	p.table("  ", [][]string{
