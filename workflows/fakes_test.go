@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
@@ -154,6 +155,10 @@ type stage struct {
 	// shown lists the merchant's states in the order in which the search attributes showed them.
 	shown []string
 	syncs [][]string
+	// delivered lists the requests in the order in which they reached the workflow. What is sent while a run's last task is under
+	// way reaches the next run with a real server and nobody here.
+	delivered []string
+	ended     bool
 	// unhandled are the signals that a run left behind.
 	unhandled []string
 	answers   map[string]*answer
@@ -200,32 +205,58 @@ func newStageWith(t testing.TB, f *fakes) *stage {
 	Register(s)
 	s.RegisterActivity(f)
 	s.SetTestTimeout(20 * time.Second)
-	s.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&leftBehind{stage: s}}})
+	// A busy machine may take longer than the second after which the SDK suspects a deadlock.
+	s.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: 15 * time.Second, Interceptors: []interceptor.WorkerInterceptor{&watched{stage: s}}})
 	s.began = s.Now()
 	return s
 }
 
-// leftBehind looks for signals that a run has not received when it ends.
-type leftBehind struct {
+// watched sees what comes to a workflow, what it shows, and which signals it has not received when it ends.
+type watched struct {
 	interceptor.WorkerInterceptorBase
 	stage *stage
 }
 
-func (l *leftBehind) InterceptWorkflow(ctx workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
-	i := &leftBehindInbound{stage: l.stage}
+func (l *watched) InterceptWorkflow(ctx workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+	i := &watchedInbound{stage: l.stage}
 	i.Next = next
 	return i
 }
 
-type leftBehindInbound struct {
+type watchedInbound struct {
 	interceptor.WorkflowInboundInterceptorBase
 	stage *stage
 }
 
-func (l *leftBehindInbound) Init(next interceptor.WorkflowOutboundInterceptor) error {
+func (l *watchedInbound) Init(next interceptor.WorkflowOutboundInterceptor) error {
 	o := &shownOutbound{stage: l.stage}
 	o.Next = next
 	return l.Next.Init(o)
+}
+
+func (l *watchedInbound) HandleSignal(ctx workflow.Context, in *interceptor.HandleSignalInput) error {
+	r := &request{name: in.SignalName}
+	if in.SignalName == setSyncsName {
+		_ = converter.GetDefaultDataConverter().FromPayloads(in.Arg, &r.delta) // malformed ones are another test's
+	}
+	l.stage.deliver(r)
+	return l.Next.HandleSignal(ctx, in)
+}
+
+func (l *watchedInbound) ExecuteUpdate(ctx workflow.Context, in *interceptor.UpdateInput) (any, error) {
+	r := &request{name: in.Name}
+	if in.Name == setSyncsName {
+		r.delta = in.Args[0].(SyncDelta)
+	}
+	l.stage.deliver(r)
+	return l.Next.ExecuteUpdate(ctx, in)
+}
+
+// deliver counts what reached a run before its end.
+func (s *stage) deliver(r *request) {
+	if !s.ended {
+		s.delivered = append(s.delivered, r.summary())
+	}
 }
 
 // shownOutbound keeps what is shown in the search attributes.
@@ -245,10 +276,11 @@ func (o *shownOutbound) UpsertTypedSearchAttributes(ctx workflow.Context, update
 	return o.Next.UpsertTypedSearchAttributes(ctx, updates...)
 }
 
-func (l *leftBehindInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
+func (l *watchedInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
 	result, err := l.Next.ExecuteWorkflow(ctx, in)
 	if workflow.GetInfo(ctx).WorkflowType.Name == merchantWorkflow {
 		l.stage.unhandled = append(l.stage.unhandled, workflow.GetUnhandledSignalNames(ctx)...)
+		l.stage.ended = true
 	}
 	return result, err
 }

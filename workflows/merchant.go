@@ -61,8 +61,6 @@ type merchantSync struct {
 
 	requests []*request
 	signals  []signalChannel
-	// wake rouses the main loop when an update has queued a request.
-	wake workflow.Channel
 
 	round       workflow.Future
 	cancelRound workflow.CancelFunc
@@ -84,7 +82,6 @@ type request struct {
 var act *activities.Activities
 
 func (m *merchantSync) setHandlers(ctx workflow.Context) error {
-	m.wake = workflow.NewBufferedChannel(ctx, 1)
 	m.signals = signalChannels(ctx)
 	err := workflow.SetQueryHandlerWithOptions(ctx, statusName, func() (MerchantStatus, error) { return m.status(), nil },
 		workflow.QueryHandlerOptions{Description: "State, switches and the next round of this merchant"})
@@ -117,7 +114,6 @@ func (m *merchantSync) setHandlers(ctx workflow.Context) error {
 func (m *merchantSync) ask(ctx workflow.Context, r *request) (MerchantStatus, error) {
 	m.takeAll()
 	m.requests = append(m.requests, r)
-	m.wake.SendAsync(true)
 	if err := workflow.Await(ctx, func() bool { return r.done }); err != nil {
 		return MerchantStatus{}, err
 	}
@@ -144,19 +140,11 @@ func (m *merchantSync) run(ctx workflow.Context) error {
 		if m.round == nil && m.mayRun() {
 			m.startRound(ctx)
 		}
-		selector := workflow.NewSelector(ctx)
-		selector.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) {})
-		selector.AddReceive(m.wake, func(c workflow.ReceiveChannel, _ bool) { c.ReceiveAsync(nil) })
-		m.listen(selector)
-		ended := false
-		if m.round != nil {
-			selector.AddFuture(m.round, func(workflow.Future) { ended = true })
-		}
-		selector.Select(ctx)
+		m.await(ctx, func() bool { return len(m.requests) > 0 || m.round != nil && m.round.IsReady() })
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if ended {
+		if m.round != nil && m.round.IsReady() {
 			if err := m.endRound(ctx); err != nil {
 				return err
 			}
@@ -169,8 +157,8 @@ type signalChannel struct {
 	channel workflow.ReceiveChannel
 }
 
-// signalChannels are the signals. Temporal tells which one woke the workflow, but not in which order the others of the same
-// workflow task came: they are served in the order of this list, whose harmless end is that the merchant is paused.
+// signalChannels are the signals, in the order in which those of one workflow task are served. Temporal does not tell in which order
+// signals of different names came in one task: of a pause and a resume the pause is last, since stopping does less harm.
 func signalChannels(ctx workflow.Context) []signalChannel {
 	channels := make([]signalChannel, 0, 3)
 	for _, s := range []struct{ name, description string }{
@@ -229,21 +217,19 @@ func (m *merchantSync) takeAll() {
 	}
 }
 
-// listen lets a selector take signals.
-func (m *merchantSync) listen(selector workflow.Selector) {
-	for _, s := range m.signals {
-		selector.AddReceive(s.channel, func(workflow.ReceiveChannel, bool) { m.take(s) })
-	}
-}
-
-// await waits for a future and takes signals meanwhile, so that requests are served in the order in which they came, whether they
-// were signals or updates.
-func (m *merchantSync) await(ctx workflow.Context, future workflow.Future) {
-	for !future.IsReady() {
-		selector := workflow.NewSelector(ctx)
-		selector.AddFuture(future, func(workflow.Future) {})
-		m.listen(selector)
-		selector.Select(ctx)
+// await waits until ready, or until ctx is cancelled, and queues the signals that come meanwhile, so that requests are served in
+// the order in which they came, whether they were signals or updates. It looks into the channels instead of receiving with a
+// selector: a value that a blocked selector has been given is nobody's until its coroutine runs, and an update that takes the
+// waiting signals before it would take the second before the first.
+func (m *merchantSync) await(ctx workflow.Context, ready func() bool) {
+	for !ready() {
+		signalled := func() bool {
+			return slices.ContainsFunc(m.signals, func(s signalChannel) bool { return s.channel.Len() > 0 })
+		}
+		if workflow.Await(ctx, func() bool { return ready() || signalled() }) != nil {
+			return
+		}
+		m.takeAll()
 	}
 }
 
@@ -291,7 +277,7 @@ func (m *merchantSync) change(ctx workflow.Context, r *request) error {
 	default:
 		return temporal.NewNonRetryableApplicationError("unknown request "+r.name, "UnknownRequest", nil)
 	}
-	m.await(ctx, ended)
+	m.await(ctx, ended.IsReady)
 	var result activities.SwitchesResult
 	if err := ended.Get(ctx, &result); err != nil {
 		m.removed = m.removed || isUnknownMerchant(err)
@@ -335,7 +321,7 @@ func (m *merchantSync) refresh(ctx workflow.Context) error {
 		StartToCloseTimeout: 30 * time.Second, Summary: "read the switches",
 	})
 	read := workflow.ExecuteActivity(ctx, act.Switches, activities.MerchantInput{Merchant: m.merchant})
-	m.await(ctx, read)
+	m.await(ctx, read.IsReady)
 	var result activities.SwitchesResult
 	if err := read.Get(ctx, &result); err != nil {
 		if isUnknownMerchant(err) {
@@ -446,7 +432,7 @@ func (m *merchantSync) endRound(ctx workflow.Context) error {
 	if m.round == nil {
 		return nil
 	}
-	m.await(ctx, m.round)
+	m.await(ctx, m.round.IsReady)
 	var result activities.ReconcileResult
 	err := m.round.Get(ctx, &result)
 	again := m.again
@@ -506,7 +492,7 @@ func (m *merchantSync) openWindows(ctx workflow.Context, windows []activities.Wi
 		}
 		for _, child := range children {
 			started := child.GetChildWorkflowExecution()
-			m.await(ctx, started)
+			m.await(ctx, started.IsReady)
 			err := started.Get(ctx, nil)
 			switch {
 			case ctx.Err() != nil:
@@ -538,7 +524,7 @@ func (m *merchantSync) startBackfillIfNeeded(ctx workflow.Context, result activi
 		StaticSummary:         backfillSummary(m.merchant),
 	})
 	started := workflow.ExecuteChildWorkflow(ctx, backfillWorkflow, BackfillInput{Merchant: m.merchant}).GetChildWorkflowExecution()
-	m.await(ctx, started)
+	m.await(ctx, started.IsReady)
 	if err := started.Get(ctx, nil); err != nil && ctx.Err() == nil && !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
 		// The switches are in force all the same, and the next change or mending asks again.
 		m.log.Error("The full read of both sides could not be started", "error", err.Error())

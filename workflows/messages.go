@@ -140,7 +140,8 @@ func SignalSetSyncs(ctx context.Context, c client.Client, merchant string, delta
 	return signal(ctx, c, MerchantSyncID(merchant), setSyncsName, delta)
 }
 
-// SignalPause and SignalResume ask without waiting.
+// SignalPause asks for a pause without waiting. Of a pause and a resume that reach the workflow in the same moment, for example
+// because no worker ran meanwhile, the pause is served last; Pause and Resume keep their order.
 func SignalPause(ctx context.Context, c client.Client, merchant string) error {
 	return signal(ctx, c, MerchantSyncID(merchant), pauseName, nil)
 }
