@@ -163,10 +163,10 @@ func (a *app) settings() (config.Settings, error) {
 		if err := os.MkdirAll(a.data, 0o700); err != nil {
 			return config.Settings{}, usageError("make the directory of --data: %w", err)
 		}
-		s.Ledger = config.DSN("sqlite:" + filepath.Join(a.data, "concord.db"))
+		s.Ledger = config.DSN(sqliteScheme + filepath.Join(a.data, "concord.db"))
 	}
 	if running, ok := a.runningDev(); ok {
-		if a.env("CONCORD_LEDGER") == "" && running.Ledger != "" {
+		if a.env("CONCORD_LEDGER") == "" && strings.HasPrefix(running.Ledger, sqliteScheme) {
 			s.Ledger = config.DSN(running.Ledger)
 		}
 		if a.env("CONCORD_TASK_QUEUE") == "" {
@@ -218,12 +218,12 @@ func (a *app) note(format string, args ...any) {
 }
 
 // ask asks a person to agree. Where nobody can be asked it fails and names --yes.
-func (a *app) ask(question string) error {
+func (a *app) ask(ctx context.Context, question string) error {
 	if !a.asks {
 		return refusedError("this asks for a yes, and standard input is not a terminal").try("give --yes to agree beforehand")
 	}
 	_, _ = fmt.Fprintf(a.errOut, "%s [y/N] ", question)
-	answer, err := readLine(a.in)
+	answer, err := a.readLine(ctx)
 	if err != nil {
 		return fmt.Errorf("read the answer: %w", err)
 	}
@@ -232,6 +232,26 @@ func (a *app) ask(question string) error {
 		return nil
 	}
 	return refusedError("not done: the answer was not yes")
+}
+
+// readLine reads one line, until ctx ends: a read of a terminal does not notice an interrupt. The read that is left behind ends with
+// the process.
+func (a *app) readLine(ctx context.Context) (string, error) {
+	type result struct {
+		line string
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		line, err := readLine(a.in)
+		done <- result{line, err}
+	}()
+	select {
+	case r := <-done:
+		return r.line, r.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 // readLine reads one line without taking more from in than that.

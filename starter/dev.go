@@ -61,7 +61,7 @@ func (a *app) dev(ctx context.Context, flags devFlags) (err error) {
 	if err != nil {
 		return usageError("find the data directory: %w", err).try("name one with --data")
 	}
-	lock, err := lockData(directory)
+	lock, err := lockData(ctx, directory)
 	if err != nil {
 		return err
 	}
@@ -90,16 +90,10 @@ func (a *app) dev(ctx context.Context, flags devFlags) (err error) {
 	}
 	running := devRuntime{
 		PID: os.Getpid(), Temporal: s.Temporal.Address(), Namespace: s.Temporal.Namespace(), UI: s.Temporal.UIURL(),
-		TaskQueue: settings.TaskQueue,
+		TaskQueue: settings.TaskQueue, Ledger: shownLedger(settings.Ledger),
 	}
 	if s.Sandbox != nil {
 		running.Sandbox = s.Sandbox.ControlURL()
-	}
-	if path, ok := strings.CutPrefix(settings.Ledger.Reveal(), "sqlite:"); ok {
-		if path, err = filepath.Abs(path); err != nil {
-			return fmt.Errorf("find the ledger: %w", err)
-		}
-		running.Ledger = "sqlite:" + path
 	}
 	remove, err := publish(directory, running)
 	if err != nil {

@@ -37,7 +37,7 @@ type explainView struct {
 }
 
 func (a *app) explain(ctx context.Context, given, id string) error {
-	address, err := a.addressOf(given)
+	address, err := a.addressOf(ctx, given)
 	if err != nil {
 		return err
 	}

@@ -106,11 +106,12 @@ func newDesk(t *testing.T) *desk {
 func (d *desk) publish(temporal string) {
 	d.t.Helper()
 	if _, err := os.Stat(filepath.Join(d.data, runtimeFile)); err != nil {
-		lock, err := lockData(d.data)
+		lock, err := lockData(d.t.Context(), d.data)
 		must(d.t, err)
 		d.t.Cleanup(func() { _ = lock.Close() })
 	}
-	_, err := publish(d.data, devRuntime{Temporal: temporal, Namespace: devserver.DefaultNamespace, TaskQueue: d.id})
+	_, err := publish(d.data, devRuntime{Temporal: temporal, Namespace: devserver.DefaultNamespace, TaskQueue: d.id,
+		Ledger: d.settings.Ledger.Reveal()})
 	must(d.t, err)
 }
 

@@ -118,7 +118,7 @@ func (a *app) presentKey(fromStdin bool) (keys.Keyset, error) {
 		return keys.Parse(key)
 	}
 	path := settings.MasterKeyFile
-	if database, ok := strings.CutPrefix(settings.Ledger.Reveal(), "sqlite:"); ok && path == "" {
+	if database, ok := strings.CutPrefix(settings.Ledger.Reveal(), sqliteScheme); ok && path == "" {
 		path = keys.KeyFileOf(database)
 	}
 	if path == "" {

@@ -566,7 +566,7 @@ func (a *app) removeMerchant(ctx context.Context, args []string, yes bool) error
 	}
 	id := m.Settings.ID
 	if !yes {
-		if err := a.ask(fmt.Sprintf("Remove merchant %s (%s)? Its credentials are erased; what people decided stays.", id, m.Settings.Shop)); err != nil {
+		if err := a.ask(ctx, fmt.Sprintf("Remove merchant %s (%s)? Its credentials are erased; what people decided stays.", id, m.Settings.Shop)); err != nil {
 			return err
 		}
 	}

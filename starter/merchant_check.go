@@ -111,7 +111,7 @@ func mark(ok bool) string {
 }
 
 func (a *app) checkMerchant(ctx context.Context, args []string, probe string) error {
-	address, err := a.addressOf(probe)
+	address, err := a.addressOf(ctx, probe)
 	if err != nil {
 		return err
 	}
@@ -233,12 +233,12 @@ func (a *app) showMethods(ctx context.Context, v *checkView, list *listrak.Clien
 }
 
 // addressOf reads an address that was given as an argument or, for -, on standard input. Empty stays empty.
-func (a *app) addressOf(given string) (string, error) {
+func (a *app) addressOf(ctx context.Context, given string) (string, error) {
 	if given == "" {
 		return "", nil
 	}
 	if given == "-" {
-		line, err := readLine(a.in)
+		line, err := a.readLine(ctx)
 		if err != nil {
 			return "", fmt.Errorf("read the address: %w", err)
 		}

@@ -197,7 +197,7 @@ func TestStatusFailsWhenAnOptOutIsOverdue(t *testing.T) {
 	must(t, err)
 	_, err = h.Ledger.SetSyncs(t.Context(), d.id, ledger.SyncChange{On: map[consent.Sync]bool{consent.EmailToShopify: true}})
 	must(t, err)
-	decided := time.Now().Add(-time.Hour)
+	decided := time.Now().Add(-time.Hour).Truncate(time.Second)
 	rec := consent.Record{Decision: consent.Decision{State: consent.Unsubscribed, At: consent.InstantOf(decided), Side: consent.Listrak}}
 	rec.Seen[consent.Shopify] = consent.Sighting{State: consent.Subscribed}
 	rec.Seen[consent.Listrak] = consent.Sighting{State: consent.Unsubscribed}

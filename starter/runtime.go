@@ -1,14 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/concordsync/concord/internal/config"
 )
 
 // devRuntime is what a running `starter dev` leaves for the other verbs, so that nothing has to be exported.
@@ -19,8 +24,8 @@ type devRuntime struct {
 	UI        string `json:"ui"`
 	Sandbox   string `json:"sandbox,omitempty"`
 	TaskQueue string `json:"task_queue"`
-	// Ledger is the SQLite ledger that dev uses; empty when it is another database, whose address may hold a password.
-	Ledger string `json:"ledger,omitempty"`
+	// Ledger is the ledger that dev uses, without a password.
+	Ledger string `json:"ledger"`
 }
 
 const (
@@ -28,6 +33,8 @@ const (
 	// runtimeLock is held for as long as dev runs. The kernel frees it however dev ends, so a file that a killed one left behind
 	// is never believed.
 	runtimeLock = "dev.lock"
+	// lockPatience is how long a dev waits for a verb that only looks.
+	lockPatience = 500 * time.Millisecond
 )
 
 // runningDev reads what a running `starter dev` of the data directory has left; false when none runs.
@@ -51,21 +58,47 @@ func (a *app) runningDev() (devRuntime, bool) {
 	if err != nil || json.Unmarshal(text, &running) != nil || running.Temporal == "" {
 		return devRuntime{}, false
 	}
+	// A worker with another ledger than ours would answer for merchants that are not ours.
+	if own := a.env("CONCORD_LEDGER"); own != "" && shownLedger(config.DSN(own)) != running.Ledger {
+		return devRuntime{}, false
+	}
 	return running, true
 }
 
+// shownLedger names a ledger without its password; a SQLite file by its full path, since the processes may be at home in different
+// directories.
+func shownLedger(dsn config.DSN) string {
+	path, ok := strings.CutPrefix(dsn.Reveal(), sqliteScheme)
+	if !ok {
+		return dsn.String()
+	}
+	if full, err := filepath.Abs(path); err == nil {
+		path = full
+	}
+	return sqliteScheme + path
+}
+
+const sqliteScheme = "sqlite:"
+
 // lockData claims the data directory for one dev.
-func lockData(directory string) (*flock.Flock, error) {
+func lockData(ctx context.Context, directory string) (*flock.Flock, error) {
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return nil, usageError("make the data directory: %w", err).try("give another one with --data")
 	}
 	lock := flock.New(filepath.Join(directory, runtimeLock))
-	held, err := lock.TryLock()
-	if err != nil {
+	// Another verb may be looking at this moment whether a dev runs.
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	held, err := lock.TryLockContext(ctx, lockPatience/10)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), err == nil && !held:
+		return nil, refusedError("another `starter dev` runs with %s", directory).try("stop it, or give another directory with --data")
+	case err != nil:
 		return nil, fmt.Errorf("lock the data directory: %w", err)
 	}
-	if !held {
-		return nil, refusedError("another `starter dev` runs with %s", directory).try("stop it, or give another directory with --data")
+	// What a killed one has left would be believed from now on.
+	if err := removeRuntime(directory); err != nil {
+		return nil, errors.Join(err, lock.Close())
 	}
 	return lock, nil
 }
@@ -84,10 +117,12 @@ func publish(directory string, running devRuntime) (remove func() error, err err
 	if err := os.Rename(path+".new", path); err != nil {
 		return nil, fmt.Errorf("write %s: %w", runtimeFile, err)
 	}
-	return func() error {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove %s: %w", runtimeFile, err)
-		}
-		return nil
-	}, nil
+	return func() error { return removeRuntime(directory) }, nil
+}
+
+func removeRuntime(directory string) error {
+	if err := os.Remove(filepath.Join(directory, runtimeFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove %s: %w", runtimeFile, err)
+	}
+	return nil
 }

@@ -203,7 +203,7 @@ func (a *app) prepare(ctx context.Context, h *host.Host, switches ledger.Switche
 		}
 	}
 	if ask && !flags.yes {
-		return a.ask("Switch on?")
+		return a.ask(ctx, "Switch on?")
 	}
 	return nil
 }
