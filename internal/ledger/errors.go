@@ -26,8 +26,8 @@ var (
 	ErrShopTaken = errors.New("another merchant has this Shopify store")
 	// ErrListTaken: another merchant has this Listrak list. Two stores on one list would take each other's copies for decisions.
 	ErrListTaken = errors.New("another merchant has this Listrak list")
-	// ErrConflict: the subject was changed since it was loaded. Load again, decide again.
-	ErrConflict = errors.New("the subject was changed by someone else")
+	// ErrConflict: the subject or merchant was changed since it was loaded. Load again, decide again.
+	ErrConflict = errors.New("it was changed by someone else meanwhile")
 	// ErrClaimed: somebody else is delivering to this side of the subject right now.
 	ErrClaimed = errors.New("the delivery is claimed by someone else")
 	// ErrNotPermitted: the merchant is paused, broken or removed, or the sync is off. Nothing may be written to a side.

@@ -32,7 +32,7 @@ type Merchant struct {
 	EmailList  int
 	// Settings is JSON that the ledger does not read (internal/merchant does). It holds no secrets.
 	Settings []byte
-	// The ledger sets what follows; AddMerchant and UpdateMerchant ignore it.
+	// The ledger sets what follows; AddMerchant ignores it.
 	State      MerchantState
 	Reason     string
 	Generation int64
@@ -77,8 +77,8 @@ func (l *Ledger) AddMerchant(ctx context.Context, m Merchant, secrets Secrets) e
 }
 
 // UpdateMerchant replaces Shop, ListrakURL, EmailList and Settings, raises the generation, replaces all secrets unless secrets is
-// nil, and drops the named cursors, all in one transaction: a new list's reading starts anew. Errors: ErrUnknownMerchant,
-// ErrShopTaken, ErrListTaken.
+// nil, and drops the named cursors, all in one transaction: a new list's reading starts anew. Generation must be the one that was
+// read, otherwise two updates at once would lose one. Errors: ErrUnknownMerchant, ErrShopTaken, ErrListTaken, ErrConflict.
 func (l *Ledger) UpdateMerchant(ctx context.Context, m Merchant, secrets Secrets, dropCursors ...string) error {
 	return l.transact(ctx, "update merchant", func(t *transaction) error {
 		if _, err := t.active(ctx, m.ID); err != nil {
@@ -87,9 +87,16 @@ func (l *Ledger) UpdateMerchant(ctx context.Context, m Merchant, secrets Secrets
 		if err := t.unclaimed(ctx, m); err != nil {
 			return err
 		}
-		if _, err := t.ExecContext(ctx, `UPDATE merchants SET shop = $1, listrak_url = $2, email_list = $3, settings = $4,
-			generation = generation + 1 WHERE id = $5`, m.Shop, m.ListrakURL, m.EmailList, string(m.Settings), m.ID); err != nil {
+		result, err := t.ExecContext(ctx, `UPDATE merchants SET shop = $1, listrak_url = $2, email_list = $3, settings = $4,
+			generation = generation + 1 WHERE id = $5 AND generation = $6`,
+			m.Shop, m.ListrakURL, m.EmailList, string(m.Settings), m.ID, m.Generation)
+		if err != nil {
 			return taken(err)
+		}
+		if updated, err := result.RowsAffected(); err != nil {
+			return err
+		} else if updated == 0 {
+			return ErrConflict
 		}
 		if secrets != nil {
 			if err := t.putSecrets(ctx, m.ID, secrets); err != nil {

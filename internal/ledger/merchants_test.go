@@ -54,8 +54,10 @@ func TestAMerchantIsAddedReadAndChanged(t *testing.T) {
 		_, err = l.Save(t.Context(), acme, ledger.Batch{Lease: &lease, Cursors: []ledger.Cursor{{"listrak", "9"}, {"shopify", "3"}}})
 		require.NoError(t, err)
 
-		want.EmailList, want.Generation = 8, 2
+		want.EmailList = 8
 		require.NoError(t, l.UpdateMerchant(t.Context(), want, nil, "listrak"))
+		require.ErrorIs(t, l.UpdateMerchant(t.Context(), want, nil), ledger.ErrConflict, "of two updates of one reading only the first counts")
+		want.Generation = 2
 		got, err = l.Merchant(t.Context(), "acme")
 		require.NoError(t, err)
 		require.Equal(t, want, got)
