@@ -112,7 +112,7 @@ func newRootCommand(a *app) *cobra.Command {
 	}
 	root.PersistentFlags().VarP(&a.output, "output", "o", "how to answer: text or json")
 	root.PersistentFlags().StringVar(&a.data, "data", a.data,
-		"directory of the local ledger, used when CONCORD_LEDGER is not set (default: concord in the user's data directory)")
+		"`DIRECTORY` of the local ledger, used when CONCORD_LEDGER is not set (default: concord in the user's data directory)")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError("%s", err).try("`%s --help` shows its flags", cmd.CommandPath())
 	})
@@ -157,7 +157,7 @@ func (a *app) settings() (config.Settings, error) {
 	}
 	s, err := a.load()
 	if err != nil {
-		return config.Settings{}, usageError("%w", err).try("`starter config` shows every setting and what it takes")
+		return config.Settings{}, usageError("%w", err).try("set it to what is allowed, or unset it for the default")
 	}
 	if a.data != "" && a.env("CONCORD_LEDGER") == "" {
 		if err := os.MkdirAll(a.data, 0o700); err != nil {

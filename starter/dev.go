@@ -44,9 +44,9 @@ It runs until Ctrl-C. Temporal's state and the ledger are kept; the sandbox forg
 		Args:    arguments(0, 0),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.dev(cmd.Context(), flags) },
 	}
-	c.Flags().IntVar(&flags.port, "port", 0, fmt.Sprintf("port of Temporal (default %d, or any free one when that is taken)", devPort))
-	c.Flags().IntVar(&flags.uiPort, "ui-port", 0, fmt.Sprintf("port of Temporal's Web UI (default %d, or any free one)", devUIPort))
-	c.Flags().IntVar(&flags.sandboxPort, "sandbox-port", 0, fmt.Sprintf("port of the sandbox (default %d, or any free one)", devSandboxPort))
+	c.Flags().IntVar(&flags.port, "port", 0, fmt.Sprintf("`PORT` of Temporal (default %d, or any free one when that is taken)", devPort))
+	c.Flags().IntVar(&flags.uiPort, "ui-port", 0, fmt.Sprintf("`PORT` of Temporal's Web UI (default %d, or any free one)", devUIPort))
+	c.Flags().IntVar(&flags.sandboxPort, "sandbox-port", 0, fmt.Sprintf("`PORT` of the sandbox (default %d, or any free one)", devSandboxPort))
 	c.Flags().BoolVar(&flags.noSandbox, "no-sandbox", false, "leave the sandbox and its merchant out")
 	return c
 }

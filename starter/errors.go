@@ -105,6 +105,8 @@ func hint(err error) string {
 		return p.hint
 	case errors.Is(err, ledger.ErrUnknownMerchant):
 		return "`starter merchant list` shows the merchants"
+	case errors.Is(err, ledger.ErrGone), errors.Is(err, ledger.ErrUnreachable), errors.Is(err, ledger.ErrLocked):
+		return "CONCORD_LEDGER names the ledger, --data the directory of a local one; `starter config` shows which one is used"
 	case errors.Is(err, consent.ErrMalformedAddress):
 		return "give one email address, or - to read it from standard input"
 	case errors.As(err, &notFound):

@@ -22,7 +22,7 @@ history and the list of processes.`,
 			return a.explain(cmd.Context(), args[0], id)
 		},
 	}
-	c.Flags().StringVarP(&id, "merchant", "m", "", "the merchant; may be left out when there is only one")
+	c.Flags().StringVarP(&id, "merchant", "m", "", "the `MERCHANT`; may be left out when there is only one")
 	return c
 }
 

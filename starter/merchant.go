@@ -41,8 +41,13 @@ func (a *app) merchantOf(ctx context.Context, args []string) (*host.Host, mercha
 	}
 	if len(args) > 0 {
 		m, err := h.Merchants.Get(ctx, args[0])
-		if errors.Is(err, ledger.ErrUnknownMerchant) {
-			err = a.unknownMerchant(ctx, h, err)
+		var invalid *merchant.Invalid
+		switch {
+		case errors.Is(err, ledger.ErrUnknownMerchant):
+			id, _ := merchant.ParseID(args[0]) // Get has parsed it before
+			err = a.unknownMerchant(ctx, h, usageError("no merchant %s is known", id))
+		case errors.As(err, &invalid):
+			err = a.unknownMerchant(ctx, h, usageError("%w", err))
 		}
 		return h, m, err
 	}
@@ -59,15 +64,16 @@ func (a *app) merchantOf(ctx context.Context, args []string) (*host.Host, mercha
 	return nil, merchant.Merchant{}, usageError("there are %d merchants: name one of %s", len(all), strings.Join(ids(all), ", "))
 }
 
-func (a *app) unknownMerchant(ctx context.Context, h *host.Host, err error) error {
-	all, listErr := h.Merchants.List(ctx)
+// unknownMerchant adds the merchants that are known.
+func (a *app) unknownMerchant(ctx context.Context, h *host.Host, p *problem) error {
+	all, err := h.Merchants.List(ctx)
 	switch {
-	case listErr != nil:
-		return err
+	case err != nil:
+		return errors.Join(p, err)
 	case len(all) == 0:
-		return usageError("%w", err).try("there is no merchant yet: `starter merchant add --help`")
+		return p.try("there is no merchant yet: `starter merchant add --help`")
 	}
-	return usageError("%w", err).try("these are known: %s", strings.Join(ids(all), ", "))
+	return p.try("these are known: %s", strings.Join(ids(all), ", "))
 }
 
 // ids names merchants, not more than fit on a line or two.
@@ -91,18 +97,18 @@ type settingsFlags struct {
 
 func addSettingsFlags(f *pflag.FlagSet) *settingsFlags {
 	s := &settingsFlags{flags: f}
-	f.IntVar(&s.values.EmailList, "list", 0, "id of the Listrak email list (`starter merchant lists` prints them)")
-	f.IntVar(&s.values.MarketingEvent, "marketing-event", 0, "id of the external event for a consent without an order, 0 for none")
-	f.IntVar(&s.values.CheckoutEvent, "checkout-event", 0, "id of the external event for a consent with an order, 0 for none")
-	f.StringVar(&s.values.Zone, "zone", "", "time zone of the Listrak account, such as America/New_York")
-	f.StringVar(&s.values.ShopifyURL, "shopify-url", "", "base address of the store's API (default: https:// and the shop)")
-	f.StringVar(&s.values.ListrakURL, "listrak-url", "", "base address of Listrak's API (default: the real one)")
-	f.StringVar(&s.values.ListrakAuthURL, "listrak-auth-url", "", "address of Listrak's token endpoint (default: the real one)")
-	f.Float64Var(&s.values.ListrakRate, "listrak-rate", 0, "most requests a second to Listrak (default 10)")
-	f.StringSliceVar(&s.values.ImportMethods, "import-methods", nil, "Listrak's subscribe methods that are imports, with commas")
-	f.StringSliceVar(&s.values.MachineMethods, "machine-methods", nil, "Listrak's unsubscribe methods that no person caused, with commas")
-	f.StringSliceVar(&s.values.SubscriptionSources, "subscription-sources", nil, "source names of orders that renew a subscription, with commas")
-	f.DurationVar(&s.values.OrderBeforeConsent, "order-before-consent", 0, "how long before the consent an order may lie (default 1m)")
+	f.IntVar(&s.values.EmailList, "list", 0, "`ID` of the Listrak email list; starter merchant lists prints them")
+	f.IntVar(&s.values.MarketingEvent, "marketing-event", 0, "`ID` of the external event for a consent without an order, 0 for none")
+	f.IntVar(&s.values.CheckoutEvent, "checkout-event", 0, "`ID` of the external event for a consent with an order, 0 for none")
+	f.StringVar(&s.values.Zone, "zone", "", "time `ZONE` of the Listrak account, such as America/New_York")
+	f.StringVar(&s.values.ShopifyURL, "shopify-url", "", "base `ADDRESS` of the store's API (default: https:// and the shop)")
+	f.StringVar(&s.values.ListrakURL, "listrak-url", "", "base `ADDRESS` of Listrak's API (default: the real one)")
+	f.StringVar(&s.values.ListrakAuthURL, "listrak-auth-url", "", "`ADDRESS` of Listrak's token endpoint (default: the real one)")
+	f.Float64Var(&s.values.ListrakRate, "listrak-rate", 0, "most requests a second to Listrak, a `NUMBER` (default 10)")
+	f.StringSliceVar(&s.values.ImportMethods, "import-methods", nil, "Listrak's subscribe methods that are imports, as `NAMES` with commas")
+	f.StringSliceVar(&s.values.MachineMethods, "machine-methods", nil, "Listrak's unsubscribe methods that no person caused, as `NAMES` with commas")
+	f.StringSliceVar(&s.values.SubscriptionSources, "subscription-sources", nil, "source names of orders that renew a subscription, as `NAMES` with commas")
+	f.DurationVar(&s.values.OrderBeforeConsent, "order-before-consent", 0, "how long before the consent an order may lie, a `DURATION` (default 1m)")
 	return s
 }
 
@@ -163,7 +169,7 @@ func newMerchantAddCommand(a *app) *cobra.Command {
 		Example: "  starter merchant add acme.myshopify.com --list 3711 --zone America/New_York --marketing-event 11 --checkout-event 22",
 	}
 	settings := addSettingsFlags(c.Flags())
-	c.Flags().StringVar(&shop, "shop", "", "the store's *.myshopify.com domain, instead of SHOP")
+	c.Flags().StringVar(&shop, "shop", "", "the store's *.myshopify.com `DOMAIN`, instead of SHOP")
 	c.Flags().BoolVar(&fromStdin, "stdin", false, "read the secrets from standard input")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 1 && shop != "" {

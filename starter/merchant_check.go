@@ -34,7 +34,7 @@ The address is neither stored nor logged; with - it is read from standard input.
 		Example: "  starter merchant check acme\n  starter merchant check acme --probe -",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.checkMerchant(cmd.Context(), args, probe) },
 	}
-	c.Flags().StringVar(&probe, "probe", "", "an address of your own to subscribe in Listrak, or - for standard input")
+	c.Flags().StringVar(&probe, "probe", "", "an `ADDRESS` of your own to subscribe in Listrak, or - for standard input")
 	return c
 }
 

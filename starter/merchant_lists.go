@@ -26,8 +26,8 @@ type listrakFlags struct {
 }
 
 func (f *listrakFlags) register(c *cobra.Command) {
-	c.Flags().StringVar(&f.url, "listrak-url", "", "base address of Listrak's API, before a merchant is added (default: the real one)")
-	c.Flags().StringVar(&f.authURL, "listrak-auth-url", "", "address of Listrak's token endpoint, before a merchant is added (default: the real one)")
+	c.Flags().StringVar(&f.url, "listrak-url", "", "base `ADDRESS` of Listrak's API, before a merchant is added (default: the real one)")
+	c.Flags().StringVar(&f.authURL, "listrak-auth-url", "", "`ADDRESS` of Listrak's token endpoint, before a merchant is added (default: the real one)")
 }
 
 // listrakOf makes a Listrak client: with the stored credentials of the merchant that is named, with those of the environment when
@@ -159,7 +159,7 @@ func newMerchantEventsCommand(a *app) *cobra.Command {
 		},
 	}
 	flags.register(c)
-	c.Flags().IntVar(&flags.list, "list", 0, "the list whose events to print; the merchant's own when there is one")
+	c.Flags().IntVar(&flags.list, "list", 0, "`ID` of the list whose events to print; the merchant's own when there is one")
 	return c
 }
 

@@ -53,6 +53,8 @@ func TestListsAndEventsWorkBeforeAdd(t *testing.T) {
 	events := append([]string{"merchant", "events", "--list", fmt.Sprint(d.listID)}, at...)
 	d.run(events...).is(exitOK).says("11", "Marketing", "active", "33", "blocked")
 	d.run(append([]string{"merchant", "events", "--list", "99"}, at...)...).is(exitUsage).tells("does not have this list", "--list", "starter merchant lists")
+	d.run("merchant", "lists", "--listrak-url", "http://127.0.0.1:1", "--listrak-auth-url", "http://127.0.0.1:1").is(exitUnreachable).tells("UNREACHABLE")
+	d.run("merchant", "lists", "--listrak-url", "http://api.example.com").is(exitUsage).tells("--listrak-url must begin with https://")
 	d.env[merchant.EnvListrakClientSecret] = "another"
 	d.run(append([]string{"merchant", "lists"}, at...)...).is(exitRefused).tells("Error:").hides("another")
 	d.env = map[string]string{}

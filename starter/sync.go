@@ -10,9 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/concordsync/concord/activities"
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/host"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/workflows"
@@ -73,8 +75,8 @@ leaves them as they are.`,
 		Example: "  starter sync enable email_to_shopify\n  starter sync enable email_to_listrak --existing-opt-outs=deliver --yes",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.enable(cmd.Context(), args, flags) },
 	}
-	c.Flags().StringVarP(&flags.merchant, "merchant", "m", "", "the merchant; may be left out when there is only one")
-	c.Flags().StringVar(&flags.existingOptOuts, "existing-opt-outs", "", "what becomes of earlier opt-outs in Shopify: deliver or leave")
+	c.Flags().StringVarP(&flags.merchant, "merchant", "m", "", "the `MERCHANT`; may be left out when there is only one")
+	c.Flags().StringVar(&flags.existingOptOuts, "existing-opt-outs", "", "what becomes of earlier opt-outs in Shopify, an `ANSWER`: deliver or leave")
 	c.Flags().BoolVarP(&flags.yes, "yes", "y", false, "do not ask")
 	c.Flags().BoolVar(&flags.noWait, "no-wait", false, noWaitHelp)
 	return c
@@ -268,7 +270,7 @@ func (a *app) fullRead(ctx context.Context, h *host.Host, id string) error {
 			case ctx.Err() != nil:
 				return ctx.Err()
 			case err != nil:
-				return failedError("the full read of both sides failed: %w", withoutTrace(err)).try("`starter merchant check %s`, then run this again", id)
+				return fullReadFailed(id, err)
 			}
 			people, err := h.Ledger.CountSubjects(ctx, id, consent.Email)
 			if err != nil {
@@ -289,16 +291,18 @@ func (a *app) fullRead(ctx context.Context, h *host.Host, id string) error {
 	}
 }
 
-// withoutTrace is the innermost error, which is the one that an adapter has worded; what Temporal wraps around it names attempts
-// and ids.
-func withoutTrace(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return err
+// fullReadFailed words the failure of the backfill's workflow. What Temporal wraps around the activity's own words names ids and
+// attempts, which help nobody here.
+func fullReadFailed(id string, err error) error {
+	p := failedError("the full read of both sides failed: %w", err)
+	var application *temporal.ApplicationError
+	if errors.As(err, &application) {
+		p.err = fmt.Errorf("the full read of both sides failed: %s", application.Message())
+		if application.Type() == failure.PersonMustAct.String() {
+			p.code = exitRefused
 		}
-		err = inner
 	}
+	return p.try("`starter merchant check %s`, then run this again: it goes on where it was", id)
 }
 
 func newSyncDisableCommand(a *app) *cobra.Command {
@@ -341,7 +345,7 @@ func newSyncDisableCommand(a *app) *cobra.Command {
 			return a.show(v)
 		},
 	}
-	c.Flags().StringVarP(&id, "merchant", "m", "", "the merchant; may be left out when there is only one")
+	c.Flags().StringVarP(&id, "merchant", "m", "", "the `MERCHANT`; may be left out when there is only one")
 	c.Flags().BoolVar(&noWait, "no-wait", false, noWaitHelp)
 	return c
 }
@@ -365,7 +369,7 @@ func newSyncStatusCommand(a *app) *cobra.Command {
 			return a.syncStatus(cmd.Context(), h, m.Settings.ID, syncs)
 		},
 	}
-	c.Flags().StringVarP(&id, "merchant", "m", "", "the merchant; may be left out when there is only one")
+	c.Flags().StringVarP(&id, "merchant", "m", "", "the `MERCHANT`; may be left out when there is only one")
 	return c
 }
 

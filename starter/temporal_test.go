@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/concordsync/concord/internal/config"
+	"github.com/concordsync/concord/internal/merchant"
 	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
 	"github.com/concordsync/concord/workflows"
@@ -103,11 +104,46 @@ func TestWithoutAWorkerRequestsAreLeftOnlyWhenAsked(t *testing.T) {
 	d.run("sync", "disable", "email_to_listrak", "--no-wait").is(exitOK).says("left with Temporal")
 	d.work()
 	d.until("the pause", func() bool { return strings.Contains(d.run("merchant", "list").is(exitOK).out, "paused") })
-	status, err := workflows.Status(t.Context(), c, d.id)
+	d.until("the workflow's knowing of it", func() bool {
+		status, err := workflows.Status(t.Context(), c, d.id)
+		must(t, err)
+		return status.State == "paused"
+	})
+}
+
+func TestAFirstEnablingWithWrongCredentialsSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t).withTemporal().work().add()
+	d.set(t, "LISTRAK_CLIENT_SECRET", "wrong")
+	d.run("sync", "enable", "email_to_shopify", "--yes").is(exitRefused).tells("the full read of both sides failed", "Listrak",
+		"starter merchant check "+d.id)
+	d.run("sync", "status").is(exitOK).says("email_to_shopify  off")
+	d.set(t, "LISTRAK_CLIENT_SECRET", testSecret)
+	d.run("sync", "enable", "email_to_shopify", "--yes").is(exitOK)
+}
+
+func TestANewListThatWasCutShortIsFinishedByTheSameLine(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t).withTemporal().work().add()
+	must(t, d.list.Subscribe("ann@example.com", time.Now().Add(-time.Hour), ""))
+	d.run("sync", "enable", "email_to_shopify", "--yes").is(exitOK)
+	d.until("ann in Shopify", func() bool { _, found := d.shop.Customer("ann@example.com"); return found })
+	zone, err := time.LoadLocation(testZone)
 	must(t, err)
-	if status.State != "paused" {
-		t.Fatalf("the workflow says %+v", status)
-	}
+	other := d.listID + 500_000
+	d.sandbox.AddList(list.Config{ID: other, ClientID: "integration", Secret: testSecret, Zone: zone})
+	// This is how far it came when its process was killed: paused, and the settings stored.
+	d.run("merchant", "pause").is(exitOK)
+	h, err := d.app(nil, nil).host(t.Context())
+	must(t, err)
+	_, err = h.Merchants.Update(t.Context(), d.id, func(s *merchant.Settings) error { s.EmailList = other; return nil }, nil)
+	must(t, err)
+	must(t, h.Close())
+	d.run("explain", "ann@example.com").is(exitOK).says("Listrak    Shows subscribed")
+
+	d.run("merchant", "set", "--list", fmt.Sprint(other)).is(exitOK).says("is forgotten", "It is paused. To go on: starter merchant resume "+d.id)
+	d.run("explain", "ann@example.com").is(exitOK).says("Listrak    Not read yet", "Subscribed, decided in Listrak")
+	d.run("merchant", "resume").is(exitOK)
 }
 
 func TestPauseResumeAndANewList(t *testing.T) {

@@ -52,7 +52,7 @@ func TestBadInputIsToldWithWhatToDo(t *testing.T) {
 		"no merchant yet":         {args: []string{"merchant", "check"}, code: exitUsage, tells: []string{"no merchant yet", "merchant add"}},
 		"unknown merchant":        {before: added, args: []string{"merchant", "show", "acme"}, code: exitUsage, tells: []string{"no merchant acme", "these are known: store-"}},
 		"unknown among none":      {args: []string{"merchant", "show", "acme"}, code: exitUsage, tells: []string{"no merchant acme", "merchant add"}},
-		"malformed merchant":      {before: added, args: []string{"status", "no good"}, code: exitUsage, tells: []string{"the merchant must be named"}},
+		"malformed merchant":      {before: added, args: []string{"status", "no good"}, code: exitUsage, tells: []string{"the merchant must be named", "these are known: store-"}},
 		"unknown sync":            {before: added, args: []string{"sync", "enable", "fax_to_shopify"}, code: exitUsage, tells: []string{"unknown sync", "email_to_shopify, email_to_listrak"}},
 		"no sync":                 {before: added, args: []string{"sync", "disable"}, code: exitUsage, tells: []string{"something is missing"}},
 		"bad opt-out answer":      {before: added, args: []string{"sync", "enable", "email_to_listrak", "--existing-opt-outs=maybe"}, code: exitUsage, tells: []string{"deliver or leave"}},
@@ -74,7 +74,7 @@ func TestBadInputIsToldWithWhatToDo(t *testing.T) {
 		"remove without a name":   {before: added, args: []string{"merchant", "remove"}, code: exitUsage, tells: []string{"something is missing"}},
 		"remove without terminal": {before: added, args: []string{"merchant", "remove", "ID"}, code: exitRefused, tells: []string{"--yes"}},
 		"port beyond":             {args: []string{"dev", "--port", "70000"}, code: exitUsage, tells: []string{"--port must be"}},
-		"settings that are wrong": {before: func(d *desk) { d.settings.TaskQueue = "" }, args: []string{"status"}, code: exitUsage, tells: []string{"CONCORD_TASK_QUEUE", "starter config"}},
+		"settings that are wrong": {before: func(d *desk) { d.settings.TaskQueue = "" }, args: []string{"status"}, code: exitUsage, tells: []string{"CONCORD_TASK_QUEUE", "unset it"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
