@@ -19,6 +19,8 @@ type item struct {
 	entry   ledger.Entry
 	// written is the consent date to set at Shopify.
 	written consent.Instant
+	// again: a try has failed before, and this one is made alone, so that its failing is this person's.
+	again bool
 	// started and token are set by the claim.
 	started consent.Instant
 	token   ledger.ClaimToken
@@ -48,20 +50,29 @@ func (s *session) claim(ctx context.Context, side consent.Side, items []item) ([
 		it.entry.Record, it.started = rec, now
 		requests[i] = ledger.ClaimRequest{Change: change, Side: side, Sync: consent.SyncTo(consent.Email, side), Lease: lease}
 	}
-	results, err := s.Ledger.Claims(ctx, s.merchant, requests)
+	results, err := s.records().Claims(ctx, s.merchant, requests)
 	if err != nil {
 		return nil, fmt.Errorf("claim deliveries: %w", err)
 	}
 	granted := items[:0]
+	var busy []revision
 	for i, result := range results {
 		switch {
 		case result.Err == nil:
 			items[i].token = result.Claim.Token
 			granted = append(granted, items[i])
-		case errors.Is(result.Err, ledger.ErrConflict), errors.Is(result.Err, ledger.ErrClaimed), errors.Is(result.Err, ledger.ErrNotPermitted):
+		case errors.Is(result.Err, ledger.ErrNotPermitted):
+			// Nothing more goes to this side in this run: asking again and again until its time is up would only cost calls.
+			s.denied[side].Store(true)
+		case errors.Is(result.Err, ledger.ErrClaimed):
+			busy = append(busy, s.putOff(items[i].subject, side, s.later(0, false)))
+		case errors.Is(result.Err, ledger.ErrConflict):
 		default:
 			return nil, fmt.Errorf("claim a delivery: %w", result.Err)
 		}
+	}
+	if _, err := s.revise(ctx, busy); err != nil {
+		return nil, err
 	}
 	return granted, nil
 }
@@ -85,25 +96,36 @@ type end struct {
 
 // endOf turns the error of a write into the end of its delivery. An error that may have taken effect leaves the attempt open: only
 // a later read can close it.
-func (s *session) endOf(err error) end {
+func (s *session) endOf(err error, again bool) end {
 	f := failure.As(err)
 	switch {
 	case err == nil:
 		return end{outcome: consent.Delivered}
 	case f == nil:
-		return end{outcome: consent.Open, code: "UNKNOWN", after: s.later(0)}
+		return end{outcome: consent.Open, code: "UNKNOWN", after: s.later(0, again)}
 	case f.MaybeDone:
-		return end{outcome: consent.Open, code: f.Code, after: s.later(f.Wait)}
+		return end{outcome: consent.Open, code: f.Code, after: s.later(f.Wait, again)}
 	case f.Class == failure.Refused:
 		return end{outcome: consent.RefusedForGood, code: f.Code}
 	}
-	return end{outcome: consent.Failed, code: f.Code, after: s.later(f.Wait)}
+	return end{outcome: consent.Failed, code: f.Code, after: s.later(f.Wait, again)}
 }
 
-// later is when something that failed is tried again: after what the side asked for, or else in the next round.
-func (s *session) later(wait time.Duration) consent.Instant {
-	return s.now().Plus(consent.SpanOf(max(wait, s.Timing.Interval/2)))
+// restAfterSecondFailure is how many intervals somebody is left alone whose delivery has failed more than once in a row.
+const restAfterSecondFailure = 5
+
+// later is when something that failed is tried again: after what the side asked for, or else in the next round. What had failed
+// before waits longer: otherwise a few people whose calls always fail would be the first in every round, and be taken for an outage.
+func (s *session) later(wait time.Duration, again bool) consent.Instant {
+	rest := s.Timing.Interval / 2
+	if again {
+		rest = restAfterSecondFailure * s.Timing.Interval
+	}
+	return s.now().Plus(consent.SpanOf(max(wait, rest)))
 }
+
+// hasFailed reports whether a try of what is due has failed before: a new decision has no next try.
+func hasFailed(located *ledger.Located, side consent.Side) bool { return located.NextTry[side] != 0 }
 
 // finish records the end of a delivery, with what the side showed, and frees the claim.
 func (s *session) finish(it item, side consent.Side, e end) revision {
@@ -148,10 +170,10 @@ func endLine(it item, side consent.Side, e end) ledger.Line {
 // due asks the ledger for what is owed to side, opt-outs first.
 func (s *session) due(ctx context.Context, side consent.Side, limit int) ([]ledger.Located, error) {
 	sync := consent.SyncTo(consent.Email, side)
-	if !s.switches.May(sync) {
+	if !s.switches.May(sync) || s.denied[side].Load() {
 		return nil, nil
 	}
-	due, err := s.Ledger.Owed(ctx, ledger.OwedQuery{
+	due, err := s.records().Owed(ctx, ledger.OwedQuery{
 		Merchant: s.merchant, Channel: consent.Email, Side: side, Permit: LedgerPermit(s.switches, sync), Now: s.now(), Limit: limit,
 	})
 	if err != nil {
@@ -180,10 +202,10 @@ func isAlreadySo(entry *ledger.Entry, side consent.Side) bool {
 
 // endWithoutCall records what a look-up has shown about a delivery that was therefore never called: a side that refuses to look
 // somebody up for good would refuse the write too; everything else is tried again later.
-func (s *session) endWithoutCall(subject consent.Subject, side consent.Side, err error) revision {
-	e := s.endOf(err)
+func (s *session) endWithoutCall(subject consent.Subject, side consent.Side, err error, again bool) revision {
+	e := s.endOf(err, again)
 	if e.outcome != consent.RefusedForGood {
-		return s.putOff(subject, side, s.endOf(err).after)
+		return s.putOff(subject, side, e.after)
 	}
 	now := s.now()
 	return revision{subject: subject, apply: func(rec consent.Record) (consent.Record, []ledger.Line) {
@@ -195,22 +217,37 @@ func (s *session) endWithoutCall(subject consent.Subject, side consent.Side, err
 	}}
 }
 
-// outage counts failures in a row. One person whose calls fail must not keep all others waiting, but when nobody's succeed it is
-// the side that is away, and the rest can wait for the next round.
-type outage struct{ failures atomic.Int32 }
+// outage counts failures in a row. People whose calls fail must not keep all others waiting, but when nobody's succeed it is the
+// side that is away, and the rest can wait for the next round. Those who have failed before are counted apart: their failing again
+// says little about the others.
+type outage struct {
+	// limit is how many failures in a row of fresh ones make an outage.
+	limit        int32
+	fresh, again atomic.Int32
+}
 
-// failuresInARow is how many make an outage.
-const failuresInARow = 4
+// failuresAgain is how many of those who had failed before may fail again in a row before the others of them are left for later.
+const failuresAgain = 4
 
-func (o *outage) note(err error) {
-	if err == nil {
-		o.failures.Store(0)
-	} else {
-		o.failures.Add(1)
+func (o *outage) note(err error, again bool) {
+	switch {
+	case err == nil:
+		o.fresh.Store(0)
+		o.again.Store(0)
+	case again:
+		o.again.Add(1)
+	default:
+		o.fresh.Add(1)
 	}
 }
 
-func (o *outage) over() bool { return o.failures.Load() >= failuresInARow }
+// over reports whether no more fresh ones, or none of those who have failed before, shall be tried in this run.
+func (o *outage) over(again bool) bool {
+	if again {
+		return o.again.Load() >= failuresAgain
+	}
+	return o.fresh.Load() >= o.limit
+}
 
 // mustStop reports whether err concerns more than one person: the merchant's access, or our own ledger.
 func mustStop(err error) bool {
@@ -221,11 +258,8 @@ func mustStop(err error) bool {
 // openAddress returns the address of a subject: the sealed one, or else as the deciding side tells it now, by its id. An address
 // that does not hash to the subject is another person's and is never used (I8).
 func (s *session) openAddress(ctx context.Context, located ledger.Located) (string, error) {
-	if len(located.SealedAddress) > 0 {
-		// A damaged seal is no reason to lose a decision: the side is asked then.
-		if plain, err := s.Keys.Open(located.SealedAddress, addressContext(located.Subject)); err == nil {
-			return string(plain), nil
-		}
+	if address, ok := s.openSealed(located.Subject, located.SealedAddress); ok {
+		return address, nil
 	}
 	for _, side := range []consent.Side{located.Record.Decision.Side, located.Record.Decision.Side.Other()} {
 		address, err := s.askAddress(ctx, side, located.Record.Seen[side].Ref)
@@ -239,4 +273,16 @@ func (s *session) openAddress(ctx context.Context, located ledger.Located) (stri
 	return "", nil
 }
 
-func isRefused(err error) bool { return failure.ClassOf(err) == failure.Refused }
+// openSealed opens a sealed address. A damaged seal is no reason to lose a decision: the sides can be asked.
+func (s *session) openSealed(subject consent.Subject, sealed []byte) (string, bool) {
+	if len(sealed) == 0 {
+		return "", false
+	}
+	plain, err := s.Keys.Open(sealed, addressContext(subject))
+	if err != nil || s.subject(string(plain)) != subject {
+		return "", false
+	}
+	return string(plain), true
+}
+
+func isRefused(err error) bool { return err != nil && failure.ClassOf(err) == failure.Refused }

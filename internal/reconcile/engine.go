@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -63,7 +64,7 @@ func DefaultTiming() Timing {
 	}
 }
 
-// Engine reconciles merchants. All fields are required but Notify and Log.
+// Engine reconciles merchants. All fields are required but HoldChanged.
 type Engine struct {
 	Ledger *ledger.Ledger
 	Keys   *keys.Ring
@@ -78,6 +79,41 @@ type Engine struct {
 	// HoldChanged tells the checkout window of a hold that it was settled, restarted or ended. Losing a call costs only time.
 	HoldChanged func(ctx context.Context, merchant string, held ledger.Held)
 	Log         *slog.Logger
+	// throughout, when set, stands between the engine and its ledger: tests let the process die at any call.
+	throughout func(records) records
+}
+
+// records is what reconciling needs of the ledger; *ledger.Ledger is one.
+type records interface {
+	Now(ctx context.Context) (consent.Instant, error)
+	Switches(ctx context.Context, merchant string) (ledger.Switches, error)
+	Break(ctx context.Context, merchant, reason string) (ledger.Switches, error)
+	AcquireRun(ctx context.Context, merchant string, kind ledger.RunKind, holder string, ttl time.Duration) (ledger.RunLease, bool, error)
+	ReleaseRun(ctx context.Context, lease ledger.RunLease) error
+	RunStatuses(ctx context.Context, merchant string) (map[ledger.RunKind]ledger.RunStatus, error)
+	SetRunStatus(ctx context.Context, merchant string, kind ledger.RunKind, status ledger.RunStatus) error
+	Cursor(ctx context.Context, merchant, name string) (string, error)
+	Save(ctx context.Context, merchant string, batch ledger.Batch) ([]consent.Subject, error)
+	Load(ctx context.Context, merchant string, channel consent.Channel, subjects []consent.Subject) (map[consent.Subject]ledger.Entry, error)
+	Scan(ctx context.Context, merchant string, channel consent.Channel, after consent.Subject, limit int) ([]ledger.Located, error)
+	Owed(ctx context.Context, query ledger.OwedQuery) ([]ledger.Located, error)
+	Claims(ctx context.Context, merchant string, requests []ledger.ClaimRequest) ([]ledger.ClaimResult, error)
+	KnownCustomers(ctx context.Context, merchant string, ids []string) (map[string]ledger.Customer, error)
+	HeldCustomers(ctx context.Context, merchant string, limit int) ([]ledger.Held, error)
+	HoldsEnded(ctx context.Context, merchant string, now consent.Instant, lag consent.Span, limit int) ([]ledger.Held, error)
+	HoldsOf(ctx context.Context, merchant, customer string) ([]ledger.Held, error)
+	HoldsToOpen(ctx context.Context, merchant string, now consent.Instant, limit int) ([]ledger.Held, error)
+	MarkOpened(ctx context.Context, merchant string, holds []ledger.Held) error
+	CountHeld(ctx context.Context, merchant string) (held, opened int, err error)
+	RememberOrder(ctx context.Context, merchant string, order ledger.Order) error
+	OrdersRemembered(ctx context.Context, merchant, customer string, email consent.Subject, from, to consent.Instant) ([]ledger.Order, error)
+}
+
+func (e *Engine) records() records {
+	if e.throughout != nil {
+		return e.throughout(e.Ledger)
+	}
+	return e.Ledger
 }
 
 // session is one merchant's work in one run.
@@ -91,6 +127,9 @@ type session struct {
 	// until is when the run stops by itself; stop is closed when it shall stop earlier.
 	until time.Time
 	stop  <-chan struct{}
+	// denied is set when the ledger no longer permits deliveries to a side: a direction was switched off, or the merchant stopped,
+	// since the run began.
+	denied [2]atomic.Bool
 	// ahead is how far the ledger's clock, which dates claims, is ahead of ours: reads are dated by it too, so that the order of a
 	// read and a write does not depend on this machine's clock.
 	ahead time.Duration
@@ -109,7 +148,7 @@ type Stats struct {
 // session begins a run. The context that it returns never ends: a call under way when the run is stopped is finished and recorded,
 // because an attempt of unknown end costs more than the wait.
 func (e *Engine) session(ctx context.Context, merchant string) (context.Context, *session, error) {
-	switches, err := e.Ledger.Switches(ctx, merchant)
+	switches, err := e.records().Switches(ctx, merchant)
 	if err != nil {
 		return ctx, nil, fmt.Errorf("read switches: %w", err)
 	}
@@ -117,7 +156,7 @@ func (e *Engine) session(ctx context.Context, merchant string) (context.Context,
 	if err != nil {
 		return ctx, nil, fmt.Errorf("connect: %w", err)
 	}
-	ledgerNow, err := e.Ledger.Now(ctx)
+	ledgerNow, err := e.records().Now(ctx)
 	if err != nil {
 		return ctx, nil, err
 	}

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -27,12 +28,18 @@ type FullProgress struct {
 	Read int64 `json:"read"`
 }
 
+// ErrNotRunning: the merchant is paused, stopped or removed, so nobody may be called for it.
+var ErrNotRunning = errors.New("the merchant is not running")
+
 // FullRead reads both sides completely, a slice of a round's length at a time, and goes on from its cursors. It writes to neither
 // side. The rounds' watermarks are set to its beginning first, so that nothing between the two is missed.
 func (e *Engine) FullRead(ctx context.Context, merchant string, progress func(FullProgress)) (FullProgress, error) {
 	ctx, s, err := e.session(ctx, merchant)
 	if err != nil {
 		return FullProgress{}, err
+	}
+	if s.switches.State != ledger.Running {
+		return FullProgress{}, ErrNotRunning
 	}
 	end, err := s.acquire(ctx, FullRun)
 	if err != nil {
@@ -122,7 +129,7 @@ func (s *session) fullMissing(ctx context.Context) (bool, error) {
 					return page{}, fmt.Errorf("read cursor: %w", err)
 				}
 			}
-			found, err := s.Ledger.Scan(ctx, s.merchant, consent.Email, after, missingPage)
+			found, err := s.records().Scan(ctx, s.merchant, consent.Email, after, missingPage)
 			if err != nil {
 				return page{}, fmt.Errorf("read records: %w", err)
 			}
@@ -155,7 +162,7 @@ type Preview struct {
 // Preview walks through every record; it calls neither side.
 func (e *Engine) Preview(ctx context.Context, merchant string, to consent.Side) (Preview, error) {
 	var preview Preview
-	switches, err := e.Ledger.Switches(ctx, merchant)
+	switches, err := e.records().Switches(ctx, merchant)
 	if err != nil {
 		return Preview{}, fmt.Errorf("read switches: %w", err)
 	}
@@ -165,7 +172,7 @@ func (e *Engine) Preview(ctx context.Context, merchant string, to consent.Side) 
 	}
 	var after consent.Subject
 	for {
-		found, err := e.Ledger.Scan(ctx, merchant, consent.Email, after, missingPage)
+		found, err := e.records().Scan(ctx, merchant, consent.Email, after, missingPage)
 		if err != nil {
 			return Preview{}, fmt.Errorf("read records: %w", err)
 		}
@@ -197,7 +204,7 @@ func (e *Engine) Preview(ctx context.Context, merchant string, to consent.Side) 
 func (e *Engine) ForgetList(ctx context.Context, merchant string) error {
 	s := &session{Engine: e, merchant: merchant}
 	var err error
-	if s.switches, err = e.Ledger.Switches(ctx, merchant); err != nil {
+	if s.switches, err = e.records().Switches(ctx, merchant); err != nil {
 		return fmt.Errorf("read switches: %w", err)
 	}
 	if s.account, err = e.Connect(ctx, merchant); err != nil {
@@ -205,7 +212,7 @@ func (e *Engine) ForgetList(ctx context.Context, merchant string) error {
 	}
 	var after consent.Subject
 	for {
-		found, err := e.Ledger.Scan(ctx, merchant, consent.Email, after, missingPage)
+		found, err := e.records().Scan(ctx, merchant, consent.Email, after, missingPage)
 		if err != nil {
 			return fmt.Errorf("read records: %w", err)
 		}

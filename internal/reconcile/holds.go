@@ -14,7 +14,31 @@ import (
 // settleHolds looks up the orders of everybody who is held and settles whom it can. The windows of the settled are told, so that
 // they end; the deliveries themselves are then due like any other.
 func (s *session) settleHolds(ctx context.Context) error {
-	held, err := s.Ledger.HeldCustomers(ctx, s.merchant, s.Timing.MaxHeld)
+	// First those whose time is over, however many: a merchant who imports thousands of new consents has more than are looked at below.
+	for !s.timeIsUp() {
+		ended, err := s.records().HoldsEnded(ctx, s.merchant, s.now(), s.Timing.Window.Lag, s.Timing.MaxHeld)
+		if err != nil {
+			return fmt.Errorf("read holds: %w", err)
+		}
+		if len(ended) == 0 {
+			break
+		}
+		entries, err := s.settle(ctx, ended)
+		if err != nil {
+			return err
+		}
+		settled := 0
+		for _, h := range ended {
+			if entry, ok := entries[h.Subject]; ok && (entry.Record.Hold.Settled || entry.Record.Hold.Consent != h.Hold.Consent) {
+				settled++
+			}
+		}
+		if settled == 0 {
+			// The look-ups of all of them failed one by one: the next round tries again.
+			break
+		}
+	}
+	held, err := s.records().HeldCustomers(ctx, s.merchant, s.Timing.MaxHeld)
 	if err != nil {
 		return fmt.Errorf("read holds: %w", err)
 	}
@@ -78,18 +102,20 @@ func (s *session) addHeldAddresses(ctx context.Context, held []ledger.Held, look
 	for i, h := range held {
 		subjects[i] = h.Subject
 	}
-	entries, err := s.Ledger.Load(ctx, s.merchant, consent.Email, subjects)
+	entries, err := s.records().Load(ctx, s.merchant, consent.Email, subjects)
 	if err != nil {
 		return fmt.Errorf("load records: %w", err)
 	}
 	for i, h := range held {
-		if sealed := entries[h.Subject].SealedAddress; len(sealed) > 0 {
-			plain, err := s.Keys.Open(sealed, addressContext(h.Subject))
-			if err != nil {
-				return fmt.Errorf("open an address: %w", err)
+		sealed := entries[h.Subject].SealedAddress
+		address, ok := s.openSealed(h.Subject, sealed)
+		if !ok && len(sealed) > 0 {
+			// A damaged seal of one must not keep the others waiting. The orders of the customer are found without the address.
+			if address, err = s.openAddress(ctx, ledger.Located{Subject: h.Subject, Entry: entries[h.Subject]}); mustStop(err) {
+				return err
 			}
-			lookups[i].Email = string(plain)
 		}
+		lookups[i].Email = address
 	}
 	return nil
 }
@@ -103,7 +129,7 @@ func (s *session) ordersOf(ctx context.Context, h ledger.Held, found []shopify.O
 			orders = append(orders, consent.InstantOf(order.CreatedAt))
 		}
 	}
-	remembered, err := s.Ledger.OrdersRemembered(ctx, s.merchant, h.Hold.Customer, h.Subject, h.Hold.Consent.Plus(-window.Before), h.Hold.Until)
+	remembered, err := s.records().OrdersRemembered(ctx, s.merchant, h.Hold.Customer, h.Subject, h.Hold.Consent.Plus(-window.Before), h.Hold.Until)
 	if err != nil {
 		return nil, fmt.Errorf("read remembered orders: %w", err)
 	}
@@ -127,17 +153,28 @@ func (e *Engine) SettleWindow(ctx context.Context, merchant, customer string, co
 ) (WindowState, error) {
 	ctx, s, err := e.session(ctx, merchant)
 	if err != nil {
-		return WindowState{}, err
+		return WindowState{}, e.breakIfHopeless(ctx, merchant, err)
 	}
-	if s.switches.State != ledger.Running {
+	switch {
+	case s.switches.State != ledger.Running:
 		return WindowState{Outcome: "left to the rounds: the merchant is " + string(s.switches.State)}, nil
+	case !s.switches.May(consent.EmailToListrak):
+		return WindowState{Outcome: "left to the rounds: " + string(consent.EmailToListrak) + " is off"}, nil
 	}
+	state, err := s.settleWindow(ctx, customer, consentAt, order)
+	if err != nil {
+		return WindowState{}, e.breakIfHopeless(ctx, merchant, err)
+	}
+	return state, nil
+}
+
+func (s *session) settleWindow(ctx context.Context, customer string, consentAt consent.Instant, order *ledger.Order) (WindowState, error) {
 	if order != nil {
-		if err := e.Ledger.RememberOrder(ctx, merchant, *order); err != nil {
+		if err := s.records().RememberOrder(ctx, s.merchant, *order); err != nil {
 			return WindowState{}, fmt.Errorf("remember an order: %w", err)
 		}
 	}
-	held, err := e.Ledger.HoldsOf(ctx, merchant, customer)
+	held, err := s.records().HoldsOf(ctx, s.merchant, customer)
 	if err != nil {
 		return WindowState{}, fmt.Errorf("read holds: %w", err)
 	}
@@ -160,14 +197,32 @@ func (e *Engine) SettleWindow(ctx context.Context, merchant, customer string, co
 		if err := s.deliverOneToListrak(ctx, ledger.Located{Channel: h.Channel, Subject: h.Subject, Entry: entry}); err != nil {
 			return WindowState{}, err
 		}
-		return WindowState{Outcome: "subscribed through " + entry.Record.Point().String()}, nil
+		return s.windowOutcome(ctx, h.Subject)
 	}
 	return WindowState{Outcome: "the hold has ended"}, s.deliverToCustomer(ctx, customer)
 }
 
+// windowOutcome tells what a delivery at the end of a window came to.
+func (s *session) windowOutcome(ctx context.Context, subject consent.Subject) (WindowState, error) {
+	entries, err := s.records().Load(ctx, s.merchant, consent.Email, []consent.Subject{subject})
+	if err != nil {
+		return WindowState{}, fmt.Errorf("load records: %w", err)
+	}
+	rec := entries[subject].Record
+	switch debt := rec.DebtTo(consent.Listrak); {
+	case debt == consent.Owed:
+		return WindowState{Outcome: "left to the rounds"}, nil
+	case debt != consent.Settled:
+		return WindowState{Outcome: debt.String()}, nil
+	case rec.Decision.State != consent.Subscribed:
+		return WindowState{Outcome: "the person has unsubscribed"}, nil
+	}
+	return WindowState{Outcome: "subscribed through " + rec.Point().String()}, nil
+}
+
 // deliverToCustomer delivers what Listrak is owed of one customer whose hold a round has settled.
 func (s *session) deliverToCustomer(ctx context.Context, customer string) error {
-	known, err := s.Ledger.KnownCustomers(ctx, s.merchant, []string{customer})
+	known, err := s.records().KnownCustomers(ctx, s.merchant, []string{customer})
 	if err != nil {
 		return fmt.Errorf("read known customers: %w", err)
 	}
@@ -175,7 +230,7 @@ func (s *session) deliverToCustomer(ctx context.Context, customer string) error 
 	if subject.IsZero() {
 		return nil
 	}
-	entries, err := s.Ledger.Load(ctx, s.merchant, consent.Email, []consent.Subject{subject})
+	entries, err := s.records().Load(ctx, s.merchant, consent.Email, []consent.Subject{subject})
 	if err != nil {
 		return fmt.Errorf("load records: %w", err)
 	}
@@ -189,7 +244,7 @@ func (s *session) deliverToCustomer(ctx context.Context, customer string) error 
 // windowsToOpen marks and returns the holds that need a window. They are marked before the workflow knows of them: a window that
 // is lost on the way is settled by the next round after its end.
 func (s *session) windowsToOpen(ctx context.Context) ([]ledger.Held, error) {
-	_, opened, err := s.Ledger.CountHeld(ctx, s.merchant)
+	_, opened, err := s.records().CountHeld(ctx, s.merchant)
 	if err != nil {
 		return nil, fmt.Errorf("count holds: %w", err)
 	}
@@ -197,11 +252,11 @@ func (s *session) windowsToOpen(ctx context.Context) ([]ledger.Held, error) {
 	if room <= 0 || !s.switches.May(consent.EmailToListrak) {
 		return nil, nil
 	}
-	held, err := s.Ledger.HoldsToOpen(ctx, s.merchant, s.now(), room)
+	held, err := s.records().HoldsToOpen(ctx, s.merchant, s.now(), room)
 	if err != nil || len(held) == 0 {
 		return nil, err
 	}
-	if err := s.Ledger.MarkOpened(ctx, s.merchant, held); err != nil {
+	if err := s.records().MarkOpened(ctx, s.merchant, held); err != nil {
 		return nil, fmt.Errorf("mark windows opened: %w", err)
 	}
 	return held, nil

@@ -39,7 +39,7 @@ func (s *session) revise(ctx context.Context, revisions []revision) (map[consent
 		for i, r := range revisions {
 			subjects[i] = r.subject
 		}
-		loaded, err := s.Ledger.Load(ctx, s.merchant, consent.Email, subjects)
+		loaded, err := s.records().Load(ctx, s.merchant, consent.Email, subjects)
 		if err != nil {
 			return nil, fmt.Errorf("load records: %w", err)
 		}
@@ -51,7 +51,7 @@ func (s *session) revise(ctx context.Context, revisions []revision) (map[consent
 		if len(changes) == 0 {
 			return entries, nil
 		}
-		conflicts, err := s.Ledger.Save(ctx, s.merchant, ledger.Batch{Changes: changes})
+		conflicts, err := s.records().Save(ctx, s.merchant, ledger.Batch{Changes: changes})
 		if err != nil {
 			return nil, fmt.Errorf("save records: %w", err)
 		}
@@ -206,5 +206,4 @@ const (
 	reasonSeenByRead  ledger.Reason = "seen_by_read"
 	reasonNotSeen     ledger.Reason = "not_seen_by_read"
 	reasonNoAddress   ledger.Reason = "address_unknown"
-	reasonAlreadySo   ledger.Reason = "already_so"
 )

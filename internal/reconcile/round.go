@@ -30,7 +30,7 @@ var ErrBusy = errors.New("another process is at work for this merchant")
 // being read; the errors are returned with what was done. A failure that only a person can mend stops the merchant. When ctx ends,
 // the round stops at its next safe point: a call under way is finished and recorded.
 func (e *Engine) Round(ctx context.Context, merchant string) (RoundResult, error) {
-	switches, err := e.Ledger.Switches(ctx, merchant)
+	switches, err := e.records().Switches(ctx, merchant)
 	if err != nil {
 		return RoundResult{}, fmt.Errorf("read switches: %w", err)
 	}
@@ -63,7 +63,7 @@ func (e *Engine) Round(ctx context.Context, merchant string) (RoundResult, error
 	if result.Windows, err = s.windowsToOpen(ctx); err != nil {
 		return result, err
 	}
-	result.Switches, err = e.Ledger.Switches(ctx, merchant)
+	result.Switches, err = e.records().Switches(ctx, merchant)
 	return result, err
 }
 
@@ -103,7 +103,7 @@ func anyOn(switches ledger.Switches) bool {
 
 // acquire takes the run lease of one kind; the returned function frees it.
 func (s *session) acquire(ctx context.Context, kind ledger.RunKind) (func(), error) {
-	lease, ok, err := s.Ledger.AcquireRun(ctx, s.merchant, kind, s.Holder, s.Timing.RunLease)
+	lease, ok, err := s.records().AcquireRun(ctx, s.merchant, kind, s.Holder, s.Timing.RunLease)
 	if err != nil {
 		return nil, fmt.Errorf("take the run lease: %w", err)
 	}
@@ -112,21 +112,21 @@ func (s *session) acquire(ctx context.Context, kind ledger.RunKind) (func(), err
 	}
 	s.lease = &lease
 	return func() {
-		if err := s.Ledger.ReleaseRun(ctx, lease); err != nil {
+		if err := s.records().ReleaseRun(ctx, lease); err != nil {
 			s.Log.Warn("The run lease could not be freed and will run out by itself", "merchant", s.merchant, "error", err.Error())
 		}
 	}, nil
 }
 
 func (s *session) saveStatus(ctx context.Context, kind ledger.RunKind, status ledger.RunStatus) error {
-	before, err := s.Ledger.RunStatuses(ctx, s.merchant)
+	before, err := s.records().RunStatuses(ctx, s.merchant)
 	if err != nil {
 		return fmt.Errorf("read the run status: %w", err)
 	}
 	if status.ErrorClass != 0 {
 		status.Failures = before[kind].Failures + 1
 	}
-	if err := s.Ledger.SetRunStatus(ctx, s.merchant, kind, status); err != nil {
+	if err := s.records().SetRunStatus(ctx, s.merchant, kind, status); err != nil {
 		return fmt.Errorf("save the run status: %w", err)
 	}
 	return nil
@@ -147,7 +147,7 @@ func (e *Engine) breakIfHopeless(ctx context.Context, merchant string, err error
 		if f == nil || f.Class != failure.PersonMustAct {
 			continue
 		}
-		if _, breakErr := e.Ledger.Break(ctx, merchant, f.Error()); breakErr != nil {
+		if _, breakErr := e.records().Break(ctx, merchant, f.Error()); breakErr != nil {
 			return errors.Join(err, fmt.Errorf("stop the merchant: %w", breakErr))
 		}
 		break
@@ -155,14 +155,22 @@ func (e *Engine) breakIfHopeless(ctx context.Context, merchant string, err error
 	return err
 }
 
-// leaves takes joined errors apart, since errors.As would only find the first failure of several.
+// leaves takes joined errors apart, also those that were wrapped afterwards, since errors.As would only find the first failure of
+// several.
 func leaves(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+	switch e := err.(type) {
+	case *failure.Error:
+		return []error{e}
+	case interface{ Unwrap() []error }:
 		var all []error
-		for _, part := range joined.Unwrap() {
+		for _, part := range e.Unwrap() {
 			all = append(all, leaves(part)...)
 		}
 		return all
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			return leaves(inner)
+		}
 	}
 	return []error{err}
 }

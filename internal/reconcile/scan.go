@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/listrak"
 	"github.com/concordsync/concord/internal/shopify"
@@ -50,7 +51,7 @@ var ListrakCursors = []string{
 }
 
 func (s *session) loadPass(ctx context.Context, name string) (pass, bool, error) {
-	value, err := s.Ledger.Cursor(ctx, s.merchant, name)
+	value, err := s.records().Cursor(ctx, s.merchant, name)
 	if err != nil {
 		return pass{}, false, fmt.Errorf("read cursor: %w", err)
 	}
@@ -72,7 +73,7 @@ func (s *session) savePass(ctx context.Context, name string, p pass, customers [
 		return fmt.Errorf("write cursor %s: %w", name, err)
 	}
 	batch := ledger.Batch{Customers: customers, Lease: s.lease, Cursors: []ledger.Cursor{{Name: name, Value: string(value)}}}
-	if _, err := s.Ledger.Save(ctx, s.merchant, batch); err != nil {
+	if _, err := s.records().Save(ctx, s.merchant, batch); err != nil {
 		return fmt.Errorf("save cursor: %w", err)
 	}
 	return nil
@@ -115,9 +116,9 @@ func (s *session) scan(ctx context.Context, src source,
 		}
 		read, err := readPage(ctx, since, p.Page)
 		if err != nil {
-			if p.Page != "" && (errors.Is(err, listrak.ErrCursorLost) || isRefused(err)) {
+			if p.Page != "" && cursorLost(err) {
 				// The side does not know its own cursor any more: the pass starts again, which costs reads and loses nothing.
-				p = pass{Since: p.Since}
+				p.Page, p.Rows = "", 0
 				if saveErr := s.savePass(ctx, src.cursor, p, nil); saveErr != nil {
 					return false, saveErr
 				}
@@ -143,6 +144,12 @@ func (s *session) scan(ctx context.Context, src source,
 	}
 }
 
+// cursorLost reports whether a side does not take a cursor any more.
+func cursorLost(err error) bool {
+	f := failure.As(err)
+	return errors.Is(err, listrak.ErrCursorLost) || isRefused(err) || f != nil && f.Code == shopify.CodeBadCursor
+}
+
 // scanShopify reads one page of changed customers: the search only says who changed; people are read by id.
 func (s *session) scanShopify(ctx context.Context, since time.Time, cursor string) (page, error) {
 	changed, err := s.account.Shopify.ChangedCustomers(ctx, since, cursor)
@@ -154,7 +161,7 @@ func (s *session) scanShopify(ctx context.Context, since time.Time, cursor strin
 	for i, c := range changed.Changes {
 		ids[i] = string(c.ID)
 	}
-	known, err := s.Ledger.KnownCustomers(ctx, s.merchant, ids)
+	known, err := s.records().KnownCustomers(ctx, s.merchant, ids)
 	if err != nil {
 		return page{}, fmt.Errorf("read known customers: %w", err)
 	}

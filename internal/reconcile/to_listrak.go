@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/concordsync/concord/internal/consent"
-	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/listrak"
 	"github.com/concordsync/concord/internal/shopify"
@@ -24,10 +23,13 @@ const (
 	listrakParallel = 4
 )
 
+// listrakFailures in a row are taken for an outage.
+const listrakFailures = 4
+
 // deliverToListrak writes what Listrak is owed until nothing is due or time is up. Deliveries that fail are put off and do not keep
 // the others waiting; the first failure is returned.
 func (s *session) deliverToListrak(ctx context.Context) error {
-	var away outage
+	away := outage{limit: listrakFailures}
 	var failed error
 	for !s.timeIsUp() {
 		due, err := s.due(ctx, consent.Listrak, listrakBatch)
@@ -35,15 +37,17 @@ func (s *session) deliverToListrak(ctx context.Context) error {
 			return errors.Join(failed, err)
 		}
 		errs := make([]error, len(due))
+		skipped := make([]bool, len(due))
 		var group errgroup.Group
 		group.SetLimit(listrakParallel)
 		for i, located := range due {
 			group.Go(func() error {
-				if away.over() || s.timeIsUp() {
+				again := hasFailed(&located, consent.Listrak)
+				if skipped[i] = away.over(again); skipped[i] || s.timeIsUp() {
 					return nil
 				}
 				errs[i] = s.deliverOneToListrak(ctx, located)
-				away.note(errs[i])
+				away.note(errs[i], again)
 				return nil
 			})
 		}
@@ -54,8 +58,17 @@ func (s *session) deliverToListrak(ctx context.Context) error {
 			}
 			failed = cmp.Or(failed, err)
 		}
-		if away.over() {
+		if away.over(false) {
 			return failed
+		}
+		var later []revision
+		for i, located := range due {
+			if skipped[i] {
+				later = append(later, s.putOff(located.Subject, consent.Listrak, s.later(0, false)))
+			}
+		}
+		if _, err := s.revise(ctx, later); err != nil {
+			return err
 		}
 	}
 	return failed
@@ -64,7 +77,13 @@ func (s *session) deliverToListrak(ctx context.Context) error {
 // deliverOneToListrak reads the contact, decides what that shows, writes what is still owed, and reads again: done is what the
 // side shows (rules 14, 16).
 func (s *session) deliverOneToListrak(ctx context.Context, located ledger.Located) error {
+	again := hasFailed(&located, consent.Listrak)
 	address, err := s.openAddress(ctx, located)
+	if err != nil && !mustStop(err) {
+		if _, saveErr := s.revise(ctx, []revision{s.endWithoutCall(located.Subject, consent.Listrak, err, again)}); saveErr != nil {
+			return saveErr
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -74,8 +93,8 @@ func (s *session) deliverOneToListrak(ctx context.Context, located ledger.Locate
 		return err
 	}
 	entry, _, err := s.lookUpInListrak(ctx, located.Subject, address)
-	if failure.As(err) != nil && !mustStop(err) {
-		if _, saveErr := s.revise(ctx, []revision{s.endWithoutCall(located.Subject, consent.Listrak, err)}); saveErr != nil {
+	if err != nil && !mustStop(err) {
+		if _, saveErr := s.revise(ctx, []revision{s.endWithoutCall(located.Subject, consent.Listrak, err, again)}); saveErr != nil {
 			return saveErr
 		}
 		if isRefused(err) {
@@ -93,7 +112,7 @@ func (s *session) deliverOneToListrak(ctx context.Context, located ledger.Locate
 	if err := s.account.Listrak.Reserve(ctx); err != nil {
 		return fmt.Errorf("wait for Listrak's request rate: %w", err)
 	}
-	granted, err := s.claim(ctx, consent.Listrak, []item{{subject: located.Subject, address: address, entry: entry}})
+	granted, err := s.claim(ctx, consent.Listrak, []item{{subject: located.Subject, address: address, entry: entry, again: again}})
 	if err != nil || len(granted) == 0 {
 		return err
 	}
@@ -106,7 +125,7 @@ func (s *session) writeToListrak(ctx context.Context, it item) error {
 	result, callErr := s.callListrak(callCtx, it)
 	cancel()
 	ended := s.Now()
-	e := s.endOf(callErr)
+	e := s.endOf(callErr, it.again)
 	switch {
 	case callErr != nil:
 	case result.Pending:
@@ -114,7 +133,7 @@ func (s *session) writeToListrak(ctx context.Context, it item) error {
 	default:
 		atomic.AddInt64(&s.stats.Delivered[consent.Listrak], 1)
 		// Until the read below has shown it, the next look is put off for an interval.
-		e.after = s.later(0)
+		e.after = s.later(0, false)
 	}
 	if _, err := s.revise(ctx, []revision{s.finish(it, consent.Listrak, e)}); err != nil {
 		return err
@@ -174,12 +193,18 @@ func (s *session) askAddress(ctx context.Context, side consent.Side, ref string)
 	raw := ""
 	if side == consent.Shopify {
 		customers, err := s.account.Shopify.CustomersByID(ctx, []shopify.CustomerID{shopify.CustomerID(ref)})
+		if isRefused(err) {
+			return "", nil
+		}
 		if err != nil {
 			return "", fmt.Errorf("look up a customer: %w", err)
 		}
 		raw = customers[0].Email
 	} else {
 		contact, _, err := s.account.Listrak.Contact(ctx, ref)
+		if isRefused(err) {
+			return "", nil
+		}
 		if err != nil {
 			return "", fmt.Errorf("look up a contact: %w", err)
 		}

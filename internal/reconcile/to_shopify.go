@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -13,22 +14,24 @@ import (
 	"github.com/concordsync/concord/internal/shopify"
 )
 
+// shopifyFailures in a row are taken for an outage: each stands for a whole batch.
+const shopifyFailures = 2
+
 // deliverToShopify writes what Shopify is owed, in batches, until nothing is due or time is up. The first failure is returned.
 func (s *session) deliverToShopify(ctx context.Context) error {
-	var away outage
+	away := outage{limit: shopifyFailures}
 	var failed error
 	for !s.timeIsUp() {
 		due, err := s.due(ctx, consent.Shopify, shopify.MaxWrites)
 		if err != nil || len(due) == 0 {
 			return errors.Join(failed, err)
 		}
-		for _, batch := range batches(due) {
-			err := s.deliverBatchToShopify(ctx, batch)
+		for _, q := range queues(due) {
+			err := s.deliverQueueToShopify(ctx, q, &away)
 			if mustStop(err) {
 				return err
 			}
-			away.note(err)
-			if failed = cmp.Or(failed, err); away.over() || s.timeIsUp() {
+			if failed = cmp.Or(failed, err); away.over(false) || s.timeIsUp() {
 				return failed
 			}
 		}
@@ -36,23 +39,72 @@ func (s *session) deliverToShopify(ctx context.Context) error {
 	return failed
 }
 
-// batches puts whoever has failed before into requests of their own: one person for whom Shopify fails a whole request must not
-// keep all others waiting.
-func batches(due []ledger.Located) [][]ledger.Located {
-	var fresh []ledger.Located
-	var result [][]ledger.Located
+// queue is a part of what is due.
+type queue struct {
+	// again: a try for each of them has failed before.
+	again bool
+	due   []ledger.Located
+}
+
+// queues keeps those who have failed before apart from the others, since one person for whom Shopify fails a whole request must not
+// keep all others waiting, and opt-outs before opt-ins (I9). Those who failed come in any order, so that it is not always the same
+// ones who share a request.
+func queues(due []ledger.Located) []queue {
+	var all [4]queue
 	for _, located := range due {
-		last := located.Record.Sent[consent.Shopify][0]
-		if last.Decision == located.Record.Decision.At && (last.Outcome == consent.Failed || last.Outcome == consent.Open && last.State != consent.Unseen) {
-			result = append(result, []ledger.Located{located})
-		} else {
-			fresh = append(fresh, located)
+		n := 0
+		if located.Record.Decision.State != consent.Unsubscribed {
+			n = 2
 		}
+		again := hasFailed(&located, consent.Shopify)
+		if again {
+			n++
+		}
+		all[n].again, all[n].due = again, append(all[n].due, located)
 	}
-	if len(fresh) > 0 {
-		result = append([][]ledger.Located{fresh}, result...)
+	var result []queue
+	for _, q := range all {
+		if len(q.due) == 0 {
+			continue
+		}
+		if q.again {
+			rand.Shuffle(len(q.due), func(i, j int) { q.due[i], q.due[j] = q.due[j], q.due[i] })
+		}
+		result = append(result, q)
 	}
 	return result
+}
+
+// deliverQueueToShopify delivers a queue: all at once, or, if they have failed before, the first alone and, as long as that goes well,
+// twice as many each time.
+func (s *session) deliverQueueToShopify(ctx context.Context, q queue, away *outage) error {
+	var failed error
+	size := len(q.due)
+	if q.again {
+		size = 1
+	}
+	for len(q.due) > 0 && !s.timeIsUp() {
+		if away.over(q.again) {
+			later := make([]revision, len(q.due))
+			for i, located := range q.due {
+				later[i] = s.putOff(located.Subject, consent.Shopify, s.later(0, false))
+			}
+			_, err := s.revise(ctx, later)
+			return errors.Join(failed, err)
+		}
+		size = min(size, len(q.due))
+		err := s.deliverBatchToShopify(ctx, q.due[:size])
+		if mustStop(err) {
+			return err
+		}
+		away.note(err, q.again)
+		failed = cmp.Or(failed, err)
+		q.due = q.due[size:]
+		if size *= 2; err != nil {
+			size = 1
+		}
+	}
+	return failed
 }
 
 // deliverBatchToShopify looks everybody up by identifier, decides what that shows, and writes what is still owed.
@@ -96,22 +148,38 @@ func (s *session) deliverBatchToShopify(ctx context.Context, due []ledger.Locate
 // lookUpInShopify reads each subject by customer id where one is known and still has the address, else by exact email. later holds
 // the subjects that cannot be looked up now.
 func (s *session) lookUpInShopify(ctx context.Context, due []ledger.Located) (items []item, later []revision, err error) {
+	var asking error
 	for _, located := range due {
-		address, err := s.openAddress(ctx, located)
-		if err != nil {
-			return nil, nil, err
+		again := len(due) == 1 && hasFailed(&located, consent.Shopify)
+		address, ok := s.openSealed(located.Subject, located.SealedAddress)
+		if !ok && asking == nil {
+			switch address, err = s.openAddress(ctx, located); {
+			case err == nil:
+				ok = true
+			case mustStop(err):
+				return nil, nil, err
+			default:
+				asking = err
+			}
 		}
-		if address == "" {
+		switch {
+		case !ok:
+			// The side that could tell the address does not answer; the others of the batch need not ask it as well.
+			later = append(later, s.putOff(located.Subject, consent.Shopify, s.later(0, again)))
+		case address == "":
 			later = append(later, s.putOff(located.Subject, consent.Shopify, s.now().Plus(24*consent.Hour),
 				ledger.Line{Side: consent.Shopify, Kind: ledger.Failed, Reason: reasonNoAddress}))
-			continue
+		default:
+			items = append(items, item{subject: located.Subject, address: address, entry: located.Entry, again: again})
 		}
-		items = append(items, item{subject: located.Subject, address: address, entry: located.Entry})
 	}
 	sightings, failed, err := s.readShopify(ctx, items)
+	if len(items) == 0 && asking != nil {
+		err = asking
+	}
 	if err != nil {
 		for _, it := range items {
-			later = append(later, s.putOff(it.subject, consent.Shopify, s.later(0)))
+			later = append(later, s.putOff(it.subject, consent.Shopify, s.later(0, it.again)))
 		}
 		if _, saveErr := s.revise(ctx, later); saveErr != nil {
 			return nil, nil, saveErr
@@ -155,30 +223,30 @@ func (s *session) readShopify(ctx context.Context, items []item) (sightings []si
 		}
 	}
 	var emails []string
-	var subjects []consent.Subject
+	var asked []item
 	for _, it := range items {
 		if _, ok := found[it.subject]; !ok {
-			emails, subjects = append(emails, it.address), append(subjects, it.subject)
+			emails, asked = append(emails, it.address), append(asked, it)
 		}
 	}
 	if len(emails) > 0 {
 		r := read{began: s.now()}
 		customers, err := s.account.Shopify.CustomersByEmail(ctx, emails)
 		var single shopify.ItemErrors
-		if err != nil && (!errors.As(err, &single) || mustStop(err)) {
+		if err != nil && (!errors.As(err, &single) || mustStop(err) || allFailed(single)) {
 			return nil, nil, fmt.Errorf("look up customers: %w", err)
 		}
 		r.ended = s.now()
 		for i, c := range customers {
 			if single != nil && single[i] != nil {
-				failed = append(failed, s.endWithoutCall(subjects[i], consent.Shopify, single[i]))
+				failed = append(failed, s.endWithoutCall(asked[i].subject, consent.Shopify, single[i], asked[i].again))
 				continue
 			}
 			// The address that came back is compared: a customer with another one is somebody else (rule 14).
-			if seen, ok := s.shopifyReport(c, r); ok && seen.subject == subjects[i] {
-				found[subjects[i]] = seen
+			if seen, ok := s.shopifyReport(c, r); ok && seen.subject == asked[i].subject {
+				found[asked[i].subject] = seen
 			} else {
-				found[subjects[i]] = absent(consent.Shopify, subjects[i], emails[i], r)
+				found[asked[i].subject] = absent(consent.Shopify, asked[i].subject, emails[i], r)
 			}
 		}
 	}
@@ -188,6 +256,16 @@ func (s *session) readShopify(ctx context.Context, items []item) (sightings []si
 		}
 	}
 	return sightings, failed, nil
+}
+
+// allFailed reports whether every look-up failed in a way that may pass: then it is the side that is away.
+func allFailed(errs shopify.ItemErrors) bool {
+	for _, err := range errs {
+		if err == nil || isRefused(err) {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *session) update(ctx context.Context, items []item) error {
@@ -245,7 +323,7 @@ func (s *session) write(ctx context.Context, items []item, cost int,
 	r.ended = s.now()
 	revisions := make([]revision, len(items))
 	for i, it := range items {
-		e := s.endOf(callErr)
+		e := s.endOf(callErr, it.again)
 		if callErr == nil {
 			e = s.endOfWrite(results[i], it, r)
 		}
@@ -270,10 +348,10 @@ func (s *session) write(ctx context.Context, items []item, cost int,
 
 // endOfWrite reads one result: the payload is a report of what the side shows now.
 func (s *session) endOfWrite(result shopify.WriteResult, it item, r read) end {
-	e := s.endOf(result.Err)
+	e := s.endOf(result.Err, it.again)
 	if f := failure.As(result.Err); f != nil && (f.Code == shopify.CodeTaken || f.Code == shopify.CodeCustomerNotFound) {
-		// Somebody was created or deleted between the look-up and the write: look again at once.
-		e = end{outcome: consent.Failed, code: f.Code}
+		// Somebody was created or deleted between the look-up and the write: the next round looks again.
+		e = end{outcome: consent.Failed, code: f.Code, after: s.later(0, it.again)}
 	}
 	if seen, ok := s.shopifyReport(result.Customer, r); ok && seen.subject == it.subject {
 		e.report = &seen.report
@@ -282,7 +360,7 @@ func (s *session) endOfWrite(result shopify.WriteResult, it item, r read) end {
 		}
 	}
 	if e.outcome == consent.Delivered && (e.report == nil || e.report.State != it.entry.Record.Decision.State) {
-		e.after = s.later(0)
+		e.after = s.later(0, false)
 	}
 	return e
 }

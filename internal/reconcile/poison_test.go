@@ -1,0 +1,74 @@
+package reconcile
+
+import (
+	"context"
+	"sync"
+
+	"github.com/concordsync/concord/internal/failure"
+	"github.com/concordsync/concord/internal/listrak"
+	"github.com/concordsync/concord/internal/shopify"
+)
+
+// poison makes the writes of some addresses fail before they reach the real side, as a side does that stumbles over one person: a
+// request to Shopify that holds such an address fails as a whole.
+type poison struct {
+	connections *connections
+
+	mu        sync.Mutex
+	addresses map[string]bool
+}
+
+func newPoison(w *world) *poison {
+	p := &poison{addresses: map[string]bool{}}
+	p.connections = &connections{world: w, wrap: func(a Shopify, b Listrak) (Shopify, Listrak) {
+		return poisonedShopify{a, p}, poisonedListrak{b, p}
+	}}
+	return p
+}
+
+func (p *poison) add(address string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.addresses[address] = true
+}
+
+func (p *poison) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.addresses)
+}
+
+func (p *poison) kills(address string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.addresses[address] {
+		return &failure.Error{Class: failure.Retry, Op: "write", Code: "HTTP_500"}
+	}
+	return nil
+}
+
+type poisonedShopify struct {
+	Shopify
+	poison *poison
+}
+
+func (p poisonedShopify) CreateCustomers(ctx context.Context, customers []shopify.NewCustomer) ([]shopify.WriteResult, error) {
+	for _, c := range customers {
+		if err := p.poison.kills(c.Email); err != nil {
+			return nil, err
+		}
+	}
+	return p.Shopify.CreateCustomers(ctx, customers)
+}
+
+type poisonedListrak struct {
+	Listrak
+	poison *poison
+}
+
+func (p poisonedListrak) Unsubscribe(ctx context.Context, address string) (listrak.WriteResult, error) {
+	if err := p.poison.kills(address); err != nil {
+		return listrak.WriteResult{}, err
+	}
+	return p.Listrak.Unsubscribe(ctx, address)
+}
