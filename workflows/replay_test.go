@@ -1,0 +1,210 @@
+package workflows_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/sandbox/shop"
+	"github.com/concordsync/concord/workflows"
+)
+
+// record makes testdata anew, from a real run:
+//
+//	go test ./workflows -run TestRecord -record
+//
+// Only do so when workflows have been changed with a version, and keep the old files too: they are what merchants run.
+var record = flag.Bool("record", false, "record the histories in testdata anew, in files that begin with -record.prefix")
+
+var recordPrefix = flag.String("record.prefix", "v1", "beginning of the names of recorded files")
+
+// large is from which size on a history is compressed.
+const large = 48 << 10
+
+func TestRecord(t *testing.T) {
+	if !*record {
+		t.Skip("only with -record")
+	}
+	s := startServer(t)
+	ctx := t.Context()
+	s.set(consent.EmailToListrak, true)
+	s.until("the full read", func() (bool, string) { n := len(s.executions("Backfill")); return n > 0, fmt.Sprint(n, " backfills") })
+
+	// A window that ends by its timer, one that an order ends, and one that a newer consent restarts.
+	alone := s.subscribe("alone@example.com")
+	s.save("checkout-timer", s.ended(s.windowOf(alone)), "")
+	ordered := s.subscribe("ordered@example.com")
+	window := s.windowOf(ordered)
+	order, err := s.shop.PlaceOrder(shop.Order{CustomerID: ordered, Email: "ordered@example.com"})
+	must(t, err)
+	must(t, workflows.SignalOrder(ctx, s.temporal, window, workflows.OrderSignal{Order: string(order), CreatedAt: time.Now()}))
+	s.save("checkout-order", s.ended(window), "")
+	again := s.subscribe("again@example.com")
+	window = s.windowOf(again)
+	must(t, s.shop.SetEmailConsent(again, shop.Unsubscribed, time.Now().Add(time.Second)))
+	must(t, s.shop.SetEmailConsent(again, shop.Subscribed, time.Now().Add(2*time.Second)))
+	must(t, workflows.SignalHoldChanged(ctx, s.temporal, window))
+	s.save("checkout-restart", s.ended(window), "")
+	s.save("backfill", s.ended(workflows.BackfillID(s.id)), "")
+
+	// Switches by signal and update, a pause, windows, a malformed signal, until the workflow has continued as new twice.
+	must(t, s.temporal.SignalWorkflow(ctx, workflows.MerchantSyncID(s.id), "", "set-syncs", "not a delta"))
+	for i := 0; ; i++ {
+		if i%2 == 0 {
+			must(t, workflows.SignalSetSyncs(ctx, s.temporal, s.id, workflows.SyncDelta{consent.EmailToShopify: i%4 == 0}))
+		} else {
+			s.set(consent.EmailToShopify, i%4 == 1)
+		}
+		if i%5 == 1 {
+			_, err := workflows.Pause(ctx, s.temporal, s.id)
+			must(t, err)
+			_, err = workflows.Resume(ctx, s.temporal, s.id)
+			must(t, err)
+		}
+		s.subscribe(fmt.Sprintf("person-%d@example.com", i))
+		status, err := workflows.Status(ctx, s.temporal, s.id)
+		must(t, err)
+		if status.Runs == 2 {
+			break
+		}
+	}
+	runs := s.executions("MerchantSync")
+	for i, run := range runs {
+		s.save(fmt.Sprintf("merchant-run-%d", i+1), run.Execution.WorkflowId, run.Execution.RunId)
+	}
+	// A merchant who is removed.
+	must(t, s.host.Merchants.Remove(ctx, s.id))
+	must(t, workflows.SignalResume(ctx, s.temporal, s.id))
+	s.save("merchant-removed", s.ended(workflows.MerchantSyncID(s.id)), "")
+}
+
+// ended waits for the end of a workflow and returns its id.
+func (s *server) ended(workflowID string) string {
+	s.t.Helper()
+	must(s.t, s.temporal.GetWorkflow(s.t.Context(), workflowID, "").Get(s.t.Context(), nil))
+	return workflowID
+}
+
+func (s *server) save(name, workflowID, runID string) {
+	s.t.Helper()
+	text, err := protojson.Marshal(s.history(s.t.Context(), workflowID, runID))
+	must(s.t, err)
+	// protojson adds spaces at random so that nobody compares its output.
+	text = append(bytes.ReplaceAll(text, []byte(`, "`), []byte(`,"`)), '\n')
+	path := filepath.Join("testdata", *recordPrefix+"-"+name+".json")
+	if len(text) > large {
+		var packed bytes.Buffer
+		w := gzip.NewWriter(&packed)
+		_, err := w.Write(text)
+		must(s.t, err)
+		must(s.t, w.Close())
+		path, text = path+".gz", packed.Bytes()
+	}
+	must(s.t, os.WriteFile(path, text, 0o644))
+}
+
+// silent drops what the replayer logs: its findings are its errors.
+var silent = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
+
+// recorded calls each for every recorded history.
+func recorded(t *testing.T, each func(t *testing.T, name string, text []byte)) {
+	t.Helper()
+	paths, err := filepath.Glob("testdata/*.json*")
+	must(t, err)
+	if len(paths) < 7 {
+		t.Fatalf("%d recorded histories, want those of a merchant, windows and a full read", len(paths))
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(path)
+			must(t, err)
+			if strings.HasSuffix(path, ".gz") {
+				r, err := gzip.NewReader(bytes.NewReader(text))
+				must(t, err)
+				text, err = io.ReadAll(r)
+				must(t, err)
+			}
+			each(t, filepath.Base(path), text)
+		})
+	}
+}
+
+func parse(t *testing.T, text []byte) *history.History {
+	t.Helper()
+	h, err := client.HistoryFromJSON(bytes.NewReader(text), client.HistoryJSONOptions{})
+	must(t, err)
+	return h
+}
+
+// Every history that a version in use has written must be replayed by this one, or running merchants stop.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	recorded(t, func(t *testing.T, _ string, text []byte) {
+		replayer := worker.NewWorkflowReplayer()
+		workflows.Register(replayer)
+		if err := replayer.ReplayWorkflowHistory(silent, parse(t, text)); err != nil {
+			t.Errorf("this version does not replay it: %v\nMake the change with workflow.GetVersion (reference/temporal.md 2.5)", err)
+		}
+	})
+}
+
+// A replay that could not fail would show nothing: the same workflows with one command before all others are found out.
+func TestReplayFindsAChangedOrderOfCommands(t *testing.T) {
+	t.Parallel()
+	recorded(t, func(t *testing.T, _ string, text []byte) {
+		replayer := worker.NewWorkflowReplayer()
+		first := func(ctx workflow.Context) error { return workflow.Sleep(ctx, time.Hour) }
+		replayer.RegisterWorkflowWithOptions(func(ctx workflow.Context, in workflows.MerchantSyncInput) error {
+			if err := first(ctx); err != nil {
+				return err
+			}
+			return workflows.MerchantSync(ctx, in)
+		}, workflow.RegisterOptions{Name: "MerchantSync"})
+		replayer.RegisterWorkflowWithOptions(func(ctx workflow.Context, in workflows.CheckoutWindowInput) (workflows.CheckoutWindowResult, error) {
+			// A timer is what a window begins with, so it is an activity that comes first here.
+			ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+			if err := workflow.ExecuteActivity(ctx, "Switches").Get(ctx, nil); err != nil {
+				return workflows.CheckoutWindowResult{}, err
+			}
+			return workflows.CheckoutWindow(ctx, in)
+		}, workflow.RegisterOptions{Name: "CheckoutWindow"})
+		replayer.RegisterWorkflowWithOptions(func(ctx workflow.Context, in workflows.BackfillInput) (any, error) {
+			if err := first(ctx); err != nil {
+				return nil, err
+			}
+			return workflows.Backfill(ctx, in)
+		}, workflow.RegisterOptions{Name: "Backfill"})
+		if err := replayer.ReplayWorkflowHistory(silent, parse(t, text)); err == nil {
+			t.Error("the replay did not find that a command comes before all others")
+		}
+	})
+}
+
+func TestRecordedHistoriesHoldNoPersonalData(t *testing.T) {
+	t.Parallel()
+	recorded(t, func(t *testing.T, _ string, text []byte) {
+		// Payloads are base64 in JSON, so what they hold is searched as well.
+		for name, place := range map[string]string{"the file": string(text), "its payloads": parse(t, text).String()} {
+			if at := strings.IndexByte(place, '@'); at >= 0 {
+				t.Errorf("%s holds what may be an address: …%s…", name, place[max(0, at-60):min(len(place), at+40)])
+			}
+		}
+	})
+}
