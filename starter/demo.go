@@ -75,10 +75,10 @@ func (a *app) demo(ctx context.Context, flags demoFlags) (err error) {
 	a.note("  running after %s; Temporal Web UI: %s", span(a.now().Sub(began)), s.Temporal.UIURL())
 
 	d := &demo{app: a, stack: s, people: demoPeople()}
-	if err := d.run(ctx); err != nil {
+	v, err := d.run(ctx)
+	if err != nil {
 		return err
 	}
-	v := d.view()
 	v.UI = s.Temporal.UIURL()
 	v.Kept = flags.keep
 	if err := a.show(v); err != nil {
@@ -110,31 +110,34 @@ type demo struct {
 	people []*demoPerson
 }
 
-func (d *demo) run(ctx context.Context) error {
+// run plays everybody and says what became of them.
+func (d *demo) run(ctx context.Context) (*demoView, error) {
 	for _, p := range d.people {
 		if p.past != nil {
 			if err := p.past(d, p); err != nil {
-				return fmt.Errorf("play %s's past: %w", p.name, err)
+				return nil, fmt.Errorf("play %s's past: %w", p.name, err)
 			}
 		}
 	}
 	d.Shop.FinishIndexing()
-	err := d.AddSandboxMerchant(ctx, func(m *merchant.Settings) { m.OrderBeforeConsent = time.Second })
-	if err != nil {
-		return err
+	if err := d.AddSandboxMerchant(ctx, func(m *merchant.Settings) { m.OrderBeforeConsent = time.Second }); err != nil {
+		return nil, err
 	}
 	if err := d.enable(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	d.note("\nThe first run: people who are in both or in one of the two already")
 	if err := d.await(ctx, func(p *demoPerson) bool { return p.act == nil }); err != nil {
-		return err
+		return nil, err
 	}
 	d.note("\nNow people decide, on both sides")
 	if err := d.play(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	return d.awaitQuiet(ctx)
+	if err := d.awaitQuiet(ctx); err != nil {
+		return nil, err
+	}
+	return d.view(), nil
 }
 
 // enable does what `starter sync enable` does for both directions.

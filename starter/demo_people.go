@@ -54,7 +54,7 @@ func demoPeople() []*demoPerson {
 			}},
 		{name: "Dan", story: "subscribed in Listrak, later unsubscribed in Shopify", wantShopify: no, wantListrak: no,
 			past: both(no, 1*day, yes, 3*day)},
-		{name: "Eve", story: "a subscriber in Shopify from before: looks forward only", wantShopify: yes, wantListrak: unknown,
+		{name: "Eve", story: "a subscriber in Shopify from before: forward only", wantShopify: yes, wantListrak: unknown,
 			past: func(d *demo, p *demoPerson) error { return d.inShopify(p, yes, 30*day) }},
 
 		{name: "Finn", story: "consents in Shopify and orders at once", wantShopify: yes, wantListrak: yes, wantPoint: consent.Checkout,
@@ -86,7 +86,7 @@ func demoPeople() []*demoPerson {
 		{name: "Kim", story: "in both; unsubscribes in Listrak", wantShopify: no, wantListrak: no,
 			past: both(yes, 3*day, yes, 3*day),
 			act:  func(_ context.Context, d *demo, p *demoPerson) error { return d.inListrak(p, no, 0) }},
-		{name: "Lea", story: "subscribes in Listrak; unsubscribes in Shopify as soon as the copy is there, and the copy must not win",
+		{name: "Lea", story: "subscribes in Listrak, leaves in Shopify; no copy wins",
 			wantShopify: no, wantListrak: no,
 			act: func(ctx context.Context, d *demo, p *demoPerson) error {
 				if err := d.inListrak(p, yes, 0); err != nil {

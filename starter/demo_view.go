@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -73,7 +72,7 @@ func (v *demoView) text(p *page) {
 		if point == consent.NoPoint.String() {
 			point = ""
 		}
-		rows = append(rows, []string{mark(l.AsDemanded), l.Name, shorten(l.Story), l.Shopify, l.Listrak, l.Decision, point,
+		rows = append(rows, []string{mark(l.AsDemanded), l.Name, l.Story, l.Shopify, l.Listrak, l.Decision, point,
 			span(time.Duration(l.TookMilliseconds) * time.Millisecond)})
 	}
 	p.line("")
@@ -93,17 +92,8 @@ func (v *demoView) text(p *page) {
 	p.line("")
 	p.line("What to try next:")
 	p.table("  ", [][]string{
-		{"starter demo --keep", "the same, left running: look inside with Temporal's Web UI"},
-		{"starter dev", "a store and a list of your own to play with, by hand"},
-		{"starter merchant add --help", "a real merchant"},
+		{"go run ./starter demo --keep", "the same, left running: look inside with Temporal's Web UI"},
+		{"go run ./starter dev", "a store and a list of your own to play with, by hand"},
+		{"go run ./starter merchant add --help", "a real merchant"},
 	})
-}
-
-// shorten keeps the table narrow; the JSON answer has the whole story.
-func shorten(story string) string {
-	const widest = 58
-	if len(story) <= widest {
-		return story
-	}
-	return strings.TrimRight(story[:widest-1], " ,;") + "…"
 }

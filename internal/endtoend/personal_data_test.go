@@ -7,11 +7,8 @@ import (
 	"testing"
 	"time"
 
-	enums "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/workflowservice/v1"
-	"google.golang.org/protobuf/encoding/protojson"
-
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/histories"
 	"github.com/concordsync/concord/internal/sandbox/fault"
 	"github.com/concordsync/concord/internal/sandbox/shop"
 	"github.com/concordsync/concord/workflows"
@@ -58,49 +55,25 @@ func TestNoAddressInHistoriesLogsOrTheLedger(t *testing.T) {
 	}
 
 	for _, where := range s.everything() {
-		if at := strings.Index(strings.ToLower(where.text), "private.example"); at >= 0 {
-			t.Errorf("%s holds an address: …%s…", where.name, where.text[max(0, at-80):min(len(where.text), at+40)])
+		if at := strings.Index(strings.ToLower(where.Text), "private.example"); at >= 0 {
+			t.Errorf("%s holds an address: …%s…", where.Name, where.Text[max(0, at-80):min(len(where.Text), at+40)])
 		}
-		if at := strings.Index(where.text, clientSecret); at >= 0 {
-			t.Errorf("%s holds a secret: …%s…", where.name, where.text[max(0, at-80):at])
+		if at := strings.Index(where.Text, clientSecret); at >= 0 {
+			t.Errorf("%s holds a secret: …%s…", where.Name, where.Text[max(0, at-80):at])
 		}
 	}
 }
 
-type place struct{ name, text string }
-
 // everything reads all that Temporal keeps of the merchant, the log, and the ledger's files.
-func (s *stack) everything() []place {
+func (s *stack) everything() []histories.Place {
 	s.t.Helper()
-	places := []place{{"the log", s.logs.String()}}
-	var token []byte
-	for {
-		page, err := s.temporal.ListWorkflow(s.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
-			Query: fmt.Sprintf("MerchantId = '%s'", s.id), NextPageToken: token,
-		})
-		must(s.t, err)
-		for _, execution := range page.Executions {
-			id := execution.Execution.WorkflowId
-			places = append(places, place{"the visibility record of " + id, protojson.Format(execution)})
-			description, err := s.temporal.DescribeWorkflowExecution(s.t.Context(), id, execution.Execution.RunId)
-			must(s.t, err)
-			places = append(places, place{"the description of " + id, protojson.Format(description)})
-			history := s.temporal.GetWorkflowHistory(s.t.Context(), id, execution.Execution.RunId, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-			for history.HasNext() {
-				event, err := history.Next()
-				must(s.t, err)
-				// Payloads are base64 in JSON, so the raw bytes are searched as well.
-				places = append(places, place{fmt.Sprintf("event %d of %s", event.EventId, id), protojson.Format(event) + event.String()})
-			}
-		}
-		if token = page.NextPageToken; len(token) == 0 {
-			break
-		}
-	}
+	places, err := histories.Of(s.t.Context(), s.temporal, s.id)
+	must(s.t, err)
+	places = append(places, histories.Place{Name: "the log", Text: s.logs.String()})
 	path := strings.TrimPrefix(s.settings.Ledger.Reveal(), "sqlite:")
 	for _, suffix := range []string{"", "-wal"} {
 		if raw, err := os.ReadFile(path + suffix); err == nil {
-			places = append(places, place{"the ledger's file " + suffix, string(raw)})
+			places = append(places, histories.Place{Name: "the ledger's file" + suffix, Text: string(raw)})
 		}
 	}
 	return places

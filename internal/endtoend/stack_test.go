@@ -139,7 +139,6 @@ func (s *stack) work() *stack {
 	return s
 }
 
-
 // enable switches syncs and fails the test when they are not in force.
 func (s *stack) set(delta workflows.SyncDelta) workflows.MerchantStatus {
 	s.t.Helper()

@@ -169,4 +169,3 @@ func TestOneConsentASecondMakesNoHotLoop(t *testing.T) {
 		t.Errorf("%d rounds ended in %d intervals", after-before, intervals)
 	}
 }
-
