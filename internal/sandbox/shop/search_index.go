@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/btree"
+	"github.com/tidwall/btree"
 )
 
 // document is what search knows of a customer or an order: a copy, as old as the search lag. Times are Unix seconds.
@@ -36,7 +36,10 @@ func before(a, b position) bool {
 
 type ordering = btree.BTreeG[position]
 
-func newOrdering() *ordering { return btree.NewG(64, before) }
+// newOrdering needs no locks of its own: Store.mu guards it.
+func newOrdering() *ordering {
+	return btree.NewBTreeGOptions(before, btree.Options{NoLocks: true})
+}
 
 // sorting is one of the orders in which documents are listed.
 type sorting int
@@ -126,7 +129,7 @@ func (s *search) apply(change change) {
 	}
 	s.documents[number] = change.document
 	for by, order := range s.orders {
-		order.ReplaceOrInsert(change.document.position(number, sorting(by)))
+		order.Set(change.document.position(number, sorting(by)))
 	}
 	s.byEmail[change.document.emailKey] = append(s.byEmail[change.document.emailKey], number)
 	s.byCustomer[change.document.customer] = append(s.byCustomer[change.document.customer], number)
@@ -157,7 +160,7 @@ func (s *search) candidates(query searchQuery, by sorting) *ordering {
 	}
 	few := newOrdering()
 	for _, number := range numbers {
-		few.ReplaceOrInsert(s.documents[number].position(number, by))
+		few.Set(s.documents[number].position(number, by))
 	}
 	return few
 }
@@ -190,12 +193,12 @@ func (s *search) page(query searchQuery, paging paging, limit int, exists func(n
 		if paging.started && before(paging.from, start) {
 			start = paging.from
 		}
-		order.DescendLessOrEqual(start, collect)
+		order.Descend(start, collect)
 	} else {
 		if paging.started && before(start, paging.from) {
 			start = paging.from
 		}
-		order.AscendGreaterOrEqual(start, collect)
+		order.Ascend(start, collect)
 	}
 	if paging.backwards {
 		slices.Reverse(found)
