@@ -4,7 +4,9 @@ import (
 	"context"
 	"sync"
 
+	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/failure"
+	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/listrak"
 	"github.com/concordsync/concord/internal/shopify"
 )
@@ -71,4 +73,35 @@ func (p poisonedListrak) Unsubscribe(ctx context.Context, address string) (listr
 		return listrak.WriteResult{}, err
 	}
 	return p.Listrak.Unsubscribe(ctx, address)
+}
+
+// interruptedLedger lets something happen just before deliveries are claimed or a cursor is saved.
+type interruptedLedger struct {
+	records
+	beforeClaims, beforeCursor func()
+}
+
+func (l interruptedLedger) Claims(ctx context.Context, id string, requests []ledger.ClaimRequest) ([]ledger.ClaimResult, error) {
+	if l.beforeClaims != nil {
+		l.beforeClaims()
+	}
+	return l.records.Claims(ctx, id, requests)
+}
+
+func (l interruptedLedger) Save(ctx context.Context, id string, batch ledger.Batch) ([]consent.Subject, error) {
+	if l.beforeCursor != nil && len(batch.Cursors) > 0 {
+		l.beforeCursor()
+	}
+	return l.records.Save(ctx, id, batch)
+}
+
+// countedLedger counts the transactions that save.
+type countedLedger struct {
+	records
+	saves *int
+}
+
+func (l countedLedger) Save(ctx context.Context, id string, batch ledger.Batch) ([]consent.Subject, error) {
+	*l.saves++
+	return l.records.Save(ctx, id, batch)
 }
