@@ -29,7 +29,8 @@ type app struct {
 	env  func(string) string
 	load func() (config.Settings, error)
 	now  func() time.Time
-	// dialTimeout bounds reaching Temporal, and answerTimeout an answer of a worker.
+	// dialTimeout bounds reaching Temporal, and answerTimeout an answer of a worker: longer than it takes to miss one that has died
+	// with the work in its hands (a heartbeat, 20 s, and 5 s until its workflow is given to another).
 	dialTimeout, answerTimeout time.Duration
 
 	output outputFormat
@@ -45,7 +46,7 @@ func newApp() *app {
 	return &app{
 		in: os.Stdin, out: os.Stdout, errOut: os.Stderr, env: os.Getenv, load: config.Load, now: time.Now,
 		asks:        term.IsTerminal(int(os.Stdin.Fd())),
-		dialTimeout: 5 * time.Second, answerTimeout: 30 * time.Second,
+		dialTimeout: 5 * time.Second, answerTimeout: 45 * time.Second,
 	}
 }
 

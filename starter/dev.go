@@ -71,11 +71,17 @@ func (a *app) dev(ctx context.Context, flags devFlags) (err error) {
 		return err
 	}
 	a.note("Starting …")
-	s, err := startStack(ctx, stackOptions{
+	options := stackOptions{
 		Settings: settings, TemporalDatabase: filepath.Join(directory, "temporal.db"), UI: true,
 		Port: portOr(flags.port, devPort), UIPort: portOr(flags.uiPort, devUIPort), SandboxPort: portOr(flags.sandboxPort, devSandboxPort),
 		NoSandbox: flags.noSandbox, Log: a.logger(settings), Progress: a.errOut, Notice: func(sentence string) { a.note("%s", sentence) },
-	})
+	}
+	s, err := startStack(ctx, options)
+	if err != nil && strings.Contains(err.Error(), "address already in use") {
+		// Somebody took a usual port between our look and the start; any other one will do. Those that were asked for stay.
+		options.Port, options.UIPort, options.SandboxPort = flags.port, flags.uiPort, flags.sandboxPort
+		s, err = startStack(ctx, options)
+	}
 	if err != nil {
 		return err
 	}

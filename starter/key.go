@@ -63,7 +63,8 @@ func newKeyRotateCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "rotate", Short: "Add a new primary key, and seal everything with it", Args: arguments(0, 0),
 		Long: `Rotating takes three steps, and no process has to stop:
-  1. starter key rotate            prints the present keyset with a new primary key added. Give it to every process and restart them.
+  1. starter key rotate            prints the present keyset with a new primary key added. Give it to every process (write it into the
+                                   key file where there is one, with mode 600) and restart them.
   2. starter key rotate --reseal   seals the credentials of all merchants with the new primary key.
   3. starter key rotate --retire   prints the keyset without its older keys, for when no sealed address is older either:
                                    when nothing is owed, held, refused or disputed since step 1 ("starter status").

@@ -193,6 +193,38 @@ func TestARemovedMerchantsWorkflowEnds(t *testing.T) {
 	d.run("merchant", "pause").is(exitOK)
 }
 
+// TestJSONFieldsOfChangesStay is TestJSONFieldsStay for the verbs that change something.
+func TestJSONFieldsOfChangesStay(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t).withTemporal().work()
+	top := func(r *answer) string {
+		var names []string
+		for _, field := range r.is(exitOK).fields() {
+			if !strings.ContainsAny(field, ".[") {
+				names = append(names, field)
+			}
+		}
+		return strings.Join(names, " ")
+	}
+	const switched = "in_force merchant state syncs_on"
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{d.addArgs(), "merchant settings workflow_started"},
+		{[]string{"merchant", "set", "--zone", "UTC"}, "credentials_changed list_forgotten merchant settings state"},
+		{[]string{"sync", "enable", "email_to_shopify", "--yes"}, "in_force merchant previews state syncs_on"},
+		{[]string{"sync", "disable", "email_to_shopify"}, switched},
+		{[]string{"merchant", "pause"}, switched},
+		{[]string{"merchant", "resume", "--no-wait"}, switched},
+		{[]string{"merchant", "remove", d.id, "--yes"}, "merchant workflow_told"},
+	} {
+		if got := top(d.run(append(c.args, "-o", "json")...)); got != c.want {
+			t.Errorf("the fields of `starter %s` are %q, want %q", strings.Join(c.args, " "), got, c.want)
+		}
+	}
+}
+
 // told collects what dev says, for a reader in another goroutine.
 type told struct {
 	io.Writer
