@@ -150,8 +150,8 @@ type answer struct {
 func (d *desk) app(out, errOut io.Writer) *app {
 	return &app{
 		in: strings.NewReader(d.stdin), out: out, errOut: errOut, asks: d.asks, now: d.now, data: d.data,
-		env:         func(name string) string { return d.env[name] },
-		load:        func() (config.Settings, error) { return d.settings, d.settings.Validate() },
+		env:  func(name string) string { return d.env[name] },
+		load: func() (config.Settings, error) { return d.settings, d.settings.Validate() },
 		// An activity that a stopping worker took with it is missed after its heartbeat, 20 s.
 		dialTimeout: 5 * time.Second, answerTimeout: time.Minute,
 	}

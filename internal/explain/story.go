@@ -82,7 +82,6 @@ const (
 	seenByRead     ledger.Reason = "seen_by_read"
 	notSeenByRead  ledger.Reason = "not_seen_by_read"
 	addressUnknown ledger.Reason = "address_unknown"
-	alreadySo      ledger.Reason = "already_so"
 )
 
 // tellReport tells what a side showed and what the rules made of it.
@@ -179,11 +178,8 @@ func tellClaimed(line ledger.Line) string {
 }
 
 func tellDelivered(line ledger.Line) string {
-	switch line.Reason {
-	case seenByRead:
+	if line.Reason == seenByRead {
 		return fmt.Sprintf("%s shows what we had sent (%s%s); until now it was not known whether it had arrived.", line.Side, line.State, through(line))
-	case alreadySo:
-		return fmt.Sprintf("%s was already so: %s.", line.Side, line.State)
 	}
 	return fmt.Sprintf("%s took it: %s%s.", line.Side, line.State, through(line))
 }

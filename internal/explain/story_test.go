@@ -90,8 +90,6 @@ var lines = map[string]struct {
 		"Listrak took it: subscribed, through the checkout point."},
 	"delivered, seen by read": {ledger.Line{Kind: ledger.Delivered, State: consent.Unsubscribed, Reason: "seen_by_read"},
 		"Shopify shows what we had sent (unsubscribed); until now it was not known whether it had arrived."},
-	"delivered, already so": {ledger.Line{Kind: ledger.Delivered, Side: consent.Listrak, State: consent.Unsubscribed, Reason: "already_so"},
-		"Listrak was already so: unsubscribed."},
 	"refused": {ledger.Line{Kind: ledger.Refused, Side: consent.Listrak, State: consent.Subscribed, Code: "ERROR_SUPPRESSED_EMAIL"},
 		"Listrak refused it for good: ERROR_SUPPRESSED_EMAIL. It is tried again only on a newer decision."},
 	"awaiting": {ledger.Line{Kind: ledger.Awaiting, Side: consent.Listrak, State: consent.Subscribed},
@@ -170,7 +168,7 @@ func TestNothingIsForgotten(t *testing.T) {
 		{"../ledger", "Kind", 16, kinds},
 		{"../ledger", "Reason", 1, reasons},
 		{"../ledger", "MerchantState", 4, reasons},
-		{"../reconcile", "Reason", 6, reasons},
+		{"../reconcile", "Reason", 5, reasons},
 		{"../consent", "Verdict", 13, reasons},
 	} {
 		found := constants(t, c.directory, c.kind)
