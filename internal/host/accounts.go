@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"reflect"
 	"sync"
 	"time"
@@ -58,6 +59,20 @@ func (a *accounts) connect(ctx context.Context, id string) (*reconcile.Account, 
 	return account, nil
 }
 
+// wire is shared by all clients of this process. Go's own transport keeps two idle connections for each host, and everybody's Listrak
+// is one host: the others would be opened anew for every call.
+var wire = func() *http.Transport {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 200, 50
+	return transport
+}()
+
+// Time limits of one exchange; writes have a shorter one, the call time-out of the settings. A page of 5,000 contacts takes a while.
+const (
+	shopifyTimeout = 30 * time.Second
+	listrakTimeout = 60 * time.Second
+)
+
 // Clients makes the clients of both sides for a merchant. It calls nobody.
 func Clients(settings merchant.Settings, credentials merchant.Credentials, now func() time.Time) (*shopify.Client, *listrak.Client, error) {
 	zone, err := settings.Location()
@@ -65,7 +80,7 @@ func Clients(settings merchant.Settings, credentials merchant.Credentials, now f
 		return nil, nil, err
 	}
 	store, err := shopify.New(shopify.Config{
-		Shop: settings.Shop, BaseURL: settings.ShopifyURL, Now: now,
+		Shop: settings.Shop, BaseURL: settings.ShopifyURL, Now: now, HTTP: &http.Client{Transport: wire, Timeout: shopifyTimeout},
 		ClientID: credentials.ShopifyClientID, ClientSecret: credentials.ShopifyClientSecret, Token: credentials.ShopifyToken,
 	})
 	if err != nil {
@@ -73,6 +88,7 @@ func Clients(settings merchant.Settings, credentials merchant.Credentials, now f
 	}
 	list, err := listrak.New(listrak.Config{
 		BaseURL: settings.ListrakURL, AuthURL: settings.ListrakAuthURL, List: settings.EmailList, Zone: zone, Now: now,
+		HTTP:     &http.Client{Transport: wire, Timeout: listrakTimeout},
 		ClientID: credentials.ListrakClientID, ClientSecret: credentials.ListrakClientSecret, RatePerSecond: settings.ListrakRate,
 	})
 	if err != nil {

@@ -44,7 +44,8 @@ func Open(ctx context.Context, settings config.Settings, logger *slog.Logger, no
 		return nil, err
 	}
 	source := keys.Source{Key: settings.MasterKey.Reveal(), KeyFile: settings.MasterKeyFile, Notice: notice}
-	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
+	// A database in memory lies nowhere: beside it there is no place for a key.
+	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok && path != ":memory:" {
 		source.Database = path
 	}
 	ring, err := keys.Open(ctx, book, source)
@@ -56,8 +57,12 @@ func Open(ctx context.Context, settings config.Settings, logger *slog.Logger, no
 	open := &accounts{merchants: merchants, now: time.Now, open: map[string]*openAccount{}}
 	h.Engine = &reconcile.Engine{
 		Ledger: book, Keys: ring, Connect: open.connect, Timing: timing(settings), Now: time.Now, Holder: holder(), Log: logger,
-		ZoneProven: func(ctx context.Context, id string) error {
-			_, err := merchants.Update(ctx, id, func(s *merchant.Settings) error { s.ZoneProven = true; return nil }, nil)
+		ZoneProven: func(ctx context.Context, proven merchant.Settings) error {
+			_, err := merchants.Update(ctx, proven.ID, func(s *merchant.Settings) error {
+				// An operator may have set another zone or list since the write that proved this one.
+				s.ZoneProven = s.ZoneProven || s.Zone == proven.Zone && s.EmailList == proven.EmailList && s.ListrakURL == proven.ListrakURL
+				return nil
+			}, nil)
 			return err
 		},
 	}

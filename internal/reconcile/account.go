@@ -67,7 +67,7 @@ func (s *session) proveZone(ctx context.Context, contact listrak.Contact, began,
 	case listrak.ZoneWrong:
 		return wrongZone(proof, s.account.Settings.Zone)
 	case listrak.ZoneProven:
-		if err := s.ZoneProven(ctx, s.merchant); err != nil {
+		if err := s.ZoneProven(ctx, s.account.Settings); err != nil {
 			return fmt.Errorf("remember the proven zone: %w", err)
 		}
 		s.account.proven.Store(true)

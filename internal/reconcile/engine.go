@@ -14,6 +14,7 @@ import (
 	"github.com/concordsync/concord/internal/keys"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/listrak"
+	"github.com/concordsync/concord/internal/merchant"
 	"github.com/concordsync/concord/internal/shopify"
 )
 
@@ -70,8 +71,8 @@ type Engine struct {
 	Keys   *keys.Ring
 	// Connect returns the merchant's account with the settings and credentials of now.
 	Connect func(ctx context.Context, merchant string) (*Account, error)
-	// ZoneProven remembers that a write of ours has proven the merchant's Listrak zone.
-	ZoneProven func(ctx context.Context, merchant string) error
+	// ZoneProven remembers that a write of ours has proven the Listrak zone of these settings. They may have been changed since.
+	ZoneProven func(ctx context.Context, settings merchant.Settings) error
 	Timing     Timing
 	Now        func() time.Time
 	// Holder names this process in run leases.

@@ -163,8 +163,8 @@ func (w *world) newEngine(holder string) *Engine {
 	return &Engine{
 		Ledger: w.ledger, Keys: w.ring, Connect: connections.open, Timing: w.timing, Now: w.clock.Now, Holder: holder,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		ZoneProven: func(ctx context.Context, id string) error {
-			_, err := w.merchants.Update(ctx, id, func(s *merchant.Settings) error { s.ZoneProven = true; return nil }, nil)
+		ZoneProven: func(ctx context.Context, settings merchant.Settings) error {
+			_, err := w.merchants.Update(ctx, settings.ID, func(s *merchant.Settings) error { s.ZoneProven = true; return nil }, nil)
 			return err
 		},
 	}
