@@ -128,6 +128,8 @@ type session struct {
 	// until is when the run stops by itself; stop is closed when it shall stop earlier.
 	until time.Time
 	stop  <-chan struct{}
+	// behind is how old the oldest watermark of the run's polls is.
+	behind time.Duration
 	// denied is set when the ledger no longer permits deliveries to a side: a direction was switched off, or the merchant stopped,
 	// since the run began.
 	denied [2]atomic.Bool

@@ -71,11 +71,33 @@ func (e *Engine) FullRead(ctx context.Context, merchant string, progress func(Fu
 	return FullProgress{Done: true, Read: s.stats.Scanned}, nil
 }
 
-// FullReadDone reports whether a full read of both sides has come to its end.
+// FullReadDone reports whether a full read of both sides has come to its end, and none is needed again.
 func (e *Engine) FullReadDone(ctx context.Context, merchant string) (bool, error) {
-	s := &session{Engine: e, merchant: merchant}
+	switches, err := e.records().Switches(ctx, merchant)
+	if err != nil {
+		return false, fmt.Errorf("read switches: %w", err)
+	}
+	s := &session{Engine: e, merchant: merchant, switches: switches}
 	p, _, err := s.loadPass(ctx, fullPrefix+missing)
-	return p.Done, err
+	if err != nil || !p.Done {
+		return false, err
+	}
+	for _, name := range fullListrakPasses {
+		if p, _, err = s.loadPass(ctx, name); err != nil || s.readForPreview(p) {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+var fullListrakPasses = []string{fullPrefix + listrakUnsubscribed, fullPrefix + listrakSubscribed}
+
+// readForPreview reports whether a pass over Listrak's contacts ended before the direction to Shopify was on for the first time. Such
+// a pass kept no address, since nothing could be delivered. Reading the contacts again brings 5,000 addresses a call, asking for
+// them one by one a single one.
+func (s *session) readForPreview(p pass) bool {
+	toShopify := s.switches.Syncs[consent.EmailToShopify]
+	return p.Done && toShopify.On && p.Since.Before(toShopify.FirstOn.Time())
 }
 
 // startWatermarks lets the rounds begin where the full read begins, unless they have begun already.
@@ -96,6 +118,15 @@ func (s *session) startWatermarks(ctx context.Context) error {
 
 func (s *session) fullListrak(ctx context.Context, n int) (bool, error) {
 	src := s.listrakSources()[n]
+	p, _, err := s.loadPass(ctx, fullPrefix+src.cursor)
+	if err != nil {
+		return false, err
+	}
+	if s.readForPreview(p) {
+		if err := s.savePass(ctx, fullPrefix+src.cursor, pass{}, nil); err != nil {
+			return false, err
+		}
+	}
 	return s.scan(ctx, source{cursor: fullPrefix + src.cursor, full: true}, s.scanListrak(src.state))
 }
 

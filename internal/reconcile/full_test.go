@@ -7,6 +7,7 @@ import (
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/internal/sandbox/fault"
 	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
 )
@@ -187,6 +188,47 @@ func TestANewListKeepsDecisionsAndReportsAnew(t *testing.T) {
 	w.shows(c.leftInListrak, shop.Unsubscribed, nobody)
 	if len(old.Writes()) != writes {
 		t.Error("the old list was written to")
+	}
+}
+
+// A full read for a preview keeps no addresses; enabling reads the contacts again instead of asking for each of them.
+func TestEnablingAfterAPreviewAsksForNobodyAlone(t *testing.T) {
+	t.Parallel()
+	const contacts = 400
+	w := newWorld(t)
+	for i := range contacts {
+		w.subscribes(fmt.Sprintf("contact-%d@example.com", i), w.clock.Now())
+	}
+	done := func() bool {
+		t.Helper()
+		done, err := w.engine.FullReadDone(t.Context(), storeID)
+		w.must(err)
+		return done
+	}
+	w.fullRead()
+	if !done() {
+		t.Error("not done after the preview")
+	}
+	w.set(map[consent.Sync]bool{consent.EmailToShopify: true})
+	if done() {
+		t.Error("the addresses are not known, but no full read is asked for")
+	}
+	w.fullRead()
+	if !done() {
+		t.Error("not done after the second full read")
+	}
+	w.list.Faults.Set(1, fault.Rule{Operation: "GET Contact", Kind: fault.Latency})
+	w.agree()
+	if asked := w.list.Faults.Struck()[fault.Latency]; asked != 0 {
+		t.Errorf("%d contacts were asked for alone", asked)
+	}
+	for i := range contacts {
+		w.shows(fmt.Sprintf("contact-%d@example.com", i), shop.Subscribed, list.Subscribed)
+	}
+	w.set(map[consent.Sync]bool{consent.EmailToShopify: false})
+	w.set(map[consent.Sync]bool{consent.EmailToShopify: true})
+	if !done() {
+		t.Error("switching off and on asks for another full read")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/ledger"
 )
@@ -49,6 +50,7 @@ func (e *Engine) Round(ctx context.Context, merchant string) (RoundResult, error
 	status := ledger.RunStatus{Began: s.now()}
 	more, err := s.round(ctx)
 	status.Ended, status.Scanned, status.Delivered = s.now(), s.stats.Scanned, s.stats.Delivered
+	status.Lag = consent.SpanOf(s.behind)
 	if err != nil {
 		status.ErrorClass, status.ErrorCode = classify(err)
 		err = e.breakIfHopeless(ctx, merchant, err)

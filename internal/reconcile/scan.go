@@ -109,6 +109,9 @@ func (s *session) scan(ctx context.Context, src source,
 	if p.Began.IsZero() {
 		p.Began = s.Now()
 	}
+	if !src.full {
+		defer func() { s.behind = max(s.behind, s.Now().Sub(p.Since)) }()
+	}
 	for {
 		since := p.From
 		if since.IsZero() && !src.full {
