@@ -333,12 +333,12 @@ func (m *merchantSync) refresh(ctx workflow.Context) error {
 	return m.know(ctx, result)
 }
 
-// know takes over what the ledger says, and shows a change in the search attributes. What is older than what is known, because a
-// round had read it before the switches changed, is dropped.
+// know takes over what the ledger says, and shows a change in the search attributes. An answer to a question of this workflow is
+// always believed, also when its generation is lower: the ledger may have been restored from a backup.
 func (m *merchantSync) know(ctx workflow.Context, result activities.SwitchesResult) error {
 	status := &m.state.Status
 	switch {
-	case result.State == "" || m.state.Known && result.Generation < status.Generation:
+	case result.State == "":
 		return nil
 	case result.State == activities.StateRemoved:
 		m.removed = true
@@ -462,8 +462,11 @@ func (m *merchantSync) endRound(ctx workflow.Context) error {
 	if !again {
 		m.state.Status.NextRound = result.NextRound
 	}
-	if err := m.know(ctx, result.Switches); err != nil {
-		return err
+	// What a round had read before the switches changed is older than what is known.
+	if result.Switches.Generation >= m.state.Status.Generation {
+		if err := m.know(ctx, result.Switches); err != nil {
+			return err
+		}
 	}
 	m.startBackfillIfNeeded(ctx, result.Switches)
 	return m.openWindows(ctx, result.Windows)

@@ -211,6 +211,22 @@ func TestABrokenMerchantIsShownAndHeals(t *testing.T) {
 	equal(t, "states that the rounds compare with", states, []string{activities.StateRunning, activities.StateBroken, activities.StateRunning})
 }
 
+// A ledger that was restored from a backup begins again with lower generations; its answers must still be believed.
+func TestARestoredLedgerIsBelieved(t *testing.T) {
+	t.Parallel()
+	f := &fakes{ledger: smallLedger{state: activities.StateRunning, on: map[consent.Sync]bool{consent.EmailToShopify: true}, generation: 40}}
+	s := newStageWith(t, f)
+	s.at(time.Minute, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.ledger.generation, f.ledger.on = 3, map[consent.Sync]bool{}
+	})
+	enabled := s.updateAt(2*time.Minute, "enable", setSyncsName, SyncDelta{consent.EmailToListrak: true})
+	s.runFor(time.Hour)
+	equal(t, "syncs on", enabled.status.On, []consent.Sync{consent.EmailToListrak})
+	equal(t, "generation", enabled.status.Generation, int64(4))
+}
+
 func windowsOf(now time.Time, from, n int) []activities.Window {
 	windows := make([]activities.Window, n)
 	for i := range windows {

@@ -38,7 +38,7 @@ type Settings struct {
 	Interval       time.Duration `split_words:"true" default:"1m" min:"100ms" max:"1h" desc:"From the start of one round of a merchant to the start of the next."`
 	RoundLimit     time.Duration `split_words:"true" default:"45s" min:"1s" max:"10m" desc:"A round stops itself after this long and goes on from its cursor in the next."`
 	CheckoutWindow time.Duration `split_words:"true" default:"5m" min:"1s" max:"15m" desc:"How long after a consent an order still makes it a checkout subscription."`
-	OrderLag       time.Duration `split_words:"true" default:"60s" min:"0s" max:"10m" desc:"How much earlier than the consent an order may be, and how long after the window a last look-up waits for late ones."`
+	OrderLag       time.Duration `split_words:"true" default:"60s" min:"0s" max:"10m" desc:"How long after the end of a checkout window its last look-up waits for orders that Shopify shows late."`
 	MaxHeld        int           `split_words:"true" default:"500" min:"1" max:"5000" desc:"Consents of one merchant that wait for an order at the same time; more are settled in batches when they are old enough."`
 
 	CallTimeout time.Duration `split_words:"true" default:"20s" min:"1s" max:"5m" desc:"Longest single call to Shopify or Listrak."`
