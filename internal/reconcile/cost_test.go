@@ -24,7 +24,7 @@ func TestAnIdleRoundCostsThreeCalls(t *testing.T) {
 	calls := w.countingCalls()
 	before, requests := w.shop.Budget(), w.shop.Requests()
 	saves := 0
-	w.engine.throughout = func(r records) records {
+	w.engine.intercept = func(r records) records {
 		return countedLedger{r, &saves}
 	}
 	if _, err := w.engine.Round(t.Context(), storeID); err != nil {

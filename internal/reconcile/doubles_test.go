@@ -105,3 +105,44 @@ func (l countedLedger) Save(ctx context.Context, id string, batch ledger.Batch) 
 	*l.saves++
 	return l.records.Save(ctx, id, batch)
 }
+
+// interference lets something happen on a side between our look-up and our write.
+type interference struct{ happen func() }
+
+func (i *interference) strike() {
+	if i.happen != nil {
+		happen := i.happen
+		i.happen = nil
+		happen()
+	}
+}
+
+type interferedShopify struct {
+	Shopify
+	*interference
+}
+
+func (s interferedShopify) UpdateEmailConsents(ctx context.Context, writes []shopify.ConsentWrite) ([]shopify.WriteResult, error) {
+	s.strike()
+	return s.Shopify.UpdateEmailConsents(ctx, writes)
+}
+
+func (s interferedShopify) CreateCustomers(ctx context.Context, customers []shopify.NewCustomer) ([]shopify.WriteResult, error) {
+	s.strike()
+	return s.Shopify.CreateCustomers(ctx, customers)
+}
+
+type interferedListrak struct {
+	Listrak
+	*interference
+}
+
+func (l interferedListrak) Subscribe(ctx context.Context, address string, options listrak.SubscribeOptions) (listrak.WriteResult, error) {
+	l.strike()
+	return l.Listrak.Subscribe(ctx, address, options)
+}
+
+func (l interferedListrak) Unsubscribe(ctx context.Context, address string) (listrak.WriteResult, error) {
+	l.strike()
+	return l.Listrak.Unsubscribe(ctx, address)
+}

@@ -80,8 +80,8 @@ type Engine struct {
 	// HoldChanged tells the checkout window of a hold that it was settled, restarted or ended. Losing a call costs only time.
 	HoldChanged func(ctx context.Context, merchant string, held ledger.Held)
 	Log         *slog.Logger
-	// throughout, when set, stands between the engine and its ledger: tests let the process die at any call.
-	throughout func(records) records
+	// intercept, when set, stands between the engine and its ledger: tests let the process die at any call.
+	intercept func(records) records
 }
 
 // records is what reconciling needs of the ledger; *ledger.Ledger is one.
@@ -111,8 +111,8 @@ type records interface {
 }
 
 func (e *Engine) records() records {
-	if e.throughout != nil {
-		return e.throughout(e.Ledger)
+	if e.intercept != nil {
+		return e.intercept(e.Ledger)
 	}
 	return e.Ledger
 }

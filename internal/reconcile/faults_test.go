@@ -279,7 +279,7 @@ func (m mortalListrak) Unsubscribe(ctx context.Context, address string) (listrak
 // mortalEngine is a process that dies at a call.
 func (w *world) mortalEngine(holder string, f *fate) *Engine {
 	e := w.newEngine(holder)
-	e.throughout = func(r records) records { return mortalLedger{r, f} }
+	e.intercept = func(r records) records { return mortalLedger{r, f} }
 	connections := &connections{world: w, wrap: func(a Shopify, b Listrak) (Shopify, Listrak) {
 		return mortalShopify{a, f}, mortalListrak{b, f}
 	}}

@@ -254,6 +254,7 @@ func TestTheRulesEndToEnd(t *testing.T) {
 		{"Shopify takes older writes", plan{shop: shop.Config{Switches: shop.Switches{TakeOlderWrites: true, TakeEqualDateWrites: true}}}},
 		{"Shopify moves the date of the same state", plan{shop: shop.Config{Switches: shop.Switches{SameStateMovesDate: true}}}},
 		{"Shopify keeps updatedAt of the same state", plan{shop: shop.Config{Switches: shop.Switches{SameStateKeepsUpdatedAt: true}}}},
+		{"on PostgreSQL", plan{postgres: true}},
 		{"Shopify's search lags two minutes", plan{shop: shop.Config{SearchLag: 2 * time.Minute}}},
 	}
 	for _, v := range variants {

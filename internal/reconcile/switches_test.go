@@ -95,7 +95,7 @@ func TestOffStopsDeliveriesWithinARun(t *testing.T) {
 	}
 	// The switch goes off between the first look-up and the claims.
 	var once sync.Once
-	w.engine.throughout = func(r records) records {
+	w.engine.intercept = func(r records) records {
 		return interruptedLedger{records: r, beforeClaims: func() {
 			once.Do(func() { w.set(map[consent.Sync]bool{consent.EmailToShopify: false}) })
 		}}
@@ -277,7 +277,7 @@ func TestARunThatLostItsLeaseMovesNoCursor(t *testing.T) {
 	w.subscribes(person, w.clock.Now())
 	before, err := w.ledger.Cursor(t.Context(), storeID, shopifyChanges)
 	w.must(err)
-	w.engine.throughout = func(r records) records {
+	w.engine.intercept = func(r records) records {
 		return interruptedLedger{records: r, beforeCursor: func() {
 			// The process freezes until its lease has run out and another has taken it.
 			w.clock.advance(5 * time.Minute)
@@ -388,6 +388,12 @@ func TestABrokenCredentialStopsTheMerchantUntilItIsMended(t *testing.T) {
 		{"Listrak pauses the integration",
 			func(w *world) { w.must(w.list.Configure(func(c *list.Config) { c.Paused = true })) },
 			func(w *world) { w.must(w.list.Configure(func(c *list.Config) { c.Paused = false })) }},
+		{"the app is taken off the store",
+			func(w *world) {
+				w.clock.advance(25 * time.Hour) // the token is renewed
+				w.shop.SetSwitches(shop.Switches{ShopNotPermitted: true})
+			},
+			func(w *world) { w.shop.SetSwitches(shop.Switches{}) }},
 		{"Listrak takes the Contact area away",
 			func(w *world) {
 				w.must(w.list.Configure(func(c *list.Config) { c.NoAccess = []list.Area{list.AreaContact} }))
