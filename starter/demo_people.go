@@ -32,7 +32,6 @@ type demoPerson struct {
 	took           time.Duration
 	inShop, inList consent.State
 	point          consent.Point
-	decision       consent.Decision
 }
 
 func (p *demoPerson) email() string { return p.name + "@example.com" }

@@ -198,6 +198,10 @@ func (a *app) addMerchant(ctx context.Context, shop string, flags *settingsFlags
 	if err != nil {
 		return err
 	}
+	// A merchant who comes back has decisions, and reports of a list that may be another one now.
+	if err := h.Engine.ForgetList(ctx, stored.ID); err != nil {
+		return fmt.Errorf("merchant %s is stored, but what Listrak had shown of it before is not forgotten: %w", stored.ID, err)
+	}
 	v := &addedView{Merchant: stored.ID, WorkflowStarted: true, Settings: stored}
 	if _, err := a.startWorkflow(ctx, stored.ID); err != nil {
 		v.WorkflowStarted, v.problem = false, err.Error()

@@ -176,6 +176,9 @@ func TestARemovedMerchantsWorkflowEnds(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t).withTemporal().work().add()
 	c := d.dial()
+	must(t, d.list.Subscribe("ann@example.com", time.Now().Add(-time.Hour), ""))
+	d.run("sync", "enable", "email_to_shopify", "--yes").is(exitOK)
+	d.until("ann in Shopify", func() bool { _, found := d.shop.Customer("ann@example.com"); return found })
 	d.asks, d.stdin = true, "n\n"
 	d.run("merchant", "remove", d.id).is(exitRefused).tells("Remove merchant " + d.id)
 	d.run("merchant", "list").is(exitOK).says(d.id)
@@ -188,8 +191,10 @@ func TestARemovedMerchantsWorkflowEnds(t *testing.T) {
 		return description.WorkflowExecutionInfo.Status == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED
 	})
 	d.run("explain", "ann@example.com", "-m", d.id).is(exitUsage).tells("no merchant " + d.id)
-	// It may come back, with a workflow of its own.
+	// It may come back, with a workflow of its own. What the list showed is forgotten, since it may be another list now; the
+	// decision stays.
 	d.add()
+	d.run("explain", "ann@example.com").is(exitOK).says("Subscribed, decided in Listrak", "Not read yet")
 	d.run("merchant", "pause").is(exitOK)
 }
 

@@ -142,8 +142,8 @@ func (l *Ledger) Merchants(ctx context.Context) ([]Merchant, error) {
 	return all, nil
 }
 
-// RemoveMerchant ends a merchant: every sync goes off, its secrets are erased, shop and list become free. Decisions and journal
-// stay. ErrUnknownMerchant when there is none.
+// RemoveMerchant ends a merchant: every sync goes off, its secrets and cursors are erased, shop and list become free. Decisions and
+// journal stay. ErrUnknownMerchant when there is none.
 func (l *Ledger) RemoveMerchant(ctx context.Context, id string) error {
 	return l.transact(ctx, "remove merchant", func(t *transaction) error {
 		now, err := t.now(ctx)
@@ -168,8 +168,11 @@ func (l *Ledger) RemoveMerchant(ctx context.Context, id string) error {
 			id); err != nil {
 			return err
 		}
-		if _, err := t.ExecContext(ctx, "DELETE FROM secrets WHERE merchant = $1", id); err != nil {
-			return err
+		// Whoever comes back, perhaps with another list, is read anew.
+		for _, table := range []string{"secrets", "cursors"} {
+			if _, err := t.ExecContext(ctx, "DELETE FROM "+table+" WHERE merchant = $1", id); err != nil {
+				return err
+			}
 		}
 		return t.journal(ctx, id, []Line{{Kind: MerchantRemoved, Side: NoSide}})
 	})
