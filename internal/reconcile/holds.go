@@ -179,27 +179,29 @@ func (s *session) settleWindow(ctx context.Context, customer string, consentAt c
 		return WindowState{}, fmt.Errorf("read holds: %w", err)
 	}
 	s.ownHold = consentAt
-	for _, h := range held {
-		if h.Hold.Consent != consentAt {
-			return WindowState{Outcome: "restarted: a newer consent has a window of its own"}, nil
-		}
-		entries, err := s.settle(ctx, []ledger.Held{h})
-		if err != nil {
-			return WindowState{}, err
-		}
-		entry := entries[h.Subject]
-		if hold := entry.Record.Hold; hold.Consent == consentAt && !hold.Settled {
-			return WindowState{Open: &h}, nil
-		}
-		if entry.Record.DebtTo(consent.Listrak) != consent.Owed {
-			break
-		}
-		if err := s.deliverOneToListrak(ctx, ledger.Located{Channel: h.Channel, Subject: h.Subject, Entry: entry}); err != nil {
-			return WindowState{}, err
-		}
-		return s.windowOutcome(ctx, h.Subject)
+	if len(held) == 0 {
+		return WindowState{Outcome: "the hold has ended"}, s.deliverToCustomer(ctx, customer)
 	}
-	return WindowState{Outcome: "the hold has ended"}, s.deliverToCustomer(ctx, customer)
+	// Email is the only channel that is held, so a customer has one hold.
+	h := held[0]
+	if h.Hold.Consent != consentAt {
+		return WindowState{Outcome: "restarted: a newer consent has a window of its own"}, nil
+	}
+	entries, err := s.settle(ctx, []ledger.Held{h})
+	if err != nil {
+		return WindowState{}, err
+	}
+	entry := entries[h.Subject]
+	if hold := entry.Record.Hold; hold.Consent == consentAt && !hold.Settled {
+		return WindowState{Open: &h}, nil
+	}
+	if entry.Record.DebtTo(consent.Listrak) != consent.Owed {
+		return WindowState{Outcome: "the hold has ended"}, nil
+	}
+	if err := s.deliverOneToListrak(ctx, ledger.Located{Channel: h.Channel, Subject: h.Subject, Entry: entry}); err != nil {
+		return WindowState{}, err
+	}
+	return s.windowOutcome(ctx, h.Subject)
 }
 
 // windowOutcome tells what a delivery at the end of a window came to.

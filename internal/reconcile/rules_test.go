@@ -17,7 +17,6 @@ func TestTheRulesEndToEnd(t *testing.T) {
 	both := map[consent.Sync]bool{consent.EmailToShopify: true, consent.EmailToListrak: true}
 	type row struct {
 		name string
-		plan plan
 		// before happens before anything is enabled, after once both directions are on.
 		before, after func(w *world)
 		shop          shop.State
