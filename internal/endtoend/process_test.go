@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/keys"
 	"github.com/concordsync/concord/internal/sandbox/fault"
 	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
@@ -42,8 +43,11 @@ func (s *stack) startProcess() *workerProcess {
 		"CONCORD_CHECKOUT_WINDOW="+s.settings.CheckoutWindow.String(), "CONCORD_ORDER_LAG="+s.settings.OrderLag.String(),
 		"CONCORD_CALL_TIMEOUT="+s.settings.CallTimeout.String(), "CONCORD_CLAIM_LEASE="+s.settings.ClaimLease.String(),
 		"CONCORD_RUN_LEASE="+s.settings.RunLease.String(), "CONCORD_LOG_LEVEL=debug",
-		"TEMPORAL_ADDRESS="+temporalServer.Address(),
+		"TEMPORAL_ADDRESS="+temporalServer.Address(), "TEMPORAL_NAMESPACE="+s.namespace,
 	)
+	if key := s.settings.MasterKey.Reveal(); key != "" {
+		c.Env = append(c.Env, keys.EnvMasterKey+"="+key)
+	}
 	c.Stdout, c.Stderr = s.logs, s.logs
 	must(s.t, c.Start())
 	p := &workerProcess{t: s.t, command: c}

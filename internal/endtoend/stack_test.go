@@ -18,6 +18,8 @@ import (
 	"github.com/concordsync/concord/internal/config"
 	"github.com/concordsync/concord/internal/devserver"
 	"github.com/concordsync/concord/internal/host"
+	"github.com/concordsync/concord/internal/keys"
+	"github.com/concordsync/concord/internal/ledger/ledgertest"
 	"github.com/concordsync/concord/internal/merchant"
 	"github.com/concordsync/concord/internal/sandbox"
 	"github.com/concordsync/concord/internal/sandbox/list"
@@ -71,20 +73,27 @@ type stack struct {
 	t        *testing.T
 	id       string
 	settings config.Settings
-	sandbox  *sandbox.Sandbox
-	shop     *shop.Store
-	list     *list.Store
-	temporal client.Client
-	host     *host.Host
-	logs     *logs
+	// namespace of Temporal; each kind of deployment has its own.
+	namespace string
+	sandbox   *sandbox.Sandbox
+	shop      *shop.Store
+	list      *list.Store
+	temporal  client.Client
+	host      *host.Host
+	logs      *logs
 }
 
 // newStack makes both sides, the ledger and the merchant, and starts the merchant's workflow; no worker runs yet.
 func newStack(t *testing.T, change ...func(*config.Settings)) *stack {
 	t.Helper()
+	return newStackIn(t, temporalServer.Namespace(), change...)
+}
+
+func newStackIn(t *testing.T, namespace string, change ...func(*config.Settings)) *stack {
+	t.Helper()
 	ctx := t.Context()
 	number := merchants.Add(1)
-	s := &stack{t: t, id: fmt.Sprintf("store-%d", number), logs: &logs{}}
+	s := &stack{t: t, id: fmt.Sprintf("store-%d", number), namespace: namespace, logs: &logs{}}
 	logger := telemetry.NewLogger(s.logs, slog.LevelDebug, "text")
 
 	s.settings = config.Settings{
@@ -109,7 +118,7 @@ func newStack(t *testing.T, change ...func(*config.Settings)) *stack {
 		Events: []list.Event{{ID: marketing, Name: "Marketing"}, {ID: checkout, Name: "Checkout"}},
 	})
 
-	s.temporal, err = client.Dial(client.Options{HostPort: temporalServer.Address(), Logger: host.TemporalLogger(logger)})
+	s.temporal, err = client.Dial(client.Options{HostPort: temporalServer.Address(), Namespace: namespace, Logger: host.TemporalLogger(logger)})
 	must(t, err)
 	t.Cleanup(s.temporal.Close)
 	s.host, err = host.Open(ctx, s.settings, logger, nil)
@@ -130,6 +139,30 @@ func newStack(t *testing.T, change ...func(*config.Settings)) *stack {
 	return s
 }
 
+// onPostgreSQL puts the ledger on a PostgreSQL database of the test's own, where a master key is never made but given.
+func onPostgreSQL(t *testing.T) func(*config.Settings) {
+	t.Helper()
+	dsn := ledgertest.Postgres(t)
+	set, err := keys.Generate()
+	must(t, err)
+	key, err := set.Export()
+	must(t, err)
+	return func(s *config.Settings) { s.Ledger, s.MasterKey = config.DSN(dsn), config.Secret(key) }
+}
+
+// onEachLedger runs a test once on each kind of ledger.
+func onEachLedger(t *testing.T, test func(*testing.T, *stack)) {
+	t.Helper()
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		test(t, newStack(t))
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		test(t, newStack(t, onPostgreSQL(t)))
+	})
+}
+
 // work starts a worker in this process; it ends with the test.
 func (s *stack) work() *stack {
 	s.t.Helper()
@@ -139,7 +172,7 @@ func (s *stack) work() *stack {
 	return s
 }
 
-// enable switches syncs and fails the test when they are not in force.
+// set switches syncs and fails the test when they are not in force.
 func (s *stack) set(delta workflows.SyncDelta) workflows.MerchantStatus {
 	s.t.Helper()
 	status, err := workflows.SetSyncs(s.t.Context(), s.temporal, s.id, delta)
