@@ -45,7 +45,7 @@ func classified(err error) error {
 func worst(err error) (failure.Class, time.Duration) {
 	var class failure.Class
 	var wait time.Duration
-	for _, cause := range causes(err) {
+	for _, cause := range failure.Causes(err) {
 		f := failure.As(cause)
 		switch {
 		case f == nil:
@@ -59,25 +59,6 @@ func worst(err error) (failure.Class, time.Duration) {
 		}
 	}
 	return class, wait
-}
-
-// causes takes joined errors apart, also those that were wrapped afterwards, since errors.As would only find the first failure.
-func causes(err error) []error {
-	switch e := err.(type) {
-	case *failure.Error:
-		return []error{e}
-	case interface{ Unwrap() []error }:
-		var all []error
-		for _, part := range e.Unwrap() {
-			all = append(all, causes(part)...)
-		}
-		return all
-	case interface{ Unwrap() error }:
-		if inner := e.Unwrap(); inner != nil {
-			return causes(inner)
-		}
-	}
-	return []error{err}
 }
 
 // maxErrorText keeps an error below the 4 KiB at which Temporal cuts it in its own way (reference/temporal.md 1).

@@ -67,9 +67,15 @@ func TestResumeAsksForTheFullReadThatNeverWas(t *testing.T) {
 	}
 	done, err := run(w, w.acts.Backfill, activities.MerchantInput{Merchant: w.id})
 	must(t, err)
-	on, err := run(w, w.acts.SetSyncs, activities.SetSyncsInput{Merchant: w.id, Delta: map[consent.Sync]bool{consent.EmailToShopify: true}})
+	on, err := run(w, w.acts.SetSyncs, activities.SetSyncsInput{Merchant: w.id, Delta: map[consent.Sync]bool{consent.EmailToListrak: true}})
 	must(t, err)
 	if !done.Done || on.BackfillNeeded {
 		t.Errorf("after %+v another full read is asked for: %+v", done, on)
+	}
+	// The contacts are read once more for the direction that creates them in Shopify: now their addresses are needed.
+	on, err = run(w, w.acts.SetSyncs, activities.SetSyncsInput{Merchant: w.id, Delta: map[consent.Sync]bool{consent.EmailToShopify: true}})
+	must(t, err)
+	if !on.BackfillNeeded {
+		t.Errorf("enabling email_to_shopify asks for no read: %+v", on)
 	}
 }

@@ -95,3 +95,23 @@ func ClassOf(err error) Class {
 	}
 	return Retry
 }
+
+// Causes takes an error apart into the failures and other errors that were joined in it, also when the join was wrapped afterwards:
+// errors.As would only find the first of several.
+func Causes(err error) []error {
+	switch e := err.(type) {
+	case *Error:
+		return []error{e}
+	case interface{ Unwrap() []error }:
+		var all []error
+		for _, part := range e.Unwrap() {
+			all = append(all, Causes(part)...)
+		}
+		return all
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			return Causes(inner)
+		}
+	}
+	return []error{err}
+}

@@ -89,13 +89,18 @@ func holder() string {
 	return fmt.Sprintf("%s/%d/%d", name, os.Getpid(), time.Now().UnixNano())
 }
 
-// Worker makes the Temporal worker of this process; the caller runs it. Rounds tell checkout windows through the same client.
+// Worker makes the Temporal worker of this process; the caller runs it. Rounds tell checkout windows through the same client. It
+// forgets orders and claims whose time was over before.
 func (h *Host) Worker(c client.Client) worker.Worker {
 	h.Engine.HoldChanged = func(ctx context.Context, id string, held ledger.Held) {
 		if err := workflows.SignalHoldChanged(ctx, c, activities.WindowID(id, held)); err != nil {
 			// A window that is not told ends with its own timer; it may have ended already.
 			h.Log.Debug("A checkout window was not told of its hold", "merchant", id, "error", err.Error())
 		}
+	}
+	if _, err := h.Ledger.PurgeExpired(context.Background()); err != nil {
+		// What has run out is in nobody's way; the next worker that starts tries again.
+		h.Log.Warn("What has run out could not be cleared away", "error", err.Error())
 	}
 	w := worker.New(c, h.Settings.TaskQueue, workerOptions(h.Settings))
 	workflows.Register(w)

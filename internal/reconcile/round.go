@@ -144,7 +144,7 @@ func classify(err error) (failure.Class, string) {
 // breakIfHopeless stops the merchant when only a person can mend what went wrong; the reason is the failure's own text, which holds
 // no personal data.
 func (e *Engine) breakIfHopeless(ctx context.Context, merchant string, err error) error {
-	for _, part := range leaves(err) {
+	for _, part := range failure.Causes(err) {
 		f := failure.As(part)
 		if f == nil || f.Class != failure.PersonMustAct {
 			continue
@@ -155,26 +155,6 @@ func (e *Engine) breakIfHopeless(ctx context.Context, merchant string, err error
 		break
 	}
 	return err
-}
-
-// leaves takes joined errors apart, also those that were wrapped afterwards, since errors.As would only find the first failure of
-// several.
-func leaves(err error) []error {
-	switch e := err.(type) {
-	case *failure.Error:
-		return []error{e}
-	case interface{ Unwrap() []error }:
-		var all []error
-		for _, part := range e.Unwrap() {
-			all = append(all, leaves(part)...)
-		}
-		return all
-	case interface{ Unwrap() error }:
-		if inner := e.Unwrap(); inner != nil {
-			return leaves(inner)
-		}
-	}
-	return []error{err}
 }
 
 // NextRound is the start of the merchant's next round after now: a fixed grid with an offset that is hashed from the merchant's id,
