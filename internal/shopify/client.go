@@ -160,13 +160,16 @@ func (c *Client) call(ctx context.Context, op operation, request *graphql.Reques
 		return reply{}, err
 	}
 	answer := c.post(ctx, op, body, token)
-	if answer.status == http.StatusUnauthorized && c.tokens.rejected(ctx, token) {
+	if answer.status == http.StatusUnauthorized && c.tokens.static == "" {
 		// A refused token means that nothing was done, so even a write may be sent again.
-		if token, err = c.tokens.get(ctx); err != nil {
+		if token, err = c.tokens.replace(ctx, token); err != nil {
 			c.budget.settle(charged, false, false, nil, 0)
 			return reply{}, err
 		}
-		answer = c.post(ctx, op, body, token)
+		if answer = c.post(ctx, op, body, token); answer.status == http.StatusUnauthorized {
+			// There is no token that anybody could set: the app itself is what Shopify does not take.
+			answer.err = &failure.Error{Class: failure.PersonMustAct, Op: op.verb, Code: statusCode(answer.status), Advice: adviceClient}
+		}
 	}
 	cost := answer.envelope.Extensions.Cost
 	actual := float64(charged.points)

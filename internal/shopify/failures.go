@@ -200,7 +200,8 @@ func transportFailure(verb string, err error, maybeDone bool) *failure.Error {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		f.Code, f.Err = CodeTimeout, context.DeadlineExceeded
 	case errors.As(err, &certificate):
-		f.Class, f.Code, f.Advice = failure.PersonMustAct, CodeTLS, adviceTLS
+		// Not PersonMustAct: a certificate may be mended on the other side, and nobody would come to let the merchant go on.
+		f.Code, f.Advice = CodeTLS, adviceTLS
 	case errors.As(err, &unknownHost):
 		f.Err, f.Advice = unknownHost, adviceReach
 	case errors.As(err, &network):

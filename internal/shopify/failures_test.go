@@ -324,6 +324,7 @@ func TestNoConnection(t *testing.T) {
 			f := failure.As(err)
 			require.NotNil(t, f)
 			require.Equal(t, test.code, f.Code, "%v", err)
+			require.Equal(t, failure.Retry, f.Class, "it may pass without anything of the merchant's being changed")
 			require.NotEmpty(t, f.Advice)
 			if test.code != CodeTLS {
 				require.False(t, f.MaybeDone, "nothing can have been sent")

@@ -38,6 +38,24 @@ func (s *tokenSource) get(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer s.unlock()
+	return s.current(ctx)
+}
+
+// replace returns another token than refused, which Shopify did not take; one that another caller has got meanwhile serves too. Only
+// for tokens by the grant.
+func (s *tokenSource) replace(ctx context.Context, refused string) (string, error) {
+	if err := s.lock(ctx); err != nil {
+		return "", err
+	}
+	defer s.unlock()
+	if s.token == refused {
+		s.token = ""
+	}
+	return s.current(ctx)
+}
+
+// current returns the token that is kept, or asks for one. The caller holds the lock.
+func (s *tokenSource) current(ctx context.Context) (string, error) {
 	now := s.now()
 	if s.token != "" && now.Before(s.renewAt) {
 		return s.token, nil
@@ -48,18 +66,6 @@ func (s *tokenSource) get(ctx context.Context) (string, error) {
 		return s.token, nil
 	}
 	return s.token, err
-}
-
-// rejected tells that Shopify refused token, and reports whether get may give another one.
-func (s *tokenSource) rejected(ctx context.Context, token string) bool {
-	if s.static != "" || s.lock(ctx) != nil {
-		return false
-	}
-	defer s.unlock()
-	if s.token == token {
-		s.token = ""
-	}
-	return true
 }
 
 func (s *tokenSource) lock(ctx context.Context) error {

@@ -117,12 +117,29 @@ func TestARefusedTokenIsRenewedOnce(t *testing.T) {
 				require.Equal(t, test.code, failure.As(err).Code)
 				require.Equal(t, failure.PersonMustAct, failure.ClassOf(err))
 				require.False(t, failure.As(err).MaybeDone)
+				require.Equal(t, adviceClient, failure.As(err).Advice, "there is no token to set")
 				return
 			}
 			require.NoError(t, err)
 			require.NoError(t, results[0].Err)
 		})
 	}
+	t.Run("a caller that gives up meanwhile blames nobody", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithCancel(t.Context())
+		s := newStore(t, whole(401, `{"errors":"[API] Invalid API key or access token"}`))
+		granted := 0
+		s.grant = func(w http.ResponseWriter, _ *http.Request) {
+			if granted++; granted > 1 {
+				cancel()
+				<-ctx.Done()
+			}
+			io.WriteString(w, `{"access_token":"token","expires_in":86399}`)
+		}
+		_, err := s.client(byGrant).Access(ctx)
+		require.Equal(t, failure.Retry, failure.ClassOf(err), "%v", err)
+		require.ErrorIs(t, err, context.Canceled)
+	})
 	t.Run("a static one cannot be", func(t *testing.T) {
 		t.Parallel()
 		s := newStore(t, whole(401, `{"errors":"[API] Invalid API key or access token"}`))
