@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -75,9 +73,14 @@ standard input.`,
 	c.Flags().BoolVar(&reseal, "reseal", false, "seal all credentials with the primary key")
 	c.Flags().BoolVar(&retire, "retire", false, "print the keyset without its older keys")
 	c.Flags().BoolVar(&fromStdin, "stdin", false, "read the present keyset from standard input")
-	c.MarkFlagsMutuallyExclusive("reseal", "retire")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		if reseal {
+		switch {
+		case reseal && retire:
+			return usageError("--reseal and --retire are two steps: give one of them").try("`starter key rotate --help` tells the order")
+		case reseal && fromStdin:
+			return usageError("--stdin does not go with --reseal, which seals with the key that the ledger is opened with").
+				try("set %s or %s", keys.EnvMasterKey, keys.EnvMasterKeyFile)
+		case reseal:
 			return a.reseal(cmd.Context())
 		}
 		k, err := a.presentKey(fromStdin)
@@ -115,24 +118,11 @@ func (a *app) presentKey(fromStdin bool) (keys.Keyset, error) {
 	if err != nil {
 		return keys.Keyset{}, err
 	}
-	if key := settings.MasterKey.Reveal(); key != "" {
-		return keys.Parse(key)
+	source := keys.Source{Key: settings.MasterKey.Reveal(), KeyFile: settings.MasterKeyFile}
+	if database, ok := strings.CutPrefix(settings.Ledger.Reveal(), sqliteScheme); ok {
+		source.Database = database
 	}
-	path := settings.MasterKeyFile
-	if database, ok := strings.CutPrefix(settings.Ledger.Reveal(), sqliteScheme); ok && path == "" {
-		path = keys.KeyFileOf(database)
-	}
-	if path == "" {
-		return keys.Keyset{}, usageError("no master key is set").try("set %s or %s", keys.EnvMasterKey, keys.EnvMasterKeyFile)
-	}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return keys.Keyset{}, usageError("there is no key file %s", path).try("set %s or %s", keys.EnvMasterKey, keys.EnvMasterKeyFile)
-	}
-	if err != nil {
-		return keys.Keyset{}, fmt.Errorf("read key file: %w", err)
-	}
-	return keys.Parse(string(text))
+	return source.Load()
 }
 
 func (a *app) reseal(ctx context.Context) error {

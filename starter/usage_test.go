@@ -73,6 +73,9 @@ func TestBadInputIsToldWithWhatToDo(t *testing.T) {
 		"events without a list":   {args: []string{"merchant", "events", "--listrak-url", "http://127.0.0.1:1"}, code: exitUsage, tells: []string{"--list is missing"}},
 		"remove without a name":   {before: added, args: []string{"merchant", "remove"}, code: exitUsage, tells: []string{"something is missing"}},
 		"remove without terminal": {before: added, args: []string{"merchant", "remove", "ID"}, code: exitRefused, tells: []string{"--yes"}},
+		"two steps of a rotation": {args: []string{"key", "rotate", "--reseal", "--retire"}, code: exitUsage, tells: []string{"two steps"}},
+		"key for the wrong step":  {args: []string{"key", "rotate", "--reseal", "--stdin"}, code: exitUsage, tells: []string{"CONCORD_MASTER_KEY"}},
+		"no key to rotate":        {args: []string{"key", "rotate"}, code: exitRefused, tells: []string{"no master key", "concord.db.key"}},
 		"port beyond":             {args: []string{"dev", "--port", "70000"}, code: exitUsage, tells: []string{"--port must be"}},
 		"settings that are wrong": {before: func(d *desk) { d.settings.TaskQueue = "" }, args: []string{"status"}, code: exitUsage, tells: []string{"CONCORD_TASK_QUEUE", "unset it"}},
 	} {

@@ -27,7 +27,7 @@ type Source struct {
 	Notice func(sentence string)
 }
 
-// Errors about the source, in the chain of what Open and Load return, for exit codes and tests.
+// Errors about the source, in the chain of what Open and Source.Load return, for exit codes and tests.
 var (
 	// ErrNoKey: no master key was configured, or the configured or expected file is not there.
 	ErrNoKey = errors.New("no master key")
@@ -37,6 +37,13 @@ var (
 
 // KeyFileOf is where the key file of a SQLite database lies: next to it.
 func KeyFileOf(database string) string { return database + ".key" }
+
+// Load finds the master key of a ledger that is there already, under the same checks as Open, and makes no key file. Its errors are
+// those of Open about the source.
+func (s Source) Load() (Keyset, error) {
+	k, _, err := s.load(false, "")
+	return k, err
+}
 
 // load finds the master key. fresh tells whether the ledger has no subject key yet; only then may a key file be made, because a
 // new key could not open anything of an existing ledger and would only hide what is wrong.

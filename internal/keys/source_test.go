@@ -105,6 +105,8 @@ func TestWithoutAKeyNothingIsInvented(t *testing.T) {
 		ring, err := Open(t.Context(), store, Source{Database: database})
 		require.NoError(t, err)
 		require.NoError(t, os.Remove(KeyFileOf(database)))
+		_, err = Source{Database: database}.Load()
+		require.ErrorIs(t, err, ErrNoKey)
 		_, err = Open(t.Context(), store, Source{Database: database})
 		require.ErrorIs(t, err, ErrNoKey)
 		require.Contains(t, err.Error(), ring.MasterFingerprint())
