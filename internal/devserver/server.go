@@ -191,10 +191,12 @@ func arguments(options Options, port, uiPort int) []string {
 }
 
 // serverEnvironment is ours without what configures Temporal's clients: a TEMPORAL_ADDRESS, or the operator's own environments
-// and profiles in the home directory, have no business in a local server. The CLI also leaves a file with a cluster id at home;
-// it goes to our cache directory.
+// and profiles in the home directory, have no business in a local server. Nor have our settings, among which are the master key and
+// a merchant's secrets. The CLI also leaves a file with a cluster id at home; it goes to our cache directory.
 func serverEnvironment() []string {
-	environment := slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "TEMPORAL_") })
+	environment := slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		return strings.HasPrefix(variable, "TEMPORAL_") || strings.HasPrefix(variable, "CONCORD_")
+	})
 	if cache, err := os.UserCacheDir(); err == nil {
 		home := filepath.Join(cache, "concord", "temporal-home")
 		environment = append(environment, "HOME="+home, "XDG_CONFIG_HOME="+home)

@@ -261,3 +261,13 @@ func TestTheServerDiesWithAKilledParent(t *testing.T) {
 		t.Error("the server outlived its killed parent by 20 s")
 	}
 }
+
+func TestTheServerGetsNoSettingsOfOurs(t *testing.T) {
+	t.Setenv("CONCORD_MASTER_KEY", "a secret")
+	t.Setenv("TEMPORAL_ADDRESS", "temporal.example:7233")
+	for _, variable := range serverEnvironment() {
+		if strings.HasPrefix(variable, "CONCORD_") || strings.HasPrefix(variable, "TEMPORAL_") {
+			t.Errorf("the server gets %s", variable)
+		}
+	}
+}
