@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -86,8 +87,11 @@ func (a *app) demo(ctx context.Context, flags demoFlags) (err error) {
 	}
 	if flags.keep {
 		a.note("\nRunning until Ctrl-C.\n  Temporal Web UI  %s\n  Both sides       %s", s.Temporal.UIURL(), s.Sandbox.ControlURL())
-		<-ctx.Done()
-		return nil
+		select {
+		case <-ctx.Done():
+		case <-s.Temporal.Done():
+			return failedError("%w", s.Temporal.Err())
+		}
 	}
 	if !v.Agreed {
 		return failedError("not everybody is as the rules demand")
@@ -99,7 +103,7 @@ func demoSettings(directory string) config.Settings {
 	return config.Settings{
 		Ledger: config.DSN("sqlite:" + filepath.Join(directory, "concord.db")), TaskQueue: "concord-demo",
 		Interval: demoInterval, RoundLimit: 20 * time.Second, CheckoutWindow: demoWindow, OrderLag: demoOrderLag, MaxHeld: 500,
-		CallTimeout: 5 * time.Second, ClaimLease: 10 * time.Second, RunLease: 30 * time.Second, LogFormat: "text",
+		CallTimeout: 5 * time.Second, ClaimLease: 10 * time.Second, RunLease: 30 * time.Second, LogLevel: slog.LevelError, LogFormat: "text",
 	}
 }
 

@@ -277,7 +277,7 @@ func (a *app) setMerchant(ctx context.Context, args []string, flags *settingsFla
 	v := &setView{Merchant: m.Settings.ID, CredentialsChanged: credentials != nil}
 	anew := after.EmailList != m.Settings.EmailList || after.ListrakURL != m.Settings.ListrakURL
 	// A call that was cut short after the settings were stored has left the merchant paused; the same line finishes it.
-	again := flags.flags.Changed("list") && m.State == ledger.Paused
+	again := (flags.flags.Changed("list") || flags.flags.Changed("listrak-url")) && m.State == ledger.Paused
 	if anew || again {
 		v.ListForgotten = true
 		v.Settings, err = a.replaceList(ctx, h, m, change, credentials)

@@ -143,6 +143,8 @@ func TestANewListThatWasCutShortIsFinishedByTheSameLine(t *testing.T) {
 
 	d.run("merchant", "set", "--list", fmt.Sprint(other)).is(exitOK).says("is forgotten", "It is paused. To go on: starter merchant resume "+d.id)
 	d.run("explain", "ann@example.com").is(exitOK).says("Listrak    Not read yet", "Subscribed, decided in Listrak")
+	// Another address of Listrak is another list.
+	d.run("merchant", "set", "--listrak-url", d.sandbox.ListrakURL()).is(exitOK).says("is forgotten")
 	d.run("merchant", "resume").is(exitOK)
 }
 
