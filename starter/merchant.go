@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
 
 	"github.com/concordsync/concord/internal/host"
 	"github.com/concordsync/concord/internal/ledger"
@@ -480,9 +481,28 @@ type switchedView struct {
 
 func (v *switchedView) text(p *page) { p.line("%s", v.sentence) }
 
+// request asks a merchant's workflow for a change: by signal, which a worker may take up later, or by update, whose answer words then
+// puts into a sentence.
+func (a *app) request(ctx context.Context, h *host.Host, id string, noWait bool, signal func(context.Context, client.Client, string) error,
+	update func(context.Context, client.Client, string) (workflows.MerchantStatus, error), words func(*switchedView) string) error {
+	if noWait {
+		if err := a.signalled(ctx, id, signal); err != nil {
+			return err
+		}
+		return a.left(ctx, h, id)
+	}
+	status, err := a.answered(ctx, id, update, true)
+	if err != nil {
+		return err
+	}
+	v := inForce(status)
+	v.sentence = words(v)
+	return a.show(v)
+}
+
 // inForce is the view of what a worker has answered.
-func inForce(status workflows.MerchantStatus, sentence string, args ...any) *switchedView {
-	v := &switchedView{Merchant: status.Merchant, State: status.State, SyncsOn: []string{}, InForce: true, sentence: fmt.Sprintf(sentence, args...)}
+func inForce(status workflows.MerchantStatus) *switchedView {
+	v := &switchedView{Merchant: status.Merchant, State: status.State, SyncsOn: []string{}, InForce: true}
 	for _, sync := range status.On {
 		v.SyncsOn = append(v.SyncsOn, string(sync))
 	}
@@ -506,22 +526,13 @@ func newMerchantPauseCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "pause [MERCHANT]", Short: "Stop all calls for a merchant; nothing is forgotten", Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			h, m, err := a.merchantOf(ctx, args)
+			h, m, err := a.merchantOf(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
-			if noWait {
-				if err := a.signalled(ctx, m.Settings.ID, workflows.SignalPause); err != nil {
-					return err
-				}
-				return a.left(ctx, h, m.Settings.ID)
-			}
-			status, err := a.answered(ctx, m.Settings.ID, workflows.Pause, true)
-			if err != nil {
-				return err
-			}
-			return a.show(inForce(status, "Merchant %s is paused: nothing is written any more. To go on: starter merchant resume %[1]s", m.Settings.ID))
+			return a.request(cmd.Context(), h, m.Settings.ID, noWait, workflows.SignalPause, workflows.Pause, func(v *switchedView) string {
+				return fmt.Sprintf("Merchant %s is paused: nothing is written any more. To go on: starter merchant resume %[1]s", v.Merchant)
+			})
 		},
 	}
 	c.Flags().BoolVar(&noWait, "no-wait", false, noWaitHelp)
@@ -535,22 +546,13 @@ func newMerchantResumeCommand(a *app) *cobra.Command {
 		Long: "Lets a merchant go on that was paused, or that was stopped because a person had to act. It catches up what it missed.\n" +
 			"It also starts the merchant's workflow when Temporal does not have it.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			h, m, err := a.merchantOf(ctx, args)
+			h, m, err := a.merchantOf(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
-			if noWait {
-				if err := a.signalled(ctx, m.Settings.ID, workflows.SignalResume); err != nil {
-					return err
-				}
-				return a.left(ctx, h, m.Settings.ID)
-			}
-			status, err := a.answered(ctx, m.Settings.ID, workflows.Resume, true)
-			if err != nil {
-				return err
-			}
-			return a.show(inForce(status, "Merchant %s goes on. Syncs on: %s.", m.Settings.ID, orNone(inForce(status, "").SyncsOn)))
+			return a.request(cmd.Context(), h, m.Settings.ID, noWait, workflows.SignalResume, workflows.Resume, func(v *switchedView) string {
+				return fmt.Sprintf("Merchant %s goes on. Syncs on: %s.", v.Merchant, orNone(v.SyncsOn))
+			})
 		},
 	}
 	c.Flags().BoolVar(&noWait, "no-wait", false, noWaitHelp)

@@ -117,10 +117,7 @@ func (a *app) enable(ctx context.Context, names []string, flags enableFlags) err
 	}
 	on := delta(syncs, true)
 	if flags.noWait {
-		err := a.signalled(ctx, id, func(ctx context.Context, c client.Client, id string) error {
-			return workflows.SignalSetSyncs(ctx, c, id, on)
-		})
-		if err != nil {
+		if err := a.signalled(ctx, id, signalSetSyncs(on)); err != nil {
 			return err
 		}
 		return a.left(ctx, h, id)
@@ -129,7 +126,7 @@ func (a *app) enable(ctx context.Context, names []string, flags enableFlags) err
 	if err != nil {
 		return err
 	}
-	v.switchedView = *inForce(status, "")
+	v.switchedView = *inForce(status)
 	v.sentence = fmt.Sprintf("In force for merchant %s. Syncs on: %s.", id, orNone(v.SyncsOn))
 	if status.State != activities.StateRunning {
 		v.sentence += fmt.Sprintf(" It is %s, so nothing is delivered: starter merchant %s %s", status.State,
@@ -141,6 +138,12 @@ func (a *app) enable(ctx context.Context, names []string, flags enableFlags) err
 func setSyncs(d workflows.SyncDelta) func(context.Context, client.Client, string) (workflows.MerchantStatus, error) {
 	return func(ctx context.Context, c client.Client, id string) (workflows.MerchantStatus, error) {
 		return workflows.SetSyncs(ctx, c, id, d)
+	}
+}
+
+func signalSetSyncs(d workflows.SyncDelta) func(context.Context, client.Client, string) error {
+	return func(ctx context.Context, c client.Client, id string) error {
+		return workflows.SignalSetSyncs(ctx, c, id, d)
 	}
 }
 
@@ -322,27 +325,14 @@ func newSyncDisableCommand(a *app) *cobra.Command {
 				return err
 			}
 			off := delta(syncs, false)
-			if noWait {
-				err := a.signalled(ctx, m.Settings.ID, func(ctx context.Context, c client.Client, id string) error {
-					return workflows.SignalSetSyncs(ctx, c, id, off)
-				})
-				if err != nil {
-					return err
+			return a.request(ctx, h, m.Settings.ID, noWait, signalSetSyncs(off), setSyncs(off), func(v *switchedView) string {
+				var words []string
+				for _, sync := range syncs {
+					words = append(words, string(sync))
 				}
-				return a.left(ctx, h, m.Settings.ID)
-			}
-			status, err := a.answered(ctx, m.Settings.ID, setSyncs(off), true)
-			if err != nil {
-				return err
-			}
-			var words []string
-			for _, sync := range syncs {
-				words = append(words, string(sync))
-			}
-			v := inForce(status, "")
-			v.sentence = fmt.Sprintf("In force for merchant %s: %s writes nothing any more. Syncs on: %s.", m.Settings.ID,
-				strings.Join(words, ", "), orNone(v.SyncsOn))
-			return a.show(v)
+				return fmt.Sprintf("In force for merchant %s: %s writes nothing any more. Syncs on: %s.", v.Merchant, strings.Join(words, ", "),
+					orNone(v.SyncsOn))
+			})
 		},
 	}
 	c.Flags().StringVarP(&id, "merchant", "m", "", "the `MERCHANT`; may be left out when there is only one")

@@ -21,8 +21,8 @@ import (
 
 // The real addresses of both sides (contracts/listrak.md "Access"). Shopify's is https:// and the shop's domain.
 const (
-	ListrakURL     = "https://api.listrak.com"
-	ListrakAuthURL = "https://auth.listrak.com"
+	ListrakURL     = "https://api.listrak.com/email"
+	ListrakAuthURL = "https://auth.listrak.com/OAuth2/Token"
 )
 
 // Bounds and defaults of settings.
@@ -125,9 +125,9 @@ func (s *Settings) Normalize() error {
 		s.Shop, s.ID = shop, strings.TrimSuffix(shop, shopSuffix)
 	}
 	s.ShopifyURL = wrong.base("--shopify-url", s.ShopifyURL, "https://"+s.Shop)
-	// The contract writes the base with the API's name behind it, and the token's address with its route: both are understood.
-	s.ListrakURL = wrong.base("--listrak-url", s.ListrakURL, ListrakURL, ListrakURL+"/email")
-	s.ListrakAuthURL = wrong.base("--listrak-auth-url", s.ListrakAuthURL, ListrakAuthURL, ListrakAuthURL+"/OAuth2/Token")
+	// Of the real ones people also know the host alone.
+	s.ListrakURL = wrong.base("--listrak-url", s.ListrakURL, ListrakURL, strings.TrimSuffix(ListrakURL, "/email"))
+	s.ListrakAuthURL = wrong.base("--listrak-auth-url", s.ListrakAuthURL, ListrakAuthURL, strings.TrimSuffix(ListrakAuthURL, "/OAuth2/Token"))
 	if s.EmailList < 1 || s.EmailList >= maxNumber {
 		wrong.add("--list", "must be the id of a Listrak email list, a number above 0 (`starter merchant lists` prints them)")
 	}

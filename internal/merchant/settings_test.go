@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/concordsync/concord/internal/listrak"
 )
 
 func valid(t testing.TB) Settings {
@@ -123,6 +125,9 @@ func TestNormalizeBringsEverythingIntoOneForm(t *testing.T) {
 	} {
 		require.Equal(t, want, address(in), in)
 	}
+
+	require.Equal(t, listrak.DefaultBaseURL, ListrakURL)
+	require.Equal(t, listrak.DefaultAuthURL, ListrakAuthURL)
 
 	s := valid(t)
 	s.Shop, s.Zone = "https://ACME.myshopify.com/admin", " UTC "
