@@ -131,7 +131,7 @@ func TestAFleetOnPostgreSQLSurvivesADeath(t *testing.T) {
 	t.Parallel()
 	postgres := onPostgreSQL(t)
 	s := newStackIn(t, registeredNamespace(t), postgres)
-	fleet := []*workerProcess{s.startProcess()}
+	fleet := []*workerProcess{s.startProcess(), s.startProcess()}
 	s.set(workflows.SyncDelta{consent.EmailToShopify: true, consent.EmailToListrak: true})
 
 	// In peace: calls take a while, and both sides say now and then that there were too many.
@@ -148,9 +148,8 @@ func TestAFleetOnPostgreSQLSurvivesADeath(t *testing.T) {
 		must(t, err)
 		return m.Settings.ZoneProven, ""
 	})
-	// Not earlier: a worker that had connected before the proof would not hear of it, and doubt Listrak's dates until it has one of
-	// its own.
-	fleet = append(fleet, s.startProcess())
+	// A round that was at work in the other process still doubts the zone.
+	s.awaitRounds(1)
 	s.all(func(c *crowd) *act { return c.second })
 	s.until("the windows", func() (bool, string) {
 		held, opened, err := s.host.Ledger.CountHeld(t.Context(), s.id)

@@ -218,7 +218,8 @@ func (l *Ledger) migrate(ctx context.Context) error {
 	kind, tries := goose.DialectSQLite3, sqliteMigrationTries
 	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithTableName("schema_version")}
 	if l.dialect == postgresDialect {
-		locker, err := lock.NewPostgresSessionLocker()
+		// Processes of a fleet start together: each asks again after a second, not after goose's five, for five minutes.
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300), lock.WithUnlockTimeout(1, 60))
 		if err != nil {
 			return fmt.Errorf("prepare migration lock: %w", err)
 		}
