@@ -60,7 +60,7 @@ func (rec *Record) DebtTo(side Side) Debt {
 	if !decision.State.IsDecision() {
 		return Settled
 	}
-	if seen.State == decision.State || seen.State == Absent && decision.State == Unsubscribed {
+	if rec.Shows(side) {
 		if rec.hasOpenAgainst(side) {
 			// What was sent may still take effect, whatever the side shows now: only a read after the grace closes the attempt.
 			return Owed
@@ -85,6 +85,13 @@ func (rec *Record) DebtTo(side Side) Debt {
 		return Held
 	}
 	return Owed
+}
+
+// Shows reports whether side needs no write as far as its last report goes: it shows the decision, or does not know somebody who has
+// unsubscribed (rule 13).
+func (rec *Record) Shows(side Side) bool {
+	seen, decided := rec.Seen[side].State, rec.Decision.State
+	return decided.IsDecision() && (seen == decided || seen == Absent && decided == Unsubscribed)
 }
 
 // Debts derives what both sides are owed.

@@ -18,7 +18,7 @@ type Account struct {
 	Shopify  Shopify
 	Listrak  Listrak
 	zone     *time.Location
-	// proven becomes true with the first write of ours whose date agreed with the zone.
+	// proven becomes true with the first write whose date agreed with the zone, of this process or another.
 	proven atomic.Bool
 	// skew is how far Listrak's clock was last seen away from ours.
 	skew atomic.Int64
@@ -34,6 +34,9 @@ func NewAccount(settings merchant.Settings, store Shopify, list Listrak) (*Accou
 	account.proven.Store(settings.ZoneProven)
 	return account, nil
 }
+
+// MarkZoneProven tells the account that a write has proven its zone.
+func (a *Account) MarkZoneProven() { a.proven.Store(true) }
 
 // listrakUncertainty is how far a date of Listrak's may be off.
 func (a *Account) listrakUncertainty(ambiguous bool) time.Duration {
@@ -70,7 +73,7 @@ func (s *session) proveZone(ctx context.Context, contact listrak.Contact, began,
 		if err := s.ZoneProven(ctx, s.account.Settings); err != nil {
 			return fmt.Errorf("remember the proven zone: %w", err)
 		}
-		s.account.proven.Store(true)
+		s.account.MarkZoneProven()
 	}
 	return nil
 }

@@ -195,9 +195,10 @@ func (s *session) isOwed(entry *ledger.Entry, side consent.Side) bool {
 	return entry.Record.DebtTo(side) == consent.Owed && s.permit(side).Allows(entry.Record.Decision, side)
 }
 
-// isAlreadySo: the side shows the decision, and what keeps the debt is only an attempt whose end is unknown.
-func isAlreadySo(entry *ledger.Entry, side consent.Side) bool {
-	return entry.Record.Seen[side].State == entry.Record.Decision.State
+// callContext bounds a call that was claimed at started. The time since then counts: a process that was held up between claim and call
+// must not write after its lease has run out and "off" was answered (I5).
+func (s *session) callContext(ctx context.Context, started consent.Instant) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.Timing.CallTimeout-s.now().Since(started).Duration())
 }
 
 // endWithoutCall records what a look-up has shown about a delivery that was therefore never called: a side that refuses to look

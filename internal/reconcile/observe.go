@@ -18,6 +18,8 @@ type sighting struct {
 	subject consent.Subject
 	address string
 	report  consent.Report
+	// leaver, when set, is the Shopify customer who has left the address: that says nothing of somebody else who has it now.
+	leaver string
 }
 
 // observe decides reports and saves what changed; a page that brings no news writes nothing.
@@ -26,7 +28,12 @@ func (s *session) observe(ctx context.Context, sightings []sighting) (map[consen
 	for i, seen := range sightings {
 		revisions[i] = revision{
 			subject: seen.subject, address: seen.address,
-			apply: func(rec consent.Record) (consent.Record, []ledger.Line) { return decide(rec, seen.report) },
+			apply: func(rec consent.Record) (consent.Record, []ledger.Line) {
+				if holder := rec.Seen[seen.report.Side].Ref; seen.leaver != "" && holder != "" && holder != seen.leaver {
+					return rec, nil
+				}
+				return decide(rec, seen.report)
+			},
 		}
 	}
 	atomic.AddInt64(&s.stats.Scanned, int64(len(sightings)))

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/sandbox/fault"
 	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
 )
@@ -96,6 +97,107 @@ func TestActsBetweenLookUpAndWrite(t *testing.T) {
 				if debt := rec.DebtTo(side); debt == consent.Disputed {
 					t.Errorf("%s is %s\n%s", side, debt, w.history(person))
 				}
+			}
+		})
+	}
+}
+
+// Somebody who leaves while the creation of their customer, or contact, has an unknown end is not created after all: the side that does
+// not know them shows the no already.
+func TestLeavingWhileACreationIsOfUnknownEnd(t *testing.T) {
+	t.Parallel()
+	t.Run("in Shopify", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t).enable()
+		w.shop.Faults.Set(1, fault.Rule{Operation: "customerCreate", Kind: fault.TimeoutBefore, Delay: 5 * time.Millisecond})
+		w.subscribes(person, w.clock.Now())
+		_, err := w.engine.Round(t.Context(), storeID)
+		if err == nil || w.shop.Faults.Struck()[fault.TimeoutBefore] == 0 {
+			t.Fatalf("the creation did not time out: %v", err)
+		}
+		w.shop.Faults.Set(1)
+		w.clock.advance(10 * time.Second)
+		w.unsubscribes(person, w.clock.Now())
+		w.agree()
+		w.shows(person, nobody, list.Unsubscribed)
+		if inShopify, _ := w.effective(person); inShopify != 0 {
+			t.Errorf("%d effective writes in Shopify for somebody who had left\n%s", inShopify, w.history(person))
+		}
+	})
+	t.Run("in Listrak", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t).enable()
+		w.list.Faults.Set(1, fault.Rule{Operation: "POST Contact", Kind: fault.TimeoutBefore, Delay: 5 * time.Millisecond})
+		w.customer(person, shop.Subscribed, w.clock.Now())
+		for range 8 {
+			_, _ = w.engine.Round(t.Context(), storeID)
+			w.clock.advance(w.timing.Interval)
+			if w.list.Faults.Struck()[fault.TimeoutBefore] > 0 {
+				break
+			}
+		}
+		if w.list.Faults.Struck()[fault.TimeoutBefore] == 0 {
+			t.Fatal("the subscribe did not time out")
+		}
+		w.list.Faults.Set(1)
+		w.consents(person, shop.Unsubscribed, w.clock.Now())
+		w.agree()
+		w.shows(person, shop.Unsubscribed, nobody)
+	})
+}
+
+// An address that one customer has left and another one has taken is not unknown in Shopify, whichever of the two is read first.
+func TestAnAddressChangesHands(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).enable()
+	const moved = "moved@example.com"
+	former := w.customer(person, shop.Subscribed, w.clock.Now())
+	w.agree()
+	w.must(w.shop.ChangeEmail(former, moved))
+	w.clock.advance(2 * time.Second)
+	w.customer(person, shop.Subscribed, w.clock.Now())
+	w.clock.advance(10 * time.Second)
+	// The former holder changes once more, and so comes last in the poll. Neither change is so fresh that the next poll looks again.
+	w.must(w.shop.SetEmailConsent(former, shop.Subscribed, w.clock.Now()))
+	w.clock.advance(10 * time.Second)
+	w.agree()
+	w.unsubscribes(person, w.clock.Now())
+	w.agree()
+	w.shows(person, shop.Unsubscribed, list.Unsubscribed)
+}
+
+// A process that is held up between its claim and its call does not write when the time of the claim is over.
+func TestACallThatComesTooLateIsNotMade(t *testing.T) {
+	t.Parallel()
+	rows := []struct {
+		name                 string
+		decides              func(w *world)
+		inShopify, inListrak int
+	}{
+		{"to Shopify", func(w *world) { w.subscribes(person, w.clock.Now()) }, 1, 0},
+		{"to Listrak", func(w *world) {
+			w.subscribes(person, w.clock.Now())
+			w.agree()
+			w.consents(person, shop.Unsubscribed, w.clock.Now())
+		}, 1, 1},
+	}
+	for _, r := range rows {
+		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t).enable()
+			r.decides(w)
+			before, beforeListrak := w.effective(person)
+			w.engine.intercept = func(book records) records {
+				return interruptedLedger{records: book, beforeClaims: func() { w.clock.advance(w.timing.CallTimeout + time.Second) }}
+			}
+			_, _ = w.engine.Round(t.Context(), storeID)
+			w.engine.intercept = nil
+			if inShopify, inListrak := w.effective(person); inShopify != before || inListrak != beforeListrak {
+				t.Fatalf("a call was made after its deadline\n%s", w.history(person))
+			}
+			w.settle(true)
+			if inShopify, inListrak := w.effective(person); inShopify != r.inShopify || inListrak != r.inListrak {
+				t.Errorf("%d effective writes in Shopify and %d in Listrak, want %d and %d\n%s", inShopify, inListrak, r.inShopify, r.inListrak, w.history(person))
 			}
 		})
 	}

@@ -293,3 +293,16 @@ func (w *world) fullRead() {
 	}
 	w.t.Fatal("the full read does not end")
 }
+
+// A zone that another process has proven is proven for an account that is open already.
+func TestAZoneProvenElsewhereCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, plan{unproven: true})
+	account, err := w.engine.Connect(t.Context(), storeID)
+	w.must(err)
+	before := account.listrakUncertainty(false)
+	account.MarkZoneProven()
+	if after := account.listrakUncertainty(false); after >= before {
+		t.Errorf("a date may still be off by %s, as before (%s)", after, before)
+	}
+}

@@ -197,7 +197,9 @@ func (s *session) readCustomers(ctx context.Context, ids []shopify.CustomerID, k
 		seen, ok := s.shopifyReport(person, r)
 		if !before.IsZero() && before != seen.subject {
 			// The customer has another address now, or is gone: the old address keeps its decision (rule 18).
-			sightings = append(sightings, absent(consent.Shopify, before, "", r))
+			left := absent(consent.Shopify, before, "", r)
+			left.leaver = string(ids[i])
+			sightings = append(sightings, left)
 			seen.report.Moved = true
 		}
 		if ok {

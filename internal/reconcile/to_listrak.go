@@ -104,7 +104,8 @@ func (s *session) deliverOneToListrak(ctx context.Context, located ledger.Locate
 	if err != nil || !s.isOwed(&entry, consent.Listrak) {
 		return err
 	}
-	if isAlreadySo(&entry, consent.Listrak) {
+	if entry.Record.Shows(consent.Listrak) {
+		// What keeps the debt is only an attempt whose end is unknown.
 		until := entry.Record.OpenUntil(consent.Listrak).Plus(consent.Microsecond)
 		_, err := s.revise(ctx, []revision{s.putOff(located.Subject, consent.Listrak, until)})
 		return err
@@ -120,7 +121,7 @@ func (s *session) deliverOneToListrak(ctx context.Context, located ledger.Locate
 }
 
 func (s *session) writeToListrak(ctx context.Context, it item) error {
-	callCtx, cancel := context.WithTimeout(ctx, s.Timing.CallTimeout)
+	callCtx, cancel := s.callContext(ctx, it.started)
 	began := s.Now()
 	result, callErr := s.callListrak(callCtx, it)
 	cancel()

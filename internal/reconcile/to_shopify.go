@@ -119,7 +119,8 @@ func (s *session) deliverBatchToShopify(ctx context.Context, due []ledger.Locate
 		switch {
 		case !s.isOwed(&it.entry, consent.Shopify):
 			// The read has shown that nothing is owed any more; observing it has saved that.
-		case isAlreadySo(&it.entry, consent.Shopify):
+		case rec.Shows(consent.Shopify):
+			// What keeps the debt is only an attempt whose end is unknown.
 			later = append(later, s.putOff(it.subject, consent.Shopify, rec.OpenUntil(consent.Shopify).Plus(consent.Microsecond)))
 		default:
 			held := rec.Seen[consent.Shopify]
@@ -316,7 +317,7 @@ func (s *session) write(ctx context.Context, items []item, cost int,
 	if err != nil || len(items) == 0 {
 		return err
 	}
-	callCtx, cancel := context.WithTimeout(ctx, s.Timing.CallTimeout)
+	callCtx, cancel := s.callContext(ctx, items[0].started)
 	r := read{began: s.now()}
 	results, callErr := call(callCtx, items)
 	cancel()
