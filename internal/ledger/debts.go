@@ -154,16 +154,23 @@ type span struct {
 	from, to consent.Instant
 }
 
-// spans lists what is permitted in the order of delivery.
+// spans lists what is permitted in the order of delivery. A bound of zero is none: a side may show a date before 1970, which is
+// negative here.
 func (p Permit) spans() []span {
 	const forever = consent.Instant(math.MaxInt64)
-	spans := []span{{consent.Unsubscribed, p.UnsubscribedSince, forever}}
+	since := func(from consent.Instant) consent.Instant {
+		if from == 0 {
+			return math.MinInt64
+		}
+		return from
+	}
+	spans := []span{{consent.Unsubscribed, since(p.UnsubscribedSince), forever}}
 	for _, i := range p.Subscribed {
 		to := i.Ended
 		if to == 0 {
 			to = forever
 		}
-		spans = append(spans, span{consent.Subscribed, i.Began, to})
+		spans = append(spans, span{consent.Subscribed, since(i.Began), to})
 	}
 	return spans
 }

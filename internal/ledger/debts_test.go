@@ -47,6 +47,8 @@ func TestOwedIsWhatIsPermittedAndDueOptOutsFirst(t *testing.T) {
 		require.Len(t, owed(consent.Shopify, ledger.Permit{Subscribed: []ledger.Interval{{}}}, 100), 11, "all of time permits all")
 		require.Equal(t, []consent.Subject{subject(8), subject(7), subject(6)}, owed(consent.Listrak, ledger.Permit{}, 100),
 			"no interval permits no subscription")
+		put(12, consent.Unsubscribed, -5, consent.Settled, 0)
+		require.Equal(t, subject(12), owed(consent.Shopify, ledger.Permit{}, 1)[0], "a no from before 1970")
 		_, err := l.Owed(t.Context(), ledger.OwedQuery{Merchant: acme, Channel: consent.Email})
 		require.Error(t, err, "no limit")
 

@@ -142,8 +142,8 @@ func (l *Ledger) Merchants(ctx context.Context) ([]Merchant, error) {
 	return all, nil
 }
 
-// RemoveMerchant ends a merchant: every sync goes off, its secrets and cursors are erased, shop and list become free. Decisions and
-// journal stay. ErrUnknownMerchant when there is none.
+// RemoveMerchant ends a merchant: every sync goes off, its secrets, cursors and sealed addresses are erased, shop and list become free.
+// Decisions and journal stay. ErrUnknownMerchant when there is none.
 func (l *Ledger) RemoveMerchant(ctx context.Context, id string) error {
 	return l.transact(ctx, "remove merchant", func(t *transaction) error {
 		now, err := t.now(ctx)
@@ -173,6 +173,10 @@ func (l *Ledger) RemoveMerchant(ctx context.Context, id string) error {
 			if _, err := t.ExecContext(ctx, "DELETE FROM "+table+" WHERE merchant = $1", id); err != nil {
 				return err
 			}
+		}
+		// Nothing will be delivered, so no address is needed; whoever is owed something after a return is asked for by id.
+		if _, err := t.ExecContext(ctx, "UPDATE subjects SET address = NULL WHERE merchant = $1 AND address IS NOT NULL", id); err != nil {
+			return err
 		}
 		return t.journal(ctx, id, []Line{{Kind: MerchantRemoved, Side: NoSide}})
 	})
