@@ -11,6 +11,7 @@ import (
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/reconcile"
+	"github.com/concordsync/concord/internal/telemetry"
 )
 
 // Types of application errors, on which workflow code and recorded histories depend.
@@ -52,7 +53,8 @@ type SwitchesResult struct {
 }
 
 func switchesResult(switches ledger.Switches) SwitchesResult {
-	result := SwitchesResult{State: string(switches.State), Reason: switches.Reason, Generation: switches.Generation}
+	// The reason is an adapter's error, so it is redacted once more before it enters a history, as errorText says.
+	result := SwitchesResult{State: string(switches.State), Reason: telemetry.Redact(switches.Reason), Generation: switches.Generation}
 	for sync, sw := range switches.Syncs {
 		if sw.On {
 			result.On = append(result.On, sync)

@@ -7,6 +7,7 @@ import (
 	"github.com/concordsync/concord/activities"
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/sandbox/fault"
+	"github.com/concordsync/concord/internal/telemetry"
 )
 
 // Off and paused are answered when no delivery is under way any more.
@@ -77,5 +78,18 @@ func TestResumeAsksForTheFullReadThatNeverWas(t *testing.T) {
 	must(t, err)
 	if !on.BackfillNeeded {
 		t.Errorf("enabling email_to_shopify asks for no read: %+v", on)
+	}
+}
+
+// The reason of a broken merchant goes into histories, which nobody can erase.
+func TestTheReasonOfABrokenMerchantIsRedacted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, consent.EmailToShopify)
+	_, err := w.host.Ledger.Break(t.Context(), w.id, "read contact: refused for ann@example.com. Set another key")
+	must(t, err)
+	result, err := run(w, w.acts.Switches, activities.MerchantInput{Merchant: w.id})
+	must(t, err)
+	if want := "read contact: refused for " + telemetry.Redacted + ". Set another key"; result.Reason != want {
+		t.Errorf("the reason is %q, want %q", result.Reason, want)
 	}
 }
