@@ -121,7 +121,11 @@ func (s *stack) startSandbox(o stackOptions) error {
 	if s.Sandbox, err = sandbox.Start(sandbox.Options{Address: address, Log: o.Log}); err != nil {
 		return err
 	}
-	s.Shop = s.Sandbox.AddShop(shop.Config{Domain: sandboxShop, Name: "Sandbox", ClientID: sandboxAppID, ClientSecret: sandboxAppSecret})
+	s.Shop = s.Sandbox.AddShop(shop.Config{
+		Domain: sandboxShop, Name: "Sandbox", ClientID: sandboxAppID, ClientSecret: sandboxAppSecret,
+		// The ledger outlives the sandbox: of two runs that begin in different milliseconds none repeats an id.
+		IDsAfter: time.Now().UnixMilli() * 1000,
+	})
 	s.List = s.Sandbox.AddList(list.Config{
 		ID: sandboxList, Name: "Newsletter", ClientID: sandboxAPIID, Secret: sandboxAPISecret, Zone: zone,
 		Events: []list.Event{{ID: sandboxMarketing, Name: "Subscribed: marketing"}, {ID: sandboxCheckout, Name: "Subscribed: checkout"}},

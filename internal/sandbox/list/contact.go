@@ -179,8 +179,8 @@ func (s *Store) change(c *contact, how func()) {
 // create adds a contact that nobody knew; how fills in state and dates.
 func (s *Store) create(email string, how func(*contact)) *contact {
 	s.sequence++
-	// Opaque as Listrak's own, and never the same for two contacts; not derived from the address, since a key must not tell it.
-	digest := sha256.Sum256(fmt.Appendf(nil, "list %d contact %d", s.config.ID, s.sequence))
+	// Opaque as Listrak's own, and never the same for two contacts, nor for one of a later run; not derived from the address, since a key must not tell it.
+	digest := sha256.Sum256(fmt.Appendf(nil, "list %d of %d contact %d", s.config.ID, s.created.UnixNano(), s.sequence))
 	c := &contact{sequence: s.sequence, email: strings.TrimSpace(email), emailKey: strings.ToUpper(hex.EncodeToString(digest[:16]))}
 	how(c)
 	s.contacts[addressKey(email)] = c

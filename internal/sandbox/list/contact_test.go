@@ -322,3 +322,18 @@ func TestDatesAreWallTimeWithoutAnOffset(t *testing.T) {
 	page := data[[]shownContact](l.get("/v1/List/7/Contact?startDate=2026-11-01T01:30:00&endDate=2026-11-02&useOriginalSubscribeDate=false"))
 	require.Len(t, page, 2, "the filter knows wall time only: 01:15 of the second hour is before 01:30 of the first")
 }
+
+func TestAListOfALaterRunRepeatsNoEmailKey(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	key := func() string {
+		list, err := New(Config{ID: 1, ClientID: "id", Secret: "secret", Now: clock.now})
+		require.NoError(t, err)
+		key, err := list.Upsert(Upsert{Email: "a@example.com"})
+		require.NoError(t, err)
+		return key
+	}
+	earlier := key()
+	clock.pass(time.Second)
+	require.NotEqual(t, earlier, key())
+}

@@ -81,6 +81,10 @@ type Config struct {
 	// ServedVersion is what the X-Shopify-API-Version header names; empty means 2026-10. Another one plays a server that has
 	// fallen forward (contracts/shopify.md 8).
 	ServedVersion string
+	// IDsAfter is what the numbers of customers and orders begin after. Shopify never gives an id twice, so a store that takes the
+	// place of an earlier one, before the same ledger, must begin beyond it: else somebody new looks like a customer whose address
+	// changed.
+	IDsAfter int64
 	// Switches are the facts that nobody has confirmed.
 	Switches Switches
 	// Now is the clock; nil means time.Now.

@@ -73,6 +73,8 @@ func New(config Config) *Store {
 		customers:      map[int64]*customer{},
 		byEmail:        map[string]int64{},
 		orders:         map[int64]*Order{},
+		lastCustomer:   config.IDsAfter,
+		lastOrder:      config.IDsAfter,
 		customerSearch: newSearch(config.SearchLag),
 		orderSearch:    newSearch(config.SearchLag),
 		requests:       map[string]int{},

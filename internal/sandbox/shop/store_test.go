@@ -209,3 +209,13 @@ func TestSwitchesChangeAtRunTime(t *testing.T) {
 		{At: startTime, Operation: consentOperation, Customer: id, Email: "a@example.com", State: Unsubscribed, Date: late.At, Effective: true},
 	}, writes)
 }
+
+// What takes the place of an earlier store repeats none of its ids.
+func TestIDsBeginAfterThoseOfAnEarlierStore(t *testing.T) {
+	t.Parallel()
+	store := New(Config{Domain: "example.myshopify.com", Now: newTestClock().Now, IDsAfter: 41})
+	require.Equal(t, CustomerID("gid://shopify/Customer/42"), mustCreate(t, store, NewCustomer{Email: "a@example.com"}))
+	order, err := store.PlaceOrder(Order{Email: "a@example.com"})
+	require.NoError(t, err)
+	require.Equal(t, OrderID("gid://shopify/Order/42"), order)
+}
