@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
@@ -24,7 +25,7 @@ import (
 //	GET   /person?email=                Person
 //	POST  /reset, /expire-tokens
 //	POST  /shops                        ShopSettings → ShopView
-//	PATCH /shops/{domain}               {"switches":{…}} → ShopView
+//	PATCH /shops/{domain}               {"searchLag":"30s","switches":{…}} → ShopView
 //	POST  /shops/{domain}/customers, /subscribe, /unsubscribe, /consent, /email   CustomerAct → Customer
 //	POST  /shops/{domain}/delete        CustomerAct
 //	POST  /shops/{domain}/orders        OrderAct → OrderPlaced
@@ -143,6 +144,13 @@ func (c *Control) SetShopSwitches(ctx context.Context, domain string, switches s
 	return call[ShopView](ctx, c, http.MethodPatch, shopPath(domain, ""), struct {
 		Switches shop.Switches `json:"switches"`
 	}{switches})
+}
+
+// SetSearchLag changes how long a store's search does not see what changes from now on.
+func (c *Control) SetSearchLag(ctx context.Context, domain string, lag time.Duration) (ShopView, error) {
+	return call[ShopView](ctx, c, http.MethodPatch, shopPath(domain, ""), struct {
+		SearchLag Duration `json:"searchLag"`
+	}{Duration(lag)})
 }
 
 // CreateCustomer creates a Shopify customer, with act.State as consent or, without one, never asked.

@@ -37,7 +37,8 @@ func (sb *Sandbox) actions() []action {
 
 		{"POST", "/shops", "add a Shopify store",
 			`{"domain":"b.myshopify.com","clientId":"id","clientSecret":"secret"}`, handle(sb.postShop)},
-		{"PATCH", "/shops/{domain}", "change a store's switches", `{"switches":{"takeOlderWrites":true}}`, handle(sb.patchShop)},
+		{"PATCH", "/shops/{domain}", "change how far a store's search lags, or its switches",
+			`{"searchLag":"30s","switches":{"takeOlderWrites":true}}`, handle(sb.patchShop)},
 		{"POST", "/shops/{domain}/customers", "create a customer; without a state: never asked",
 			`{"email":"ann@example.com","state":"SUBSCRIBED"}`, handle(sb.createCustomer)},
 		{"POST", "/shops/{domain}/subscribe", "the person subscribes (or subscribes again)", person,
@@ -224,7 +225,7 @@ func (sb *Sandbox) overview(*http.Request, none) (Overview, error) {
 }
 
 func (sb *Sandbox) shopView(front *shopfront) ShopView {
-	return ShopView{ShopSettings: shopSettings(front.config, front.store.Switches()), URL: sb.ShopifyURL(front.config.Domain),
+	return ShopView{ShopSettings: shopSettings(front.config, front.store), URL: sb.ShopifyURL(front.config.Domain),
 		Customers: len(front.store.Customers())}
 }
 
@@ -271,7 +272,8 @@ func (sb *Sandbox) postShop(_ *http.Request, settings ShopSettings) (ShopView, e
 
 // patchShop decodes over the present switches, so that those left out stay.
 func (sb *Sandbox) patchShop(r *http.Request, patch struct {
-	Switches json.RawMessage `json:"switches"`
+	SearchLag *Duration       `json:"searchLag"`
+	Switches  json.RawMessage `json:"switches"`
 }) (ShopView, error) {
 	front, err := sb.front(r.PathValue("domain"))
 	if err != nil {
@@ -280,6 +282,12 @@ func (sb *Sandbox) patchShop(r *http.Request, patch struct {
 	switches := front.store.Switches()
 	if err := overlay(patch.Switches, &switches); err != nil {
 		return ShopView{}, err
+	}
+	if patch.SearchLag != nil {
+		if *patch.SearchLag < 0 {
+			return ShopView{}, fmt.Errorf("%w: searchLag must not be negative", errBadRequest)
+		}
+		front.store.SetSearchLag(time.Duration(*patch.SearchLag))
 	}
 	front.store.SetSwitches(switches)
 	return sb.shopView(front), nil

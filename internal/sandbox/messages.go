@@ -65,7 +65,7 @@ type ListView struct {
 	Contacts int `json:"contacts"`
 }
 
-// ShopSettings describe a store; see shop.Config. After a store was added only Switches can change.
+// ShopSettings describe a store; see shop.Config. After a store was added only SearchLag and Switches can change.
 type ShopSettings struct {
 	Domain        string                  `json:"domain"`
 	Name          string                  `json:"name,omitempty"`
@@ -88,10 +88,10 @@ func (s ShopSettings) config() shop.Config {
 		Latency: time.Duration(s.Latency), Switches: s.Switches}
 }
 
-func shopSettings(c shop.Config, switches shop.Switches) ShopSettings {
+func shopSettings(c shop.Config, store *shop.Store) ShopSettings {
 	return ShopSettings{Domain: c.Domain, Name: c.Name, ClientID: c.ClientID, ClientSecret: c.ClientSecret, Token: c.Token, Plan: c.Plan,
-		RestoreRate: c.RestoreRate, Scopes: c.Scopes, ProtectedData: c.ProtectedData, SearchLag: Duration(c.SearchLag),
-		Latency: Duration(c.Latency), Switches: switches}
+		RestoreRate: c.RestoreRate, Scopes: c.Scopes, ProtectedData: c.ProtectedData, SearchLag: Duration(store.SearchLag()),
+		Latency: Duration(c.Latency), Switches: store.Switches()}
 }
 
 // ListSettings describe a list; see list.Config. All but ID can change while the list is in use.

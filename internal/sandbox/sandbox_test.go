@@ -275,6 +275,14 @@ func TestControlSeesBothSidesAndResets(t *testing.T) {
 	view, err := control.SetShopSwitches(ctx, domain, shop.Switches{TakeOlderWrites: true})
 	require.NoError(t, err)
 	require.True(t, view.Switches.TakeOlderWrites)
+	view, err = control.SetSearchLag(ctx, domain, 30*time.Second)
+	require.NoError(t, err)
+	require.Equal(t, Duration(30*time.Second), view.SearchLag)
+	require.True(t, view.Switches.TakeOlderWrites, "what is left out stays")
+	_, err = control.SetSearchLag(ctx, domain, -time.Second)
+	require.ErrorContains(t, err, "searchLag")
+	_, err = control.SetSearchLag(ctx, domain, 0)
+	require.NoError(t, err)
 
 	rule := FaultRule{Operation: "POST Contact", Kind: fault.ErrorAfter, Times: 1}
 	require.NoError(t, control.SetListFaults(ctx, 7, Faults{Seed: 1, Rules: []FaultRule{rule}}))

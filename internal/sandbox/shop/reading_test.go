@@ -281,6 +281,30 @@ func TestPagingReadsAll(t *testing.T) {
 	})
 }
 
+// TestSearchLagChanges: a new lag holds for what changes from then on, and nothing overtakes what changed before.
+func TestSearchLagChanges(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	create := func(email string) {
+		_, err := b.store.CreateCustomer(NewCustomer{Email: email})
+		require.NoError(t, err)
+	}
+	found := func() int {
+		customers, _ := b.list("customers", `first:10`)
+		return len(customers.Nodes)
+	}
+	create("a@example.com")
+	require.Equal(t, 1, found())
+	b.store.SetSearchLag(10 * time.Second)
+	create("b@example.com")
+	b.store.SetSearchLag(time.Second)
+	create("c@example.com")
+	b.clock.advance(9 * time.Second)
+	require.Equal(t, 1, found())
+	b.clock.advance(time.Second)
+	require.Equal(t, 3, found())
+}
+
 // TestManyCustomers lists 100,000: paging ends at 25,000 and goes on from the last date.
 func TestManyCustomers(t *testing.T) {
 	t.Parallel()

@@ -98,6 +98,21 @@ func (s *Store) SetSwitches(switches Switches) {
 	s.switches = switches
 }
 
+// SearchLag is how long search does not see a change made now.
+func (s *Store) SearchLag() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.customerSearch.lag
+}
+
+// SetSearchLag changes the lag of what changes from now on. Search takes changes in their order, so a shorter lag does not let one
+// overtake those made before.
+func (s *Store) SetSearchLag(lag time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.customerSearch.lag, s.orderSearch.lag = lag, lag
+}
+
 // NewCustomer is a customer to be. Its zero consent means never asked; a consent without Level is SINGLE_OPT_IN, one without a
 // date is dated At. A zero At means now; it becomes the customer's createdAt and updatedAt.
 type NewCustomer struct {
