@@ -2,7 +2,9 @@
 package fault
 
 import (
+	"context"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -85,4 +87,30 @@ func (i *Injector) Struck() map[Kind]int {
 		counts[kind] = n
 	}
 	return counts
+}
+
+// Pause waits for so long, or until the client gives up; it reports whether the client is still there.
+func Pause(ctx context.Context, wait time.Duration) bool {
+	if wait <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Hang is the answer of a time-out: it holds the request for so long, or with zero until the client gives up, and breaks the
+// connection by a panic that net/http takes.
+func Hang(ctx context.Context, wait time.Duration) {
+	if wait > 0 {
+		Pause(ctx, wait)
+	} else {
+		<-ctx.Done()
+	}
+	panic(http.ErrAbortHandler)
 }

@@ -336,7 +336,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) bool {
 // struck serves the request as the fault rules of the lists want it: properly, badly, or not at all.
 func struck(w http.ResponseWriter, r *http.Request, lists []*Store, operation string, serve http.HandlerFunc) {
 	if len(lists) > 0 {
-		wait(r.Context(), lists[0].Config().Latency)
+		fault.Pause(r.Context(), lists[0].Config().Latency)
 	}
 	rule, hit := fault.Rule{}, false
 	for _, list := range lists {
@@ -356,38 +356,16 @@ func struck(w http.ResponseWriter, r *http.Request, lists []*Store, operation st
 	case fault.HTMLError:
 		answerHTML(w, http.StatusBadGateway)
 	case fault.TimeoutBefore:
-		giveNoAnswer(r.Context(), rule.Delay)
+		fault.Hang(r.Context(), rule.Delay)
 	case fault.TimeoutAfter:
 		serve(unheard{}, r)
-		giveNoAnswer(r.Context(), rule.Delay)
+		fault.Hang(r.Context(), rule.Delay)
 	case fault.ErrorAfter:
 		serve(unheard{}, r)
 		answer(w, &Error{Status: http.StatusInternalServerError, Code: CodeUnhandled, Message: "An unexpected error occurred."})
 	default: // fault.Latency
-		wait(r.Context(), rule.Delay)
+		fault.Pause(r.Context(), rule.Delay)
 		serve(w, r)
-	}
-}
-
-// giveNoAnswer holds the request until delay has passed (zero: for as long as the client waits), then breaks the connection.
-func giveNoAnswer(ctx context.Context, delay time.Duration) {
-	if delay > 0 {
-		wait(ctx, delay)
-	} else {
-		<-ctx.Done()
-	}
-	panic(http.ErrAbortHandler)
-}
-
-func wait(ctx context.Context, delay time.Duration) {
-	if delay <= 0 {
-		return
-	}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -1,7 +1,6 @@
 package shop
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -71,49 +70,24 @@ func answerJSON(w http.ResponseWriter, status int, body any) {
 	_, _ = w.Write(text) // a client that went away needs no answer
 }
 
-// pause waits unless the client gives up first; it says whether the client is still there.
-func pause(ctx context.Context, wait time.Duration) bool {
-	if wait <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// hang never answers: it holds the request for wait, or until the client gives up when wait is zero, and breaks the connection.
-func hang(ctx context.Context, wait time.Duration) {
-	if wait > 0 {
-		pause(ctx, wait)
-	} else {
-		<-ctx.Done()
-	}
-	panic(http.ErrAbortHandler)
-}
-
 // serve runs one call with the latency and the faults that were asked for. act does the work and returns what writes the answer, so
 // that an effect can be had without its answer; throttled writes the answer to a call that found the bucket empty.
 func (s *server) serve(w http.ResponseWriter, r *http.Request, operation string, act func() (answer func()), throttled func()) {
 	s.store.countRequest(operation)
 	rule, struck := s.store.Faults.Next(operation)
-	if !pause(r.Context(), s.store.config.Latency/2) {
+	if !fault.Pause(r.Context(), s.store.config.Latency/2) {
 		return
 	}
 	if struck {
 		switch rule.Kind {
 		case fault.Latency:
-			if !pause(r.Context(), rule.Delay) {
+			if !fault.Pause(r.Context(), rule.Delay) {
 				return
 			}
 		case fault.TimeoutBefore:
-			hang(r.Context(), rule.Delay)
+			fault.Hang(r.Context(), rule.Delay)
 		case fault.TooManyRequests, fault.Throttled, fault.ServerError, fault.HTMLError:
-			if !pause(r.Context(), rule.Delay) {
+			if !fault.Pause(r.Context(), rule.Delay) {
 				return
 			}
 			s.fail(w, rule.Kind, throttled)
@@ -124,15 +98,15 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, operation string,
 	if struck {
 		switch rule.Kind {
 		case fault.TimeoutAfter:
-			hang(r.Context(), rule.Delay)
+			fault.Hang(r.Context(), rule.Delay)
 		case fault.ErrorAfter:
-			if pause(r.Context(), rule.Delay) {
+			if fault.Pause(r.Context(), rule.Delay) {
 				refuse(w, http.StatusInternalServerError, "Internal Server Error")
 			}
 			return
 		}
 	}
-	if pause(r.Context(), s.store.config.Latency-s.store.config.Latency/2) {
+	if fault.Pause(r.Context(), s.store.config.Latency-s.store.config.Latency/2) {
 		answer()
 	}
 }
