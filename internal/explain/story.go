@@ -59,8 +59,8 @@ func Tell(line ledger.Line) string {
 	case ledger.Failed:
 		return tellFailed(line)
 	case ledger.Disputed:
-		return fmt.Sprintf("%s had accepted this three times and still shows something else. It is disputed: nothing is sent until somebody "+
-			"decides anew.", line.Side)
+		return fmt.Sprintf("%s had accepted this %d times and still shows something else. It is disputed: nothing is sent until somebody "+
+			"decides anew.", line.Side, consent.MaxTries)
 	case ledger.Switched:
 		return tellSwitched(line)
 	case ledger.MerchantAdded:

@@ -101,7 +101,7 @@ var lines = map[string]struct {
 	"failed, no address": {ledger.Line{Kind: ledger.Failed, Side: consent.Listrak, Reason: "address_unknown"},
 		"Listrak could not be told: no address is kept, and neither side knows one under the person's id. It is tried again in a day."},
 	"disputed": {ledger.Line{Kind: ledger.Disputed, Side: consent.Listrak, State: consent.Subscribed},
-		"Listrak had accepted this three times and still shows something else. It is disputed: nothing is sent until somebody decides anew."},
+		"Listrak had accepted this 3 times and still shows something else. It is disputed: nothing is sent until somebody decides anew."},
 
 	"switched on":  {ledger.Line{Kind: ledger.Switched, Side: ledger.NoSide, Sync: consent.EmailToListrak, Reason: "on"}, "email_to_listrak was switched on."},
 	"switched off": {ledger.Line{Kind: ledger.Switched, Side: ledger.NoSide, Sync: consent.EmailToListrak, Reason: "off"}, "email_to_listrak was switched off."},
