@@ -181,7 +181,7 @@ func (v *devView) text(p *page) {
 	p.line("Concord runs on this machine. Ctrl-C stops it.")
 	p.line("")
 	p.facts("  ", "Temporal's Web UI", v.WebUI, "Temporal", v.TemporalAddress+", task queue "+v.TaskQueue, "Ledger", v.Ledger,
-		"Sandbox", v.Sandbox, "", noteIf(v.Sandbox != "", "(says with curl how to act as a person there)"))
+		"Sandbox", v.Sandbox, "", noteIf(v.Sandbox != "", "(says with curl how to act as a person there; it forgets everybody when this ends)"))
 	p.line("")
 	p.line("In another terminal, with nothing to export:")
 	p.line("")

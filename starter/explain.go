@@ -80,6 +80,7 @@ func (a *app) explain(ctx context.Context, given, id string) error {
 func (v *explainView) text(p *page) {
 	if !v.Known {
 		p.line("Merchant %s knows nobody with this address: neither side has shown it while a sync was on.", v.Merchant)
+		p.line("What changed within the last minute is seen by the next round; `starter status` tells whether rounds run.")
 		return
 	}
 	p.line("Person %s of merchant %s. Times are in UTC.", v.Subject[:12], v.Merchant)

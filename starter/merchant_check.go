@@ -242,7 +242,9 @@ func (a *app) addressOf(ctx context.Context, given string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("read the address: %w", err)
 		}
-		given = line
+		if given = line; given == "" {
+			return "", usageError("%w: standard input is empty", consent.ErrMalformedAddress)
+		}
 	}
 	return consent.NormaliseEmail(given)
 }

@@ -16,12 +16,20 @@ const refusedLimit = 1000
 
 func newRefusedCommand(a *app) *cobra.Command {
 	var addresses bool
+	var id string
 	c := &cobra.Command{
 		Use: "refused [MERCHANT]", Short: "List the people whose decision a side refuses or disputes", Args: arguments(0, 1),
 		Long: `Lists whose decision could not be delivered for good: refused by a side, with its code, or disputed (accepted three times and still not
 shown). They are tried again only on a newer decision. At most 1000 of each kind and side are listed, opt-outs first.`,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.refused(cmd.Context(), args, addresses) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			args, err := namedOnce(args, id)
+			if err != nil {
+				return err
+			}
+			return a.refused(cmd.Context(), args, addresses)
+		},
 	}
+	c.Flags().StringVarP(&id, "merchant", "m", "", "the `MERCHANT`, instead of the argument")
 	c.Flags().BoolVar(&addresses, "show-addresses", false, "open the sealed addresses and show them")
 	return c
 }

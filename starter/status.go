@@ -19,12 +19,21 @@ import (
 const optOutLimit = 24 * time.Hour
 
 func newStatusCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var id string
+	c := &cobra.Command{
 		Use: "status [MERCHANT]", Short: "How every merchant stands", Args: arguments(0, 1),
 		Long: `Shows per merchant the last round, what each side is owed, what is held, refused or disputed, and the oldest opt-out that is not yet
 delivered. It reads the ledger alone, so it works without Temporal. It exits 1 when an opt-out has waited for more than 24 hours.`,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.status(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			args, err := namedOnce(args, id)
+			if err != nil {
+				return err
+			}
+			return a.status(cmd.Context(), args)
+		},
 	}
+	c.Flags().StringVarP(&id, "merchant", "m", "", "the `MERCHANT`, instead of the argument")
+	return c
 }
 
 // statusView is the answer of `starter status`.

@@ -55,6 +55,17 @@ func named(id string) []string {
 	return []string{id}
 }
 
+// namedOnce takes the merchant from the argument or, as the verbs of sync have it, from --merchant.
+func namedOnce(args []string, id string) ([]string, error) {
+	if id == "" {
+		return args, nil
+	}
+	if len(args) > 0 {
+		return nil, usageError("the merchant is given twice").try("leave --merchant out")
+	}
+	return named(id), nil
+}
+
 type enableFlags struct {
 	merchant, existingOptOuts string
 	yes, noWait               bool
@@ -266,6 +277,7 @@ func (a *app) fullRead(ctx context.Context, h *host.Host, id string) error {
 	}()
 	ticker := time.NewTicker(progressEvery)
 	defer ticker.Stop()
+	told := ""
 	for last := int64(-1); ; {
 		select {
 		case err := <-ended:
@@ -290,8 +302,27 @@ func (a *app) fullRead(ctx context.Context, h *host.Host, id string) error {
 				a.note("  %s so far", count(people, "person", "people"))
 				last = people
 			}
+			if why := standsStill(ctx, c, run.GetID()); why != "" && why != told {
+				a.note("  The read waits and tries again: %s", why)
+				told = why
+			}
 		}
 	}
+}
+
+// standsStill says why a full read's last attempt failed. It is tried again for ever, so that without the reason the verb would wait
+// in silence for a side that is not there. Empty where nothing failed, or Temporal does not tell.
+func standsStill(ctx context.Context, c client.Client, backfill string) string {
+	described, err := c.DescribeWorkflowExecution(ctx, backfill, "")
+	if err != nil {
+		return ""
+	}
+	for _, pending := range described.GetPendingActivities() {
+		if why := pending.GetLastFailure().GetMessage(); why != "" {
+			return why
+		}
+	}
+	return ""
 }
 
 // fullReadFailed words the failure of the backfill's workflow. What Temporal wraps around the activity's own words names ids and

@@ -16,6 +16,7 @@ import (
 
 	"github.com/concordsync/concord/internal/config"
 	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/internal/sandbox/fault"
 	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
 	"github.com/concordsync/concord/workflows"
@@ -28,6 +29,15 @@ func (d *desk) dial() client.Client {
 	must(d.t, err)
 	d.t.Cleanup(c.Close)
 	return c
+}
+
+func TestEnablingSaysWhyTheFullReadStandsStill(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t).withTemporal().work()
+	d.run(d.addArgs()...).is(exitOK)
+	// Three failures keep the read waiting for longer than the verb takes to look at it twice.
+	d.list.Faults.Set(1, fault.Rule{Operation: "GET Contacts", Kind: fault.ServerError, Times: 3})
+	d.run("sync", "enable", "email_to_shopify", "--yes").is(exitOK).tells("The read waits and tries again", "retry later", "Both sides are read")
 }
 
 func TestSyncsAreEnabledWithAPreviewAndAnAnswer(t *testing.T) {

@@ -58,6 +58,8 @@ func TestBadInputIsToldWithWhatToDo(t *testing.T) {
 		"bad opt-out answer":      {before: added, args: []string{"sync", "enable", "email_to_listrak", "--existing-opt-outs=maybe"}, code: exitUsage, tells: []string{"deliver or leave"}},
 		"opt-outs of other sync":  {before: added, args: []string{"sync", "enable", "email_to_shopify", "--existing-opt-outs=leave"}, code: exitUsage, tells: []string{"only goes with email_to_listrak"}},
 		"malformed address":       {before: added, args: []string{"explain", "not-an-address"}, code: exitUsage, tells: []string{"malformed email address", "Try:"}},
+		"merchant twice":          {before: added, args: []string{"status", "acme", "--merchant", "acme"}, code: exitUsage, tells: []string{"given twice", "Try:"}},
+		"no such --merchant":      {before: added, args: []string{"status", "--merchant", "nobody"}, code: exitUsage, tells: []string{"no merchant nobody is known"}},
 		"address twice":           {before: added, args: []string{"explain", "ann@example.com", "bob@example.com"}, code: exitUsage, tells: []string{"too many arguments"}},
 		"address as verb":         {args: []string{"ann@example.com"}, code: exitUsage, tells: []string{"unknown verb"}},
 		"empty address on stdin":  {before: added, args: []string{"explain", "-"}, code: exitUsage, tells: []string{"malformed email address"}},
