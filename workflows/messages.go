@@ -111,7 +111,8 @@ func SetSyncs(ctx context.Context, c client.Client, merchant string, delta SyncD
 	return update(ctx, c, merchant, setSyncsName, delta)
 }
 
-// Pause stops all calls of the merchant; intervals, cursors and debts stay. It returns when no call is under way any more.
+// Pause stops all calls of the merchant; intervals, cursors and debts stay. It returns when no write and no round is under way any
+// more; a read of a full read or of a checkout window may still end within seconds.
 func Pause(ctx context.Context, c client.Client, merchant string) (MerchantStatus, error) {
 	return update(ctx, c, merchant, pauseName)
 }

@@ -60,14 +60,16 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 	}
 	echo := rec.explain(r)
 	// Their no and ours cannot be told apart while ours may still be on its way: then the no is heard (as in rule 6).
-	doubtful := echo != nil && echo.effectiveUntil() >= r.ReadBegan && r.Side == Listrak && r.State == Unsubscribed && rec.Decision.State == Subscribed
+	doubtful := echo != nil && echo.effectiveUntil() >= r.ReadBegan &&
+		r.Side == Listrak && r.State == Unsubscribed && rec.Decision.State == Subscribed
 	changed := rec.closeAttempts(r, echo, before)
 
 	if before.State != Unseen && before.State == r.State && before.Shown == r.Date && before.Machine == r.Machine {
 		if before.Ref != r.Ref && r.Ref != "" {
 			rec.Seen[r.Side].Ref, changed = r.Ref, true
 		}
-		if last := &rec.Sent[r.Side][0]; changed || last.Outcome == Delivered && before.ReadBegan <= last.Ended && r.ReadBegan > last.Ended {
+		last := &rec.Sent[r.Side][0]
+		if changed || last.Outcome == Delivered && before.ReadBegan <= last.Ended && r.ReadBegan > last.Ended {
 			// What is owed next is judged by whether the side was read since the last delivery (rule 16).
 			rec.Seen[r.Side].ReadBegan, changed = r.ReadBegan, true
 		}

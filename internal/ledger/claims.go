@@ -184,7 +184,8 @@ func (t *transaction) claimed(ctx context.Context, merchant string, changes []Ch
 		list[i] = changes[i].Subject[:]
 	}
 	live := map[claimKey]bool{}
-	err := in(ctx, t.ledger.dialect, t, "SELECT channel, subject, side FROM claims WHERE merchant = $1 AND until > $2 AND channel IN (1, 2) AND subject ",
+	err := in(ctx, t.ledger.dialect, t,
+		"SELECT channel, subject, side FROM claims WHERE merchant = $1 AND until > $2 AND channel IN (1, 2) AND subject ",
 		[]any{merchant, int64(now)}, list, "", func(rows *sql.Rows) error {
 			var key claimKey
 			var raw []byte

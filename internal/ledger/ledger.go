@@ -79,10 +79,6 @@ func (l *Ledger) Close() error {
 	return nil
 }
 
-// Embedded reports whether the ledger is a SQLite database of this machine. Only then may a missing key be made (architecture.md,
-// "Two keys").
-func (l *Ledger) Embedded() bool { return l.dialect == sqliteDialect }
-
 // Now is the time of the clock that dates claims and leases.
 func (l *Ledger) Now(ctx context.Context) (consent.Instant, error) {
 	now, err := l.now(ctx, l.reads)

@@ -30,8 +30,8 @@ type RunLease struct {
 // Cursor is where a reading stands; Value is opaque and holds no personal data.
 type Cursor struct{ Name, Value string }
 
-// AcquireRun takes the lease if it is free, has run out, or is held by the same holder (a retry after a crash need not wait; the
-// new token fences the old run). ok is false while another holds it; the lease then tells who and until when.
+// AcquireRun takes the lease if it is free, has run out, or is held by the same holder (a run that is tried again in the same process
+// need not wait; the new token fences the old run). ok is false while another holds it; the lease then tells who and until when.
 func (l *Ledger) AcquireRun(ctx context.Context, merchant string, kind RunKind, holder string, ttl time.Duration,
 ) (lease RunLease, ok bool, err error) {
 	err = l.transact(ctx, "acquire run lease", func(t *transaction) error {

@@ -310,6 +310,21 @@ func TestACheckoutWindowSettlesByItself(t *testing.T) {
 		w.agree()
 		w.subscribedThrough(person, marketingEvent)
 	})
+	t.Run("an order that it is told of while the merchant is paused is remembered for the rounds", func(t *testing.T) {
+		t.Parallel()
+		w, held := begin(t, plan{shop: shop.Config{SearchLag: time.Hour}})
+		_, err := w.ledger.Pause(t.Context(), storeID)
+		w.must(err)
+		order := ledger.Order{ID: "gid://shopify/Order/1", Customer: held.Hold.Customer, CreatedAt: held.Hold.Consent.Plus(consent.Minute),
+			Until: held.Hold.Until.Plus(15 * consent.Minute)}
+		if state := settle(w, held, &order); !strings.HasPrefix(state.Outcome, "left to the rounds") {
+			t.Errorf("%+v", state)
+		}
+		_, err = w.ledger.Resume(t.Context(), storeID)
+		w.must(err)
+		w.round()
+		w.subscribedThrough(person, checkoutEvent)
+	})
 	t.Run("it calls nobody and claims nothing while the direction is off", func(t *testing.T) {
 		t.Parallel()
 		w, held := begin(t, plan{})

@@ -37,8 +37,9 @@ func (s *session) claim(ctx context.Context, side consent.Side, items []item) ([
 	requests := make([]ledger.ClaimRequest, len(items))
 	for i := range items {
 		it := &items[i]
-		rec := consent.Begin(it.entry.Record, side, pointTo(side, &it.entry.Record), it.written, now, now.Plus(consent.SpanOf(s.Timing.CallTimeout)))
-		line := ledger.Line{Side: side, Kind: ledger.Claimed, State: rec.Decision.State, Date: rec.Decision.At, Point: rec.Sent[side][0].Point}
+		point, deadline := pointTo(side, &it.entry.Record), now.Plus(consent.SpanOf(s.Timing.CallTimeout))
+		rec := consent.Begin(it.entry.Record, side, point, it.written, now, deadline)
+		line := ledger.Line{Side: side, Kind: ledger.Claimed, State: rec.Decision.State, Date: rec.Decision.At, Point: point}
 		if rec.Decision.State == consent.Subscribed && rec.Seen[side].State == consent.Unsubscribed {
 			line.Reason = ledger.Resubscribed
 		}

@@ -211,7 +211,8 @@ func (e *Engine) Preview(ctx context.Context, merchant string, to consent.Side) 
 			rec := &f.Record
 			owed := rec.DebtTo(to) == consent.Owed
 			switch {
-			case owed && rec.Decision.State == consent.Unsubscribed && to == consent.Listrak && (permit.FirstOn == 0 || rec.Decision.At < permit.FirstOn):
+			case owed && to == consent.Listrak && rec.Decision.State == consent.Unsubscribed &&
+				(permit.FirstOn == 0 || rec.Decision.At < permit.FirstOn):
 				preview.ExistingOptOuts++
 			case !owed || !permit.Covers(rec.Decision, to):
 				preview.Leave++

@@ -129,7 +129,8 @@ func (s *session) ordersOf(ctx context.Context, h ledger.Held, found []shopify.O
 			orders = append(orders, consent.InstantOf(order.CreatedAt))
 		}
 	}
-	remembered, err := s.records().OrdersRemembered(ctx, s.merchant, h.Hold.Customer, h.Subject, h.Hold.Consent.Plus(-window.Before), h.Hold.Until)
+	from := h.Hold.Consent.Plus(-window.Before)
+	remembered, err := s.records().OrdersRemembered(ctx, s.merchant, h.Hold.Customer, h.Subject, from, h.Hold.Until)
 	if err != nil {
 		return nil, fmt.Errorf("read remembered orders: %w", err)
 	}
@@ -155,25 +156,26 @@ func (e *Engine) SettleWindow(ctx context.Context, merchant, customer string, co
 	if err != nil {
 		return WindowState{}, e.breakIfHopeless(ctx, merchant, err)
 	}
+	if order != nil {
+		// Before the switches are asked: the rounds will need it when the merchant goes on.
+		if err := s.records().RememberOrder(ctx, merchant, *order); err != nil {
+			return WindowState{}, fmt.Errorf("remember an order: %w", err)
+		}
+	}
 	switch {
 	case s.switches.State != ledger.Running:
 		return WindowState{Outcome: "left to the rounds: the merchant is " + string(s.switches.State)}, nil
 	case !s.switches.May(consent.EmailToListrak):
 		return WindowState{Outcome: "left to the rounds: " + string(consent.EmailToListrak) + " is off"}, nil
 	}
-	state, err := s.settleWindow(ctx, customer, consentAt, order)
+	state, err := s.settleWindow(ctx, customer, consentAt)
 	if err != nil {
 		return WindowState{}, e.breakIfHopeless(ctx, merchant, err)
 	}
 	return state, nil
 }
 
-func (s *session) settleWindow(ctx context.Context, customer string, consentAt consent.Instant, order *ledger.Order) (WindowState, error) {
-	if order != nil {
-		if err := s.records().RememberOrder(ctx, s.merchant, *order); err != nil {
-			return WindowState{}, fmt.Errorf("remember an order: %w", err)
-		}
-	}
+func (s *session) settleWindow(ctx context.Context, customer string, consentAt consent.Instant) (WindowState, error) {
 	held, err := s.records().HoldsOf(ctx, s.merchant, customer)
 	if err != nil {
 		return WindowState{}, fmt.Errorf("read holds: %w", err)

@@ -76,7 +76,9 @@ func (s *session) revise(ctx context.Context, revisions []revision) (map[consent
 }
 
 // tellWindows tells the windows of holds that were settled, restarted or ended.
-func (s *session) tellWindows(ctx context.Context, changes []ledger.Change, before map[consent.Subject]ledger.Entry, lost map[consent.Subject]bool) {
+func (s *session) tellWindows(ctx context.Context, changes []ledger.Change, before map[consent.Subject]ledger.Entry,
+	lost map[consent.Subject]bool,
+) {
 	if s.HoldChanged == nil {
 		return
 	}
