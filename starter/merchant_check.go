@@ -123,7 +123,7 @@ func (a *app) checkMerchant(ctx context.Context, args []string, probe string) er
 	if err != nil {
 		return err
 	}
-	store, list, err := host.Clients(m.Settings, credentials, a.now)
+	store, list, err := host.Clients(m.Settings, credentials, a.now, h.Log)
 	if err != nil {
 		return err
 	}

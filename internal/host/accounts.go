@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"sync"
@@ -19,6 +20,7 @@ import (
 type accounts struct {
 	merchants *merchant.Store
 	now       func() time.Time
+	log       *slog.Logger
 
 	mu   sync.Mutex
 	open map[string]*openAccount
@@ -51,7 +53,7 @@ func (a *accounts) connect(ctx context.Context, id string) (*reconcile.Account, 
 		}
 		return known.account, nil
 	}
-	store, list, err := Clients(m.Settings, credentials, a.now)
+	store, list, err := Clients(m.Settings, credentials, a.now, a.log)
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +79,10 @@ const (
 	listrakTimeout = 60 * time.Second
 )
 
-// Clients makes the clients of both sides for a merchant. It calls nobody.
-func Clients(settings merchant.Settings, credentials merchant.Credentials, now func() time.Time) (*shopify.Client, *listrak.Client, error) {
+// Clients makes the clients of both sides for a merchant. It calls nobody. logger is told when Shopify answers with another version of
+// its API than ours.
+func Clients(settings merchant.Settings, credentials merchant.Credentials, now func() time.Time, logger *slog.Logger,
+) (*shopify.Client, *listrak.Client, error) {
 	zone, err := settings.Location()
 	if err != nil {
 		return nil, nil, err
@@ -86,6 +90,10 @@ func Clients(settings merchant.Settings, credentials merchant.Credentials, now f
 	store, err := shopify.New(shopify.Config{
 		Shop: settings.Shop, BaseURL: settings.ShopifyURL, Now: now, HTTP: &http.Client{Transport: wire, Timeout: shopifyTimeout},
 		ClientID: credentials.ShopifyClientID, ClientSecret: credentials.ShopifyClientSecret, Token: credentials.ShopifyToken,
+		OtherVersion: func(version string) {
+			logger.Warn("Shopify answers with another version of its API than this build knows: update Concord",
+				"merchant", settings.ID, "version", version, "ours", shopify.APIVersion)
+		},
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("set up the Shopify client of %s: %w", settings.ID, err)

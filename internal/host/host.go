@@ -54,7 +54,7 @@ func Open(ctx context.Context, settings config.Settings, logger *slog.Logger, no
 	}
 	merchants := merchant.NewStore(book, ring, reconcile.ListrakCursors...)
 	h := &Host{Settings: settings, Ledger: book, Keys: ring, Merchants: merchants, Log: logger}
-	open := &accounts{merchants: merchants, now: time.Now, open: map[string]*openAccount{}}
+	open := &accounts{merchants: merchants, now: time.Now, log: logger, open: map[string]*openAccount{}}
 	h.Engine = &reconcile.Engine{
 		Ledger: book, Keys: ring, Connect: open.connect, Timing: timing(settings), Now: time.Now, Holder: holder(), Log: logger,
 		ZoneProven: func(ctx context.Context, proven merchant.Settings) error {

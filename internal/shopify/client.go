@@ -42,6 +42,9 @@ type Config struct {
 	// Now is the clock and Sleep waits on it; nil means the real ones. Sleep returns the context's error when that ends first.
 	Now   func() time.Time
 	Sleep func(context.Context, time.Duration) error
+	// OtherVersion is told once of each API version that answers instead of APIVersion: Shopify falls forward when it serves ours no
+	// more (contracts/shopify.md 8). Calls go on. Nil tells nobody.
+	OtherVersion func(version string)
 }
 
 // Client talks to one store. It is safe for concurrent use: all goroutines of a merchant share one, and with it one API budget and one
@@ -54,7 +57,8 @@ type Client struct {
 	budget   *budget
 	costs    learnedCosts
 	// served is the API version that answered last.
-	served atomic.Pointer[string]
+	served       atomic.Pointer[string]
+	otherVersion func(string)
 }
 
 var shopPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*\.myshopify\.com$`)
@@ -91,10 +95,11 @@ func New(config Config) (*Client, error) {
 		sleep = sleepReal
 	}
 	return &Client{
-		endpoint: base + "/admin/api/" + APIVersion + "/graphql.json",
-		http:     &own,
-		now:      now,
-		budget:   newBudget(now, sleep),
+		endpoint:     base + "/admin/api/" + APIVersion + "/graphql.json",
+		http:         &own,
+		now:          now,
+		budget:       newBudget(now, sleep),
+		otherVersion: config.OtherVersion,
 		tokens: &tokenSource{static: config.Token, clientID: config.ClientID, secret: config.ClientSecret,
 			url: base + "/admin/oauth/access_token", http: &own, now: now, busy: make(chan struct{}, 1)},
 	}, nil
@@ -225,7 +230,10 @@ func (c *Client) post(ctx context.Context, op operation, body []byte, token stri
 	}
 	a.status = response.StatusCode
 	if version := response.Header.Get("X-Shopify-API-Version"); version != "" {
-		c.served.Store(&version)
+		before := c.served.Swap(&version)
+		if version != APIVersion && c.otherVersion != nil && (before == nil || *before != version) {
+			c.otherVersion(version)
+		}
 	}
 	if a.status != http.StatusOK {
 		a.err = statusFailure(op.verb, response, op.write, c.now())

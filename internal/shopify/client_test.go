@@ -496,3 +496,21 @@ func TestTheCallersContextStaysKnown(t *testing.T) {
 	_, err := s.client().Access(ctx)
 	require.True(t, errors.Is(err, context.Canceled), "%v", err)
 }
+
+func TestAnotherVersionThatAnswersIsToldOnce(t *testing.T) {
+	t.Parallel()
+	versions := []string{APIVersion, "2027-01", "2027-01", APIVersion, "2027-04"}
+	calls := 0
+	s := newStore(t, func(w http.ResponseWriter, _ sent) {
+		w.Header().Set("X-Shopify-API-Version", versions[calls])
+		calls++
+		io.WriteString(w, `{"data":{"customers":{"nodes":[],"pageInfo":{"hasNextPage":false,"endCursor":null}}}}`)
+	})
+	var told []string
+	c := s.client(func(config *Config) { config.OtherVersion = func(version string) { told = append(told, version) } })
+	for range versions {
+		_, err := c.ChangedCustomers(t.Context(), time.Time{}, "")
+		require.NoError(t, err)
+	}
+	require.Equal(t, []string{"2027-01", "2027-04"}, told)
+}
