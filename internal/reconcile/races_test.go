@@ -202,3 +202,26 @@ func TestACallThatComesTooLateIsNotMade(t *testing.T) {
 		})
 	}
 }
+
+// An address with a no of its own keeps it when a subscribed customer takes the address, even when the look-up before the write meets
+// the customer there before the poll has seen the change (rule 18).
+func TestACustomerTakesAnAddressThatHasSaidNo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, plan{shop: shop.Config{SearchLag: 4 * time.Minute}}).enable()
+	other := w.customer("other@example.com", shop.Subscribed, w.clock.Now())
+	w.agree()
+	left := w.clock.Now()
+	w.clock.advance(15 * time.Minute)
+	w.must(w.shop.SetEmailConsent(other, shop.Subscribed, w.clock.Now()))
+	w.agree()
+	w.clock.advance(10 * time.Minute)
+	w.round()
+	w.must(w.shop.ChangeEmail(other, person))
+	w.subscribes(person, left.Add(-time.Second))
+	w.unsubscribes(person, left)
+	w.agree()
+	w.shows(person, shop.Unsubscribed, list.Unsubscribed)
+	if _, inListrak := w.effective(person); inListrak != 0 {
+		t.Errorf("%d effective writes in Listrak\n%s", inListrak, w.history(person))
+	}
+}

@@ -238,6 +238,14 @@ func (s *session) readShopify(ctx context.Context, items []item) (sightings []si
 			return nil, nil, fmt.Errorf("look up customers: %w", err)
 		}
 		r.ended = s.now()
+		holders := make([]string, len(customers))
+		for i, c := range customers {
+			holders[i] = string(c.ID)
+		}
+		known, err := s.records().KnownCustomers(ctx, s.merchant, holders)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read known customers: %w", err)
+		}
 		for i, c := range customers {
 			if single != nil && single[i] != nil {
 				failed = append(failed, s.endWithoutCall(asked[i].subject, consent.Shopify, single[i], asked[i].again))
@@ -245,6 +253,9 @@ func (s *session) readShopify(ctx context.Context, items []item) (sightings []si
 			}
 			// The address that came back is compared: a customer with another one is somebody else (rule 14).
 			if seen, ok := s.shopifyReport(c, r); ok && seen.subject == asked[i].subject {
+				// A customer who was known by another address brings that one's consent along; the poll may not have seen the change yet.
+				before := known[holders[i]].Email
+				seen.report.Moved = !before.IsZero() && before != seen.subject
 				found[asked[i].subject] = seen
 			} else {
 				found[asked[i].subject] = absent(consent.Shopify, asked[i].subject, emails[i], r)
