@@ -205,7 +205,7 @@ func (a *app) addMerchant(ctx context.Context, shop string, flags *settingsFlags
 	}
 	v := &addedView{Merchant: stored.ID, WorkflowStarted: true, Settings: stored}
 	if _, err := a.startWorkflow(ctx, stored.ID); err != nil {
-		v.WorkflowStarted, v.problem = false, err.Error()
+		v.WorkflowStarted, v.Problem = false, err.Error()
 	}
 	return a.show(v)
 }
@@ -215,13 +215,14 @@ type addedView struct {
 	WorkflowStarted bool              `json:"workflow_started"`
 	Settings        merchant.Settings `json:"settings"`
 
-	problem string
+	// Problem says why the workflow was not reached.
+	Problem string `json:"problem,omitempty"`
 }
 
 func (v *addedView) text(p *page) {
 	p.line("Merchant %s is stored, with sealed credentials and every sync off.", v.Merchant)
 	if !v.WorkflowStarted {
-		p.line("Its workflow is not started: %s", v.problem)
+		p.line("Its workflow is not started: %s", v.Problem)
 		p.line("Once Temporal is there, run: starter merchant resume %s", v.Merchant)
 	}
 	p.line("")
@@ -587,7 +588,7 @@ func (a *app) removeMerchant(ctx context.Context, args []string, yes bool) error
 	}
 	v := &removedView{Merchant: id, WorkflowTold: true}
 	if err := a.tellRemoved(ctx, id); err != nil {
-		v.WorkflowTold, v.problem = false, err.Error()
+		v.WorkflowTold, v.Problem = false, err.Error()
 	}
 	return a.show(v)
 }
@@ -612,7 +613,8 @@ type removedView struct {
 	Merchant     string `json:"merchant"`
 	WorkflowTold bool   `json:"workflow_told"`
 
-	problem string
+	// Problem says why the workflow was not reached.
+	Problem string `json:"problem,omitempty"`
 }
 
 func (v *removedView) text(p *page) {
@@ -621,7 +623,7 @@ func (v *removedView) text(p *page) {
 		p.line("Its workflow ends as soon as a worker has read that.")
 		return
 	}
-	p.line("Its workflow was not told: %s", v.problem)
+	p.line("Its workflow was not told: %s", v.Problem)
 	p.line("It can do nothing any more, and ends with: temporal workflow signal --name resume --workflow-id %s", workflows.MerchantSyncID(v.Merchant))
 }
 
