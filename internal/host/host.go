@@ -93,6 +93,8 @@ func holder() string {
 // forgets orders and claims whose time was over before.
 func (h *Host) Worker(c client.Client) worker.Worker {
 	h.Engine.HoldChanged = func(ctx context.Context, id string, held ledger.Held) {
+		ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+		defer cancel()
 		if err := workflows.SignalHoldChanged(ctx, c, activities.WindowID(id, held)); err != nil {
 			// A window that is not told ends with its own timer; it may have ended already.
 			h.Log.Debug("A checkout window was not told of its hold", "merchant", id, "error", err.Error())
@@ -107,6 +109,9 @@ func (h *Host) Worker(c client.Client) worker.Worker {
 	w.RegisterActivity(&activities.Activities{Engine: h.Engine})
 	return w
 }
+
+// tellTimeout bounds telling one window: it only saves time, and must not cost a round its own.
+const tellTimeout = 2 * time.Second
 
 // stopTimeout lets a round that is at work end at its next safe point.
 const stopTimeout = 20 * time.Second

@@ -166,6 +166,28 @@ func TestAnUnsubscribeIsNeverHeldAndEndsTheWindow(t *testing.T) {
 	w.shows(person, shop.Unsubscribed, nobody)
 }
 
+// Whose orders alone cannot be looked up is not held for ever: the subscription is worth more than the point.
+func TestAHoldWhoseLookUpAlwaysFailsEndsAndIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).enable()
+	poisoned := newPoison(w)
+	w.engine.Connect = poisoned.connections.open
+	poisoned.add("broken@example.com")
+	w.customer("broken@example.com", shop.Subscribed, w.clock.Now())
+	w.customer("healthy@example.com", shop.Subscribed, w.clock.Now())
+	_, err := w.engine.Round(t.Context(), storeID)
+	if err == nil {
+		t.Error("the round says nothing of the look-up that failed")
+	}
+	w.clock.advance(w.timing.Window.Length.Duration() + w.timing.Window.Lag.Duration() + time.Second)
+	_, _ = w.engine.Round(t.Context(), storeID)
+	w.shows("healthy@example.com", shop.Subscribed, list.Subscribed)
+	w.shows("broken@example.com", shop.Subscribed, nobody)
+	w.clock.advance(lookUpPatience.Duration())
+	_, _ = w.engine.Round(t.Context(), storeID)
+	w.shows("broken@example.com", shop.Subscribed, list.Subscribed)
+}
+
 func TestConsentsOlderThanTheWindowAreDeliveredAtOnceWithoutOne(t *testing.T) {
 	t.Parallel()
 	const n = 1200

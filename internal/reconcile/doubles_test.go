@@ -63,6 +63,21 @@ func (p poisonedShopify) CreateCustomers(ctx context.Context, customers []shopif
 	return p.Shopify.CreateCustomers(ctx, customers)
 }
 
+// OrdersOf fails the look-ups of poisoned addresses alone; the others are good.
+func (p poisonedShopify) OrdersOf(ctx context.Context, lookups []shopify.OrderLookup) ([][]shopify.Order, error) {
+	orders, err := p.Shopify.OrdersOf(ctx, lookups)
+	if err != nil {
+		return orders, err
+	}
+	failed := make(shopify.ItemErrors, len(lookups))
+	for i, lookup := range lookups {
+		if failed[i] = p.poison.kills(lookup.Email); failed[i] != nil {
+			orders[i], err = nil, failed
+		}
+	}
+	return orders, err
+}
+
 type poisonedListrak struct {
 	Listrak
 	poison *poison

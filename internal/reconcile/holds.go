@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 // they end; the deliveries themselves are then due like any other.
 func (s *session) settleHolds(ctx context.Context) error {
 	// First those whose time is over, however many: a merchant who imports thousands of new consents has more than are looked at below.
+	var failed error
 	for !s.timeIsUp() {
 		ended, err := s.records().HoldsEnded(ctx, s.merchant, s.now(), s.Timing.Window.Lag, s.Timing.MaxHeld)
 		if err != nil {
@@ -24,9 +26,10 @@ func (s *session) settleHolds(ctx context.Context) error {
 			break
 		}
 		entries, err := s.settle(ctx, ended)
-		if err != nil {
+		if entries == nil {
 			return err
 		}
+		failed = cmp.Or(failed, err)
 		settled := 0
 		for _, h := range ended {
 			if entry, ok := entries[h.Subject]; ok && (entry.Record.Hold.Settled || entry.Record.Hold.Consent != h.Hold.Consent) {
@@ -43,13 +46,18 @@ func (s *session) settleHolds(ctx context.Context) error {
 		return fmt.Errorf("read holds: %w", err)
 	}
 	if len(held) == 0 {
-		return nil
+		return failed
 	}
 	_, err = s.settle(ctx, held)
-	return err
+	return cmp.Or(failed, err)
 }
 
-// settle looks orders up for holds and settles those that can be. It returns the entries of all of them.
+// lookUpPatience is how long after its last look-up a hold still waits when the look-ups of that customer alone keep failing. Then
+// the person is subscribed through marketing: the point is worth less than the subscription.
+const lookUpPatience = 15 * consent.Minute
+
+// settle looks orders up for holds and settles those that can be. It returns the entries of those, and beside them the error of a
+// look-up that failed alone; without entries, nothing was settled.
 func (s *session) settle(ctx context.Context, held []ledger.Held) (map[consent.Subject]ledger.Entry, error) {
 	window := s.window()
 	lookedUpAt := s.now()
@@ -70,7 +78,8 @@ func (s *session) settle(ctx context.Context, held []ledger.Held) (map[consent.S
 	}
 	revisions := make([]revision, 0, len(held))
 	for i, h := range held {
-		if single != nil && single[i] != nil && !isRefused(single[i]) {
+		givesUp := lookedUpAt > h.Hold.Until.Plus(window.Lag+lookUpPatience)
+		if single != nil && single[i] != nil && !isRefused(single[i]) && !givesUp {
 			// Whether there is an order is not known: the hold waits for a look-up that succeeds. One that is refused for good, as
 			// of an address that search does not take, goes on with what is known.
 			continue
@@ -90,10 +99,13 @@ func (s *session) settle(ctx context.Context, held []ledger.Held) (map[consent.S
 	if reviseErr != nil {
 		return nil, reviseErr
 	}
+	if err != nil {
+		err = fmt.Errorf("look up orders: %w", err)
+	}
 	if len(entries) == 0 {
 		return nil, err
 	}
-	return entries, nil
+	return entries, err
 }
 
 // addHeldAddresses adds the exact email to each look-up: an order of a guest has no customer.

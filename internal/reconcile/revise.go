@@ -82,9 +82,12 @@ func (s *session) tellWindows(ctx context.Context, changes []ledger.Change, befo
 	if s.HoldChanged == nil {
 		return
 	}
+	lag := s.Timing.Window.Lag
 	for _, change := range changes {
 		was, is := before[change.Subject].Record.Hold, change.Record.Hold
-		if was.Consent == 0 || was.Settled || was.Consent == s.ownHold || lost[change.Subject] {
+		// After its last look-up a window has ended by itself, and an import of old consents never had one: nobody is there to be told.
+		ended := s.now() > was.Until.Plus(lag+consent.Minute)
+		if was.Consent == 0 || was.Settled || was.Consent == s.ownHold || ended || lost[change.Subject] {
 			continue
 		}
 		if is.Settled || is.Consent != was.Consent {

@@ -134,11 +134,18 @@ func (s *session) saveStatus(ctx context.Context, kind ledger.RunKind, status le
 	return nil
 }
 
+// classify names the gravest failure of a round for its status.
 func classify(err error) (failure.Class, string) {
-	if f := failure.As(err); f != nil {
-		return f.Class, f.Code
+	var gravest *failure.Error
+	for _, cause := range failure.Causes(err) {
+		if f := failure.As(cause); f != nil && (gravest == nil || f.Class > gravest.Class) {
+			gravest = f
+		}
 	}
-	return failure.Retry, "LEDGER"
+	if gravest == nil {
+		return failure.Retry, "LEDGER"
+	}
+	return gravest.Class, gravest.Code
 }
 
 // breakIfHopeless stops the merchant when only a person can mend what went wrong; the reason is the failure's own text, which holds
