@@ -69,8 +69,11 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 			rec.Seen[r.Side].Ref, changed = r.Ref, true
 		}
 		last := &rec.Sent[r.Side][0]
-		if changed || last.Outcome == Delivered && before.ReadBegan <= last.Ended && r.ReadBegan > last.Ended {
-			// What is owed next is judged by whether the side was read since the last delivery (rule 16).
+		sinceDelivery := last.Outcome == Delivered && before.ReadBegan <= last.Ended && r.ReadBegan > last.Ended
+		stillThere := r.State != Absent && r.ReadBegan > before.ReadBegan && rec.DebtTo(r.Side) == Owed
+		if changed || sinceDelivery || stillThere {
+			// What is owed next is judged by whether the side was read since the last delivery (rule 16), and whether somebody was
+			// still there at the look before the write (rule 13).
 			rec.Seen[r.Side].ReadBegan, changed = r.ReadBegan, true
 		}
 		return rec, Judgement{Verdict: NoNews, Changed: changed}
@@ -86,7 +89,10 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 		if r.State == Absent {
 			seen.GoneAt = before.GoneAt
 			if before.State != Unseen && before.State != Absent {
-				seen.GoneAt = r.ReadBegan
+				// When they went is not known, only when they were last seen. A decision made since is taken for newer than the
+				// disappearance: otherwise somebody deleted long ago could never come back, because only the look-up before the
+				// write of their new decision notices.
+				seen.GoneAt = before.ReadBegan
 			}
 		}
 		judgement.Verdict = NotADecision

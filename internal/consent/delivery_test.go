@@ -42,10 +42,14 @@ func TestDeliveryAndDebt(t *testing.T) {
 		{"rule 13: who is gone from Listrak is not created again", []step{
 			shopify(Subscribed, at(0)), listrak(Subscribed, at(0)), listrak(Absent, undated).read(at(Hour))},
 			yes(Shopify, at(0)), NotADecision, Settled, Gone},
-		{"rule 13: who is gone from Shopify is not created again by a decision of that moment", []step{
-			shopify(NeverAsked, undated), listrak(Subscribed, at(0)), shopify(Absent, undated).read(at(Hour)), listrak(Unsubscribed, at(Minute)),
-			listrak(Subscribed, at(Hour))},
-			yes(Listrak, at(Hour)), SameSide, Gone, Settled},
+		{"rule 13: who is gone from Shopify is not created again by a decision from when they were still there", []step{
+			shopify(NeverAsked, undated), listrak(Subscribed, at(0)), shopify(NeverAsked, undated).read(at(30 * Minute)),
+			shopify(Absent, undated).read(at(Hour)), listrak(Unsubscribed, at(Minute)), listrak(Subscribed, at(30*Minute))},
+			yes(Listrak, at(30*Minute)), SameSide, Gone, Settled},
+		{"rule 13: whose deletion is noticed only at the look before the write of a new decision comes back", []step{
+			shopify(Unsubscribed, at(0)), listrak(Unsubscribed, at(0)), listrak(Subscribed, at(24*Hour)),
+			shopify(Absent, undated).read(at(25 * Hour))},
+			yes(Listrak, at(24*Hour)), NotADecision, Owed, Settled},
 		{"rule 13: a decision newer than the disappearance creates again", []step{
 			shopify(NeverAsked, undated), listrak(Subscribed, at(0)), shopify(Absent, undated).read(at(Hour)), listrak(Unsubscribed, at(Minute)),
 			listrak(Subscribed, at(Hour+1))},

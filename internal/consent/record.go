@@ -167,7 +167,7 @@ type Sighting struct {
 	Within Span
 	// ReadBegan is when the read of this report began.
 	ReadBegan Instant
-	// GoneAt is when an address once seen here was found missing; zero otherwise (rule 13).
+	// GoneAt is when an address that was found missing had been seen here last; zero otherwise (rule 13).
 	GoneAt Instant
 	Ref    string
 	// Machine: the unsubscribe was no person's doing; deliveries of older subscriptions count as refused (rule 9).

@@ -128,7 +128,7 @@ func (p *Person) owed(side consent.Side, debt consent.Debt, now *SideNow) string
 		now.Code = last.Code
 		return fmt.Sprintf("Disputed: it accepted this %d times and still shows something else. Nothing is sent until somebody decides anew.", consent.MaxTries)
 	case consent.Gone:
-		return "The person was deleted there after this decision, and is not created again by an older one."
+		return "The person was still there when this was decided and is gone since: only a newer decision creates them again."
 	case consent.Blocked:
 		return "That is never written over."
 	}

@@ -64,7 +64,7 @@ func TestWhatHoldsNow(t *testing.T) {
 			p.Entry.Record.Seen[consent.Listrak] = consent.Sighting{State: consent.Unsubscribed, ReadBegan: at("20:14:40")}
 		}, debt: "disputed", listrak: "Disputed: it accepted this 3 times and still shows something else."},
 		"gone": {change: func(p *Person) { p.Entry.Record.Seen[consent.Listrak].GoneAt = at("20:14:30") }, debt: "gone",
-			listrak: "The person was deleted there after this decision, and is not created again by an older one."},
+			listrak: "The person was still there when this was decided and is gone since: only a newer decision creates them again."},
 		"blocked by pending": {change: func(p *Person) { p.Entry.Record.Seen[consent.Listrak].State = consent.Pending }, debt: "blocked",
 			listrak: "Waits for the person's confirmation. That is never written over."},
 		"blocked by invalid": {change: func(p *Person) { p.Entry.Record.Seen[consent.Listrak].State = consent.Invalid }, debt: "blocked",
