@@ -299,7 +299,7 @@ func (s *stack) quiet() {
 		for _, sync := range []consent.Sync{consent.EmailToShopify, consent.EmailToListrak} {
 			claims, _, err := s.host.Ledger.LiveClaims(ctx, s.id, sync)
 			must(s.t, err)
-			debts, err := s.host.Ledger.Debts(ctx, s.id, consent.Email, sync.To(), ledger.Permit{Subscribed: []ledger.Interval{{}}})
+			debts, err := s.host.Ledger.Debts(ctx, s.id, consent.Email, sync.To(), ledger.Permit{Subscribed: []consent.Interval{{}}})
 			must(s.t, err)
 			left += claims + len(debts.ByDebt)
 			seen += fmt.Sprintf("; to %s %d claimed and %v", sync.To(), claims, debts.ByDebt)

@@ -14,7 +14,7 @@ import (
 // Permit says which decisions may be delivered, by their date (rule 11).
 type Permit struct {
 	// Subscribed decisions must be dated in one of these, oldest first and not overlapping. None permits none.
-	Subscribed []Interval
+	Subscribed []consent.Interval
 	// Unsubscribed decisions must be dated at or after this; zero permits all.
 	UnsubscribedSince consent.Instant
 }

@@ -28,7 +28,7 @@ func TestOwedIsWhatIsPermittedAndDueOptOutsFirst(t *testing.T) {
 		put(9, consent.Unsubscribed, 900, consent.Settled, 0)
 		put(10, consent.Unsubscribed, 900, consent.Refused, 0)
 		put(11, consent.Unsubscribed, 70, consent.Owed, now+1) // not due
-		permit := ledger.Permit{Subscribed: []ledger.Interval{{Began: 100, Ended: 200}, {Began: 300}}, UnsubscribedSince: 60}
+		permit := ledger.Permit{Subscribed: []consent.Interval{{Began: 100, Ended: 200}, {Began: 300}}, UnsubscribedSince: 60}
 		owed := func(side consent.Side, permit ledger.Permit, limit int) []consent.Subject {
 			due, err := l.Owed(t.Context(), ledger.OwedQuery{Merchant: acme, Channel: consent.Email, Side: side, Permit: permit, Now: now, Limit: limit})
 			require.NoError(t, err)
@@ -44,7 +44,7 @@ func TestOwedIsWhatIsPermittedAndDueOptOutsFirst(t *testing.T) {
 		for limit := 1; limit <= 5; limit++ {
 			require.Equal(t, all[:min(limit, 4)], owed(consent.Listrak, permit, limit), "limit %d", limit)
 		}
-		require.Len(t, owed(consent.Shopify, ledger.Permit{Subscribed: []ledger.Interval{{}}}, 100), 11, "all of time permits all")
+		require.Len(t, owed(consent.Shopify, ledger.Permit{Subscribed: []consent.Interval{{}}}, 100), 11, "all of time permits all")
 		require.Equal(t, []consent.Subject{subject(8), subject(7), subject(6)}, owed(consent.Listrak, ledger.Permit{}, 100),
 			"no interval permits no subscription")
 		put(12, consent.Unsubscribed, -5, consent.Settled, 0)

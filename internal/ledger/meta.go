@@ -34,22 +34,6 @@ func (l *Ledger) Meta(ctx context.Context, key string) ([]byte, error) {
 	return stored, nil
 }
 
-// ReplaceMeta replaces the value under key if it still is old, and reports whether it was. For sealing the subject key with a new
-// master key.
-func (l *Ledger) ReplaceMeta(ctx context.Context, key string, old, value []byte) (bool, error) {
-	var replaced bool
-	err := l.transact(ctx, "replace "+key, func(t *transaction) error {
-		result, err := t.ExecContext(ctx, "UPDATE meta SET value = $1 WHERE name = $2 AND value = $3", notNull(value), key, notNull(old))
-		if err != nil {
-			return err
-		}
-		n, err := result.RowsAffected()
-		replaced = n == 1
-		return err
-	})
-	return replaced, err
-}
-
 // notNull keeps an empty value apart from none.
 func notNull(value []byte) []byte {
 	if value == nil {

@@ -21,15 +21,6 @@ const (
 	OptOutsLeave   OptOuts = "leave"
 )
 
-// Interval is a span of time in which something was on: Began is inside, Ended is not. Ended zero means that it is still on. The
-// zero Interval is all of time.
-type Interval struct{ Began, Ended consent.Instant }
-
-// Contains reports whether at lies inside.
-func (i Interval) Contains(at consent.Instant) bool {
-	return at >= i.Began && (i.Ended == 0 || at < i.Ended)
-}
-
 // Switch is one sync of one merchant. The zero Switch was never on.
 type Switch struct {
 	On bool
@@ -37,7 +28,7 @@ type Switch struct {
 	FirstOn         consent.Instant
 	ExistingOptOuts OptOuts
 	// Intervals in which it was on, oldest first, never overlapping. Pausing does not end one.
-	Intervals []Interval
+	Intervals []consent.Interval
 }
 
 // Switches is all that decides whether anything may be done for a merchant.
@@ -186,7 +177,7 @@ func onOrOff(on bool) Reason {
 // turn switches a sync and opens or closes its interval. A clock that went back never makes intervals overlap or end before they
 // began.
 func (t *transaction) turn(ctx context.Context, merchant string, sync consent.Sync, s Switch, on bool, now consent.Instant) error {
-	last := Interval{}
+	last := consent.Interval{}
 	if n := len(s.Intervals); n > 0 {
 		last = s.Intervals[n-1]
 	}
@@ -229,7 +220,7 @@ func switchesOf(ctx context.Context, q rowsQuerier, merchant string) (Switches, 
 		w := s.Syncs[consent.Sync(name.String)]
 		w.On, w.FirstOn, w.ExistingOptOuts = on.Int64 == 1, consent.Instant(first.Int64), OptOuts(answer.String)
 		if began.Valid {
-			w.Intervals = append(w.Intervals, Interval{Began: consent.Instant(began.Int64), Ended: consent.Instant(ended.Int64)})
+			w.Intervals = append(w.Intervals, consent.Interval{Began: consent.Instant(began.Int64), Ended: consent.Instant(ended.Int64)})
 		}
 		s.Syncs[consent.Sync(name.String)] = w
 		return nil

@@ -212,14 +212,11 @@ func LedgerPermit(switches ledger.Switches, sync consent.Sync) ledger.Permit {
 	case permit.FirstOn == 0:
 		return ledger.Permit{UnsubscribedSince: never}
 	case sync.To() == consent.Shopify:
-		return ledger.Permit{Subscribed: []ledger.Interval{{}}}
+		return ledger.Permit{Subscribed: []consent.Interval{{}}}
 	}
-	query := ledger.Permit{UnsubscribedSince: permit.FirstOn}
+	query := ledger.Permit{Subscribed: permit.Intervals, UnsubscribedSince: permit.FirstOn}
 	if permit.ExistingOptOuts {
 		query.UnsubscribedSince = 0
-	}
-	for _, i := range permit.Intervals {
-		query.Subscribed = append(query.Subscribed, ledger.Interval{Began: i.Began, Ended: i.Ended})
 	}
 	return query
 }
