@@ -186,26 +186,22 @@ func TestARoundAtWorkStops(t *testing.T) {
 			w := newWorld(t, consent.EmailToShopify)
 			worker := make(chan struct{})
 			w.env.SetWorkerStopChannel(worker)
-			const people = 200
+			// Twenty requests, of which the first is under way when the stop comes.
+			const people = 1000
 			for i := range people {
 				must(t, w.list.Subscribe(fmt.Sprintf("many-%d@example.com", i), time.Now(), "Website"))
 			}
 			w.shop.Faults.Set(1, fault.Rule{Operation: "customerCreate", Kind: fault.Latency, Delay: 1500 * time.Millisecond})
-			stopped := make(chan time.Time, 1)
 			go func() {
-				for w.shop.Faults.Struck()[fault.Latency] == 0 && t.Context().Err() == nil {
-					time.Sleep(10 * time.Millisecond) // the sandbox has no event to wait for
+				if err := w.shop.Faults.Await(t.Context(), fault.Latency); err != nil {
+					t.Error(err)
 				}
 				c.stop(w, worker)
-				stopped <- time.Now()
 			}()
 			_, err := w.reconcile()
 			idle := application(t, err, activities.IdleType)
-			if took := time.Since(<-stopped); took > 3500*time.Millisecond {
-				t.Errorf("ended %s later, want after a look at the ledger and the call under way", took)
-			}
-			if n := len(w.shop.Writes()); n == people {
-				t.Error("everything was written: the test shows nothing")
+			if n := len(w.shop.Writes()); n > people/4 {
+				t.Errorf("%d were written, want after a look at the ledger only those of the call under way", n)
 			}
 			if idle.NextRetryDelay() != c.delay || !strings.HasPrefix(idle.Message(), "stopped: ") {
 				t.Errorf("retried after %s: %s", idle.NextRetryDelay(), idle.Message())

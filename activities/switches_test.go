@@ -32,12 +32,7 @@ func TestOffAndPauseWaitForDeliveriesUnderWay(t *testing.T) {
 				_, err := w.acts.Engine.Round(t.Context(), w.id)
 				round <- err
 			}()
-			for w.shop.Faults.Struck()[fault.Latency] == 0 {
-				if t.Context().Err() != nil {
-					return
-				}
-				time.Sleep(5 * time.Millisecond) // the sandbox has no event to wait for
-			}
+			must(t, w.shop.Faults.Await(t.Context(), fault.Latency))
 			if _, err := ask(w); err != nil {
 				t.Fatal(err)
 			}

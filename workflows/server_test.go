@@ -272,6 +272,9 @@ func TestAChangeDoesNotWaitForARoundAtWork(t *testing.T) {
 	first := time.Since(began)
 	s.set(consent.EmailToListrak, false)
 	second := time.Since(began) - first
+	if n := len(s.shop.Writes()); n == 400 {
+		t.Errorf("answered after %s and %s, when everything was written: the changes waited for the round at work", first, second)
+	}
 	s.atWork()
 	paused := time.Now()
 	status, err := workflows.Pause(t.Context(), s.temporal, s.id)
@@ -282,10 +285,7 @@ func TestAChangeDoesNotWaitForARoundAtWork(t *testing.T) {
 	}
 	t.Logf("answered after %s and %s, paused after %s", first, second, pause)
 	if n := len(s.shop.Writes()); n == 400 {
-		t.Error("everything was written before the pause: the test shows nothing")
-	}
-	if first > 3*time.Second || second > 3*time.Second || pause > 4*time.Second {
-		t.Errorf("answered after %s and %s, paused after %s: a round at work held them up", first, second, pause)
+		t.Error("everything was written: the pause waited for the round at work")
 	}
 }
 

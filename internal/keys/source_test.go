@@ -190,6 +190,17 @@ func TestBadKeyFilesAreRefused(t *testing.T) {
 		_, err := Open(t.Context(), &memory{}, Source{KeyFile: t.TempDir()})
 		require.ErrorContains(t, err, "is a directory")
 	})
+	t.Run("a link that leads to itself", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "key")
+		require.NoError(t, os.Symlink(path, path))
+		store := &memory{}
+		_, err := Open(t.Context(), store, Source{KeyFile: path})
+		require.ErrorContains(t, err, "read key file")
+		stored, err := store.Meta(t.Context(), subjectKeyRow)
+		require.NoError(t, err)
+		require.Empty(t, stored, "what cannot be read, by root either, must not be replaced by a key of our own")
+	})
 	t.Run("unreadable", func(t *testing.T) {
 		t.Parallel()
 		if os.Geteuid() == 0 {

@@ -42,6 +42,8 @@ type Injector struct {
 	rules  []Rule
 	struck map[Kind]int
 	random *rand.Rand
+	// changed is closed with the next strike; nil while nobody waits.
+	changed chan struct{}
 }
 
 // Set replaces all rules; without arguments everything works again. Random choices follow seed, so that a run can be repeated.
@@ -73,9 +75,34 @@ func (i *Injector) Next(operation string) (Rule, bool) {
 			i.struck = map[Kind]int{}
 		}
 		i.struck[rule.Kind]++
+		if i.changed != nil {
+			close(i.changed)
+			i.changed = nil
+		}
 		return *rule, true
 	}
 	return Rule{}, false
+}
+
+// Await waits until a failure of kind has been handed out, or returns ctx's error.
+func (i *Injector) Await(ctx context.Context, kind Kind) error {
+	for {
+		i.mu.Lock()
+		struck := i.struck[kind] > 0
+		if i.changed == nil {
+			i.changed = make(chan struct{})
+		}
+		changed := i.changed
+		i.mu.Unlock()
+		if struck {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // Struck counts the failures handed out so far, by kind.
