@@ -105,7 +105,7 @@ func contactOf(c email.Contact, zone *time.Location) (Contact, error) {
 
 // take makes raw the contact's date if it is later than the one it has.
 func (c *Contact) take(raw string, zone *time.Location) error {
-	date, ambiguous, err := parseDate(raw, zone)
+	date, ambiguous, err := ParseDate(raw, zone)
 	if err != nil {
 		return err
 	}

@@ -199,7 +199,7 @@ func (s *session) isOwed(entry *ledger.Entry, side consent.Side) bool {
 // callContext bounds a call that was claimed at started. The time since then counts: a process that was held up between claim and call
 // must not write after its lease has run out and "off" was answered (I5).
 func (s *session) callContext(ctx context.Context, started consent.Instant) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, s.Timing.CallTimeout-s.now().Since(started).Duration())
+	return s.machine().WithTimeout(ctx, s.Timing.CallTimeout-s.now().Since(started).Duration())
 }
 
 // endWithoutCall records what a look-up has shown about a delivery that was therefore never called: a side that refuses to look

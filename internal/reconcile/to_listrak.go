@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/listrak"
@@ -38,20 +36,18 @@ func (s *session) deliverToListrak(ctx context.Context) error {
 		}
 		errs := make([]error, len(due))
 		skipped := make([]bool, len(due))
-		var group errgroup.Group
-		group.SetLimit(listrakParallel)
+		tasks := make([]func(), len(due))
 		for i, located := range due {
-			group.Go(func() error {
+			tasks[i] = func() {
 				again := hasFailed(&located, consent.Listrak)
 				if skipped[i] = away.over(again); skipped[i] || s.timeIsUp() {
-					return nil
+					return
 				}
 				errs[i] = s.deliverOneToListrak(ctx, located)
 				away.note(errs[i], again)
-				return nil
-			})
+			}
 		}
-		_ = group.Wait() // the errors are in errs
+		s.machine().Together(listrakParallel, tasks...)
 		for _, err := range errs {
 			if mustStop(err) {
 				return err
