@@ -250,6 +250,48 @@ func (l *Ledger) migrate(ctx context.Context) error {
 	return nil
 }
 
+// load fills a ledger in memory from an image.
+func (l *Ledger) load(ctx context.Context) error {
+	return l.inMemory(ctx, func(db memoryDatabase) error { return db.Deserialize(l.image) })
+}
+
+// Image copies a ledger in memory.
+func (l *Ledger) Image(ctx context.Context) (Image, error) {
+	var image Image
+	err := l.inMemory(ctx, func(db memoryDatabase) (err error) {
+		image, err = db.Serialize()
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("copy ledger: %w", err)
+	}
+	return image, nil
+}
+
+// memoryDatabase is a part of modernc's connection to SQLite.
+type memoryDatabase interface {
+	Serialize() ([]byte, error)
+	Deserialize(buf []byte) error
+}
+
+func (l *Ledger) inMemory(ctx context.Context, do func(memoryDatabase) error) error {
+	if l.dialect != sqliteDialect || l.path != "" {
+		return errors.New("only a ledger in memory has an image")
+	}
+	connection, err := l.writes.Conn(ctx)
+	if err != nil {
+		return explain(err)
+	}
+	defer connection.Close()
+	return connection.Raw(func(raw any) error {
+		db, ok := raw.(memoryDatabase)
+		if !ok {
+			return fmt.Errorf("the driver's connection is a %T, which has no image", raw)
+		}
+		return explain(do(db))
+	})
+}
+
 // present fails when the SQLite file is no longer the one that was opened.
 func (l *Ledger) present() error {
 	if l.path == "" {
