@@ -68,6 +68,9 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 		if before.Ref != r.Ref && r.Ref != "" {
 			rec.Seen[r.Side].Ref, changed = r.Ref, true
 		}
+		if before.Inferred && !r.Inferred {
+			rec.Seen[r.Side].Inferred, changed = false, true
+		}
 		last := &rec.Sent[r.Side][0]
 		sinceDelivery := last.Outcome == Delivered && before.ReadBegan <= last.Ended && r.ReadBegan > last.Ended
 		stillThere := r.State != Absent && r.ReadBegan > before.ReadBegan && rec.DebtTo(r.Side) == Owed
@@ -79,7 +82,8 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 		return rec, Judgement{Verdict: NoNews, Changed: changed}
 	}
 
-	seen := Sighting{State: r.State, Shown: r.Date, At: r.Date, Within: r.Within, ReadBegan: r.ReadBegan, Ref: r.Ref, Machine: r.Machine}
+	seen := Sighting{State: r.State, Shown: r.Date, At: r.Date, Within: r.Within, ReadBegan: r.ReadBegan, Ref: r.Ref, Machine: r.Machine,
+		Inferred: r.Inferred}
 	if seen.Ref == "" {
 		seen.Ref = before.Ref
 	}
@@ -149,6 +153,8 @@ func (rec *Record) weigh(r Report, at Instant, before Sighting) (verdict Verdict
 		case r.State == Subscribed && decision.State == Unsubscribed && compare(at, decision, r.Within+decision.Within) < 0:
 			// A side that takes its own no back with an older date, or none, speaks of another record (a merge), not of an act.
 			return Behind, false
+		case r.State == Subscribed && decision.State == Unsubscribed && rec.unsubscribedElsewhere(r, at):
+			return UnsubscribedWins, false
 		}
 		return SameSide, true
 	}
@@ -170,10 +176,22 @@ func (rec *Record) weigh(r Report, at Instant, before Sighting) (verdict Verdict
 	return Behind, false
 }
 
+// unsubscribedElsewhere reports whether the other side shows a person's no that is newer than a yes of this side, or within the
+// uncertainty of it. It was no news while the decision was a no already; now that this side takes its own no back, it counts.
+func (rec *Record) unsubscribedElsewhere(r Report, at Instant) bool {
+	other := &rec.Seen[r.Side.Other()]
+	if other.State != Unsubscribed || other.Echo || other.Machine {
+		return false
+	}
+	return compare(at, &Decision{At: other.At}, r.Within+other.Within) <= 0
+}
+
 // uncertainty of the two dates that are compared.
 func (rec *Record) uncertainty(r Report, before Sighting) Span {
 	both := r.Within + rec.Decision.Within
-	if before.State == Unseen && rec.Sent[r.Side][0].State == Unseen {
+	// Whom a full read merely did not find is met for the first time too: its search lags, and may have missed a no.
+	neverShown := before.State == Unseen || before.Inferred
+	if neverShown && rec.Sent[r.Side][0].State == Unseen {
 		return max(both, FirstContact)
 	}
 	return both

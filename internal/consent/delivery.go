@@ -40,6 +40,11 @@ func (rec *Record) explain(r Report) *Delivery {
 		if d.Outcome != Open && d.Outcome != Delivered {
 			continue
 		}
+		if before := &rec.Seen[r.Side]; before.State == r.State && before.Shown != r.Date && before.ReadBegan > d.effectiveUntil() {
+			// What the delivery left was shown by then, with its date: whoever moved that said so anew. Otherwise a no that is repeated
+			// within the uncertainty (14 hours, or one in the repeated hour of a clock change) would be taken for a copy.
+			continue
+		}
 		if r.Date == 0 || r.Date.Plus(r.Within) >= d.Started && r.Date.Plus(-r.Within) <= d.effectiveUntil() {
 			return d
 		}

@@ -141,6 +141,8 @@ type Report struct {
 	Keyword bool
 	// Moved: the address is new on a customer who was known by another one (rule 18).
 	Moved bool
+	// Inferred: nobody looked the address up; a full read of the side did not find it, and is only Absent by that (rule 6).
+	Inferred bool
 }
 
 // Decision is what the person decided, as far as both sides have told.
@@ -174,6 +176,8 @@ type Sighting struct {
 	Machine bool
 	// Echo: what is shown is our own delivery.
 	Echo bool
+	// Inferred: Absent only by a full read that did not find the address; a look-up may still find it (rule 6).
+	Inferred bool
 }
 
 // Outcome is how a delivery ended. The numbers are stored in ledgers: never renumber them.

@@ -46,6 +46,7 @@ type storedSighting struct {
 	Ref       string          `json:"ref,omitzero"`
 	Machine   bool            `json:"machine,omitzero"`
 	Echo      bool            `json:"echo,omitzero"`
+	Inferred  bool            `json:"inferred,omitzero"`
 }
 
 type storedDelivery struct {

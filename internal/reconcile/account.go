@@ -6,9 +6,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/listrak"
 	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/internal/skew"
 )
 
 // Account is a merchant with open connections to both sides. It is shared by everything that runs for the merchant in this
@@ -20,8 +22,8 @@ type Account struct {
 	zone     *time.Location
 	// proven becomes true with the first write whose date agreed with the zone, of this process or another.
 	proven atomic.Bool
-	// skew is how far Listrak's clock was last seen away from ours.
-	skew atomic.Int64
+	// apart is how far each side's clock was last seen ahead of ours.
+	apart [2]atomic.Int64
 }
 
 // NewAccount joins settings and connections. It fails when the settings' zone is none.
@@ -40,12 +42,17 @@ func (a *Account) MarkZoneProven() { a.proven.Store(true) }
 
 // listrakUncertainty is how far a date of Listrak's may be off.
 func (a *Account) listrakUncertainty(ambiguous bool) time.Duration {
-	return listrak.Uncertainty(a.proven.Load(), time.Duration(a.skew.Load()), ambiguous)
+	return listrak.Uncertainty(a.proven.Load(), time.Duration(a.apart[consent.Listrak].Load()), ambiguous)
 }
 
-// measure compares Listrak's clock with ours.
-func (a *Account) measure(r read, server time.Time) {
-	a.skew.Store(int64(listrak.Skew(r.began.Time(), r.ended.Time(), server)))
+// shopifyUncertainty is how far a date of Shopify's may be off: it stores whole seconds (contracts/shopify.md 3), by its own clock.
+func (a *Account) shopifyUncertainty() time.Duration {
+	return time.Second + time.Duration(a.apart[consent.Shopify].Load()).Abs()
+}
+
+// measure compares a side's clock with ours.
+func (a *Account) measure(side consent.Side, r read, server time.Time) {
+	a.apart[side].Store(int64(skew.Between(r.began.Time(), r.ended.Time(), server)))
 }
 
 // wrongZone is the error of a merchant whose Listrak dates are not in the zone that was set.

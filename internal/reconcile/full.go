@@ -168,7 +168,9 @@ func (s *session) fullMissing(ctx context.Context) (bool, error) {
 			for _, f := range found {
 				for _, side := range consent.Sides {
 					if f.Record.Seen[side].State == consent.Unseen {
-						sightings = append(sightings, absent(side, f.Subject, "", read{began[side], began[side]}))
+						missed := absent(side, f.Subject, "", read{began[side], began[side]})
+						missed.report.Inferred = true
+						sightings = append(sightings, missed)
 					}
 				}
 			}

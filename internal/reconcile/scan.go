@@ -155,10 +155,13 @@ func cursorLost(err error) bool {
 
 // scanShopify reads one page of changed customers: the search only says who changed; people are read by id.
 func (s *session) scanShopify(ctx context.Context, since time.Time, cursor string) (page, error) {
+	r := read{began: s.now()}
 	changed, err := s.account.Shopify.ChangedCustomers(ctx, since, cursor)
 	if err != nil {
 		return page{}, fmt.Errorf("read changed customers: %w", err)
 	}
+	r.ended = s.now()
+	s.account.measure(consent.Shopify, r, changed.ServerTime)
 	result := page{next: changed.Next, rows: len(changed.Changes)}
 	ids := make([]string, len(changed.Changes))
 	for i, c := range changed.Changes {
@@ -237,7 +240,7 @@ func (s *session) scanListrak(state listrak.State) func(context.Context, time.Ti
 			return page{}, fmt.Errorf("read contacts: %w", err)
 		}
 		r.ended = s.now()
-		s.account.measure(r, contacts.ServerTime)
+		s.account.measure(consent.Listrak, r, contacts.ServerTime)
 		sightings := make([]sighting, 0, len(contacts.Contacts))
 		for _, c := range contacts.Contacts {
 			if seen, ok := s.listrakReport(c, r); ok {

@@ -215,7 +215,14 @@ func (w *world) switchSync(sync consent.Sync, on bool, answer ledger.OptOuts) {
 
 // awaitSilence does what the activity behind set-syncs and pause does before it answers: it waits until no claim is alive.
 func (w *world) awaitSilence(syncs []consent.Sync) {
+	switches, err := w.book.Switches(w.context, merchantID)
+	if err != nil {
+		return
+	}
 	for _, sync := range syncs {
+		if switches.May(sync) {
+			continue // switched on again meanwhile
+		}
 		live, until, err := w.book.LiveClaims(w.context, merchantID, sync)
 		if err != nil || live == 0 {
 			w.watch.answeredOff(sideOf(sync.To()))

@@ -57,6 +57,7 @@ func (c storeClient) ChangedCustomers(ctx context.Context, since time.Time, curs
 		found, listed = c.store.ListCustomers(shop.Listing{
 			Paging: shop.Paging{First: &first, After: cursor}, Query: query, SortKey: "UPDATED_AT",
 		})
+		page.ServerTime = c.world.now.Add(c.world.scenario.storeAhead).UTC().Truncate(time.Second)
 		for _, row := range found.Rows {
 			page.Changes = append(page.Changes, shopify.Change{ID: shopify.CustomerID(row.Object.ID), UpdatedAt: row.Object.UpdatedAt})
 			if found.HasNext {

@@ -300,7 +300,7 @@ func (o *watch) againstANo(call *writeCall) {
 			}
 		}
 		if visible {
-			o.violate("I2", "%s is subscribed in %s against the no in %s of %s", l.address, call.side, n.side, o.clock(n.at))
+			o.violate("I2", "%s is subscribed in %s against the no in %s of %s%s", l.address, call.side, n.side, o.clock(n.at), o.record(l))
 			return
 		}
 	}
