@@ -25,6 +25,8 @@ const (
 	UnsubscribedWins Verdict = "unsubscribed_wins"
 	// Agreed: the other side shows the decision already.
 	Agreed Verdict = "agreed"
+	// Renewed: the other side says the same, within the uncertainty and with a later date, which the decision takes.
+	Renewed Verdict = "renewed"
 	// Behind: the other side, older (rule 7).
 	Behind Verdict = "behind"
 	// Evidence: a later date without a person's act; it would have beaten an Unsubscribed and is shown instead (rule 8).
@@ -150,6 +152,9 @@ func (rec *Record) weigh(r Report, at Instant, before Sighting) (verdict Verdict
 		switch {
 		case weak:
 			return Evidence, false
+		case r.State == decision.State && compare(at, decision, 0) < 0:
+			// An import or a merge that shows an older date of the same state takes nothing back: the newer word was said.
+			return Agreed, false
 		case r.State == Subscribed && decision.State == Unsubscribed && compare(at, decision, r.Within+decision.Within) < 0:
 			// A side that takes its own no back with an older date, or none, speaks of another record (a merge), not of an act.
 			return Behind, false
@@ -165,6 +170,11 @@ func (rec *Record) weigh(r Report, at Instant, before Sighting) (verdict Verdict
 	case order > 0:
 		return Newer, true
 	case r.State == decision.State:
+		// Of two words that agree the later one counts: it is the better known one if the other's date is uncertain by hours, and what
+		// was said in between must not beat it.
+		if order == 0 && compare(at, decision, 0) > 0 {
+			return Renewed, true
+		}
 		return Agreed, false
 	case order == 0 && r.State == Unsubscribed:
 		return UnsubscribedWins, true

@@ -20,13 +20,12 @@ const (
 )
 
 // Uncertainty is how far a contact's Date may be from the instant that the person acted, by our clock: 14 hours until a write of
-// ours has proven the zone; then what the clocks were seen to differ (apart, see package skew; its sign does not count) plus the second
-// to which that can be measured; and an hour on top of it for an Ambiguous date.
+// ours has proven the zone; then apart, by how much the clocks may differ (skew.Clock); and an hour on top of it for an Ambiguous date.
 func Uncertainty(proven bool, apart time.Duration, ambiguous bool) time.Duration {
 	if !proven {
 		return unprovenZone
 	}
-	u := apart.Abs() + skew.Precision
+	u := apart
 	if ambiguous {
 		u += repeatedHour
 	}

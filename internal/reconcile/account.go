@@ -22,8 +22,8 @@ type Account struct {
 	zone     *time.Location
 	// proven becomes true with the first write whose date agreed with the zone, of this process or another.
 	proven atomic.Bool
-	// apart is how far each side's clock was last seen ahead of ours.
-	apart [2]atomic.Int64
+	// clocks are the sides', as far as answers have told.
+	clocks [2]skew.Clock
 }
 
 // NewAccount joins settings and connections. It fails when the settings' zone is none.
@@ -42,17 +42,17 @@ func (a *Account) MarkZoneProven() { a.proven.Store(true) }
 
 // listrakUncertainty is how far a date of Listrak's may be off.
 func (a *Account) listrakUncertainty(ambiguous bool) time.Duration {
-	return listrak.Uncertainty(a.proven.Load(), time.Duration(a.apart[consent.Listrak].Load()), ambiguous)
+	return listrak.Uncertainty(a.proven.Load(), a.clocks[consent.Listrak].Within(), ambiguous)
 }
 
 // shopifyUncertainty is how far a date of Shopify's may be off: it stores whole seconds (contracts/shopify.md 3), by its own clock.
 func (a *Account) shopifyUncertainty() time.Duration {
-	return time.Second + time.Duration(a.apart[consent.Shopify].Load()).Abs()
+	return max(time.Second, a.clocks[consent.Shopify].Within())
 }
 
 // measure compares a side's clock with ours.
 func (a *Account) measure(side consent.Side, r read, server time.Time) {
-	a.apart[side].Store(int64(skew.Between(r.began.Time(), r.ended.Time(), server)))
+	a.clocks[side].Compare(r.began.Time(), r.ended.Time(), server)
 }
 
 // wrongZone is the error of a merchant whose Listrak dates are not in the zone that was set.

@@ -108,7 +108,7 @@ func (s *session) startWatermarks(ctx context.Context) error {
 			return err
 		}
 		if !known {
-			if err := s.savePass(ctx, name, pass{Since: s.Now()}, nil); err != nil {
+			if err := s.savePass(ctx, name, pass{Since: s.now().Time()}, nil); err != nil {
 				return err
 			}
 		}

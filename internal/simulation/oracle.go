@@ -59,13 +59,25 @@ func (o *watch) ambiguous(at time.Time) bool {
 // expected is with which word an address may end, and whose it is.
 func (o *watch) expected(l *life) (answers, *act) {
 	var words []act
+	var doubtful *act
 	for _, a := range l.acts {
 		if a.counts {
 			words = append(words, a)
+		} else if o.unknowable(l, a) {
+			doubtful = &a
 		}
 	}
 	slices.SortStableFunc(words, func(a, b act) int { return a.at.Compare(b.at) })
-	return o.answer(l, words)
+	allowed, last := o.answer(l, words)
+	if last != nil && doubtful != nil && doubtful.at.After(last.at.Add(-10*time.Minute)) {
+		allowed = answers{true, true}
+	}
+	return allowed, last
+}
+
+// unknowable: a yes in Listrak that only moved a date, before anybody could have seen that.
+func (o *watch) unknowable(l *life, a act) bool {
+	return a.word == yes && a.side == inListrak && a.own && !a.counts && !o.known(l, inListrak, a.made)
 }
 
 func (o *watch) answer(l *life, words []act) (answers, *act) {
@@ -84,11 +96,7 @@ func (o *watch) answer(l *life, words []act) (answers, *act) {
 		allowed = o.answerToYes(l, words, last)
 	}
 	if o.mayBeLost(l, last) {
-		before, _ := o.answer(l, words[:len(words)-1])
-		if before == (answers{}) {
-			return answers{true, true}, &last
-		}
-		allowed[no], allowed[yes] = allowed[no] || before[no], allowed[yes] || before[yes]
+		return answers{true, true}, &last
 	}
 	return allowed, &last
 }
@@ -151,7 +159,13 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 		if w.side == inListrak && w.made.After(call.began.Add(-u)) && w.made.Before(o.openUntil(call).Add(u+slack)) {
 			return true
 		}
-		if w.side == inShopify && w.made.Sub(call.began).Abs() < time.Hour {
+		if w.side == inShopify && w.at.Add(o.world.scenario.storeAhead).Truncate(time.Second).Equal(call.date.Truncate(time.Second)) {
+			return true
+		}
+	}
+	for _, a := range l.acts {
+		// Something else was done to it before anybody could read it.
+		if a.side == w.side && (a.word != w.word || a.at.Before(w.at)) && a.made.After(w.made) && !o.sawBetween(l, w.side, w.made, a.made) {
 			return true
 		}
 	}
@@ -168,6 +182,11 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 		}
 	}
 	return false
+}
+
+// sawBetween: the side was read for this address in a span.
+func (o *watch) sawBetween(l *life, where side, from, to time.Time) bool {
+	return slices.ContainsFunc(l.seen[where], func(g glimpse) bool { return !g.at.Before(from) && g.at.Before(to) })
 }
 
 // openUntil is until when a write may have taken effect as far as its process can tell.
@@ -215,8 +234,9 @@ func (o *watch) must(l *life, last *act, what word, where side) bool {
 		return true
 	}
 	for _, d := range l.disturbances {
-		if d.side == where && what == yes && d.at.After(last.made.Add(-10*time.Minute)) {
-			return false // gone since
+		gone := d.side == where && what == yes
+		if gone && (d.at.After(last.made.Add(-10*time.Minute)) || !o.sawBetween(l, where, d.at, o.world.now)) {
+			return false // gone since, or so that nobody looked
 		}
 	}
 	switch {

@@ -162,11 +162,7 @@ func (w *world) hadSaid(address string, where side, what word, before time.Durat
 	var err error
 	if what == yes {
 		err = w.list.Subscribe(address, at, "")
-		if after, _ := w.list.Contact(address); err == nil && after.State == list.Pending {
-			err = w.list.Confirm(address)
-			at = w.now
-		}
-	} else {
+		} else {
 		err = w.list.Unsubscribe(address, at, "")
 	}
 	if err != nil {
@@ -179,6 +175,13 @@ func (w *world) hadSaid(address string, where side, what word, before time.Durat
 // start switches the syncs on, in either order or at once.
 func (d *draft) start() {
 	both := []consent.Sync{consent.EmailToShopify, consent.EmailToListrak}
+	if d.plan.scenario.doubleOptIn {
+		d.add(time.Second, func(w *world) {
+			if err := w.list.Configure(func(c *list.Config) { c.DoubleOptIn = true }); err != nil {
+				panic(err) // only a switch was changed
+			}
+		}, "Listrak asks newcomers to confirm from now on")
+	}
 	first := d.span(10*time.Second, 2*time.Minute)
 	second := first
 	if d.one(3) {
@@ -261,11 +264,11 @@ func (d *draft) operator() {
 	}
 }
 
-// correctZone is what an operator does about a wrong zone: `merchant set --zone`, which unproves it, and `merchant resume`.
+// correctZone is what an operator does about a wrong zone: `merchant set --zone`, which unproves it, and `merchant check`.
 func (w *world) correctZone(right string) {
 	w.settings.Zone, w.settings.ZoneProven = right, false
 	w.revised++
-	w.operate(func(ctx context.Context) error { _, err := w.book.Resume(ctx, merchantID); return err })
+	w.operate(func(ctx context.Context) error { _, err := w.book.Heal(ctx, merchantID); return err })
 }
 
 // cluster is a time in which much happens: some people act, and mostly something fails.

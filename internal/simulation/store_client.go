@@ -162,6 +162,7 @@ func (c storeClient) UpdateEmailConsents(ctx context.Context, writes []shopify.C
 	for i, write := range writes {
 		customer, _ := c.store.CustomerByID(shop.CustomerID(write.Customer))
 		calls[i] = c.world.watch.writeBegins(c.process, c.side, customer.Email, wordOf(string(write.State) == string(shop.Subscribed)))
+		calls[i].date = write.At
 	}
 	defer func() {
 		for _, call := range calls {
@@ -186,6 +187,7 @@ func (c storeClient) CreateCustomers(ctx context.Context, customers []shopify.Ne
 	calls := make([]*writeCall, len(customers))
 	for i, customer := range customers {
 		calls[i] = c.world.watch.writeBegins(c.process, c.side, customer.Email, yes)
+		calls[i].date = customer.At
 	}
 	defer func() {
 		for _, call := range calls {

@@ -110,6 +110,8 @@ type writeCall struct {
 	effective bool
 	before    string
 	created   bool
+	// date is the consent date that was sent to Shopify.
+	date time.Time
 }
 
 func newWatch(w *world) *watch {
@@ -288,12 +290,14 @@ func (o *watch) againstANo(call *writeCall) {
 			continue
 		}
 		superseded := slices.ContainsFunc(l.acts, func(a act) bool {
-			return a.word == yes && a.counts && (a.at.After(n.at) || a.side == n.side && a.made.After(n.made)) && !a.made.After(call.took)
+			return a.word == yes && (a.counts || o.unknowable(l, a)) && (a.at.After(n.at) || a.side == n.side && a.made.After(n.made)) && !a.made.After(call.took)
 		})
 		if superseded {
 			continue
 		}
-		visible := n.side == call.side && !n.made.After(call.look)
+		visible := n.side == call.side && !n.made.After(call.look) && !slices.ContainsFunc(l.disturbances, func(d disturbance) bool {
+			return d.side == n.side && d.at.After(n.made) && d.at.Before(call.look) // the no went with its customer or contact
+		})
 		for _, g := range l.seen[n.side] {
 			if visible = visible || !g.at.Before(n.made) && call.began.Sub(g.at) >= 15*time.Second && !o.inTrouble(g.process, g.at); visible {
 				break

@@ -138,7 +138,7 @@ func newWorld(ctx context.Context, seed uint64, s scenario) (*world, error) {
 		Domain: domain, SearchLag: s.lag, Switches: s.switches, Now: func() time.Time { return w.now.Add(s.storeAhead) },
 	})
 	w.list, err = list.New(list.Config{
-		ID: listID, ClientID: "integration", Secret: "none", Zone: listZone, ClockSkew: s.listAhead, DoubleOptIn: s.doubleOptIn,
+		ID: listID, ClientID: "integration", Secret: "none", Zone: listZone, ClockSkew: s.listAhead,
 		SameState: s.sameState, Now: func() time.Time { return w.now },
 		Events: []list.Event{{ID: marketingEvent, Name: "Marketing"}, {ID: checkoutEvent, Name: "Checkout"}},
 	})
