@@ -62,11 +62,11 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 	}
 	echo := rec.explain(r)
 	// Their no and ours cannot be told apart while ours may still be on its way: then the no is heard (as in rule 6).
-	doubtful := echo != nil && echo.effectiveUntil() >= r.ReadBegan &&
-		r.Side == Listrak && r.State == Unsubscribed && rec.Decision.State == Subscribed
+	doubtful := echo != nil && r.Side == Listrak && r.State == Unsubscribed && rec.Decision.State == Subscribed &&
+		(echo.effectiveUntil() >= r.ReadBegan || echo.endedUnheard() && before.State == Subscribed && before.ReadBegan > echo.Started)
 	changed := rec.closeAttempts(r, echo, before)
 
-	if before.State != Unseen && before.State == r.State && before.Shown == r.Date && before.Machine == r.Machine {
+	if before.State != Unseen && before.State == r.State && !before.movedTo(&r) && before.Machine == r.Machine {
 		if before.Ref != r.Ref && r.Ref != "" {
 			rec.Seen[r.Side].Ref, changed = r.Ref, true
 		}
@@ -84,7 +84,7 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 		return rec, Judgement{Verdict: NoNews, Changed: changed}
 	}
 
-	seen := Sighting{State: r.State, Shown: r.Date, At: r.Date, Within: r.Within, ReadBegan: r.ReadBegan, Ref: r.Ref, Machine: r.Machine,
+	seen := Sighting{State: r.State, Shown: r.Date, Wall: r.Wall, At: r.Date, Within: r.Within, ReadBegan: r.ReadBegan, Ref: r.Ref, Machine: r.Machine,
 		Inferred: r.Inferred}
 	if seen.Ref == "" {
 		seen.Ref = before.Ref
@@ -121,6 +121,14 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 	}
 	rec.Seen[r.Side] = seen
 	return rec, judgement
+}
+
+// movedTo reports whether r shows another date than s.
+func (s *Sighting) movedTo(r *Report) bool {
+	if s.Wall != 0 && r.Wall != 0 {
+		return s.Wall != r.Wall
+	}
+	return s.Shown != r.Date
 }
 
 // effectiveDate applies rule 10.

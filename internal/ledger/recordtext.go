@@ -39,6 +39,7 @@ func (s storedSide) IsZero() bool { return s.Seen == nil && len(s.Sent) == 0 }
 type storedSighting struct {
 	State     consent.State   `json:"state,omitzero"`
 	Shown     consent.Instant `json:"shown,omitzero"`
+	Wall      consent.Instant `json:"wall,omitzero"`
 	At        consent.Instant `json:"at,omitzero"`
 	Within    consent.Span    `json:"within,omitzero"`
 	ReadBegan consent.Instant `json:"read,omitzero"`

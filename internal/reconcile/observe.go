@@ -125,7 +125,7 @@ func (s *session) listrakReport(c listrak.Contact, r read) (seen sighting, ok bo
 	settings := &s.account.Settings
 	within := s.account.listrakUncertainty(c.Ambiguous)
 	report := consent.Report{
-		Side: consent.Listrak, Date: consent.InstantOf(c.Date), Within: consent.SpanOf(within),
+		Side: consent.Listrak, Date: consent.InstantOf(c.Date), Wall: consent.InstantOf(c.Wall()), Within: consent.SpanOf(within),
 		ReadBegan: r.began, ReadEnded: r.ended, Ref: c.EmailKey,
 	}
 	switch c.State {

@@ -88,6 +88,7 @@ func (s *session) deliverOneToListrak(ctx context.Context, located ledger.Locate
 			ledger.Line{Side: consent.Listrak, Kind: ledger.Failed, Reason: reasonNoAddress})})
 		return err
 	}
+	looked := s.now()
 	entry, _, err := s.lookUpInListrak(ctx, located.Subject, address)
 	if err != nil && !mustStop(err) {
 		if _, saveErr := s.revise(ctx, []revision{s.endWithoutCall(located.Subject, consent.Listrak, err, again)}); saveErr != nil {
@@ -109,7 +110,7 @@ func (s *session) deliverOneToListrak(ctx context.Context, located ledger.Locate
 	if err := s.account.Listrak.Reserve(ctx); err != nil {
 		return fmt.Errorf("wait for Listrak's request rate: %w", err)
 	}
-	granted, err := s.claim(ctx, consent.Listrak, []item{{subject: located.Subject, address: address, entry: entry, again: again}})
+	granted, err := s.claim(ctx, consent.Listrak, []item{{subject: located.Subject, address: address, entry: entry, looked: looked, again: again}})
 	if err != nil || len(granted) == 0 {
 		return err
 	}

@@ -173,6 +173,7 @@ func (s *session) lookUpInShopify(ctx context.Context, due []ledger.Located) (it
 			items = append(items, item{subject: located.Subject, address: address, entry: located.Entry, again: again})
 		}
 	}
+	looked := s.now()
 	sightings, failed, err := s.readShopify(ctx, items)
 	if len(items) == 0 && asking != nil {
 		err = asking
@@ -193,7 +194,7 @@ func (s *session) lookUpInShopify(ctx context.Context, due []ledger.Located) (it
 	read := items[:0]
 	for _, it := range items {
 		if entry, ok := entries[it.subject]; ok {
-			it.entry = entry
+			it.entry, it.looked = entry, looked
 			read = append(read, it)
 		}
 	}

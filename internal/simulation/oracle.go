@@ -49,6 +49,14 @@ func (o *watch) uncertainty(a, b act) time.Duration {
 	return u
 }
 
+// ahead is how far a side's clock is ahead of the true one.
+func (o *watch) ahead(of side) time.Duration {
+	if of == inShopify {
+		return o.world.scenario.storeAhead
+	}
+	return o.world.scenario.listAhead
+}
+
 // ambiguous: the clocks of Listrak's zone showed this time twice.
 func (o *watch) ambiguous(at time.Time) bool {
 	zone := o.world.list.Config().Zone
@@ -75,9 +83,24 @@ func (o *watch) expected(l *life) (answers, *act) {
 	return allowed, last
 }
 
-// unknowable: a yes in Listrak that only moved a date, before anybody could have seen that.
+// unknowable: a yes in Listrak that only moved a date, and nobody had read the contact since it was subscribed: whoever reads it then
+// sees a subscription with that date.
 func (o *watch) unknowable(l *life, a act) bool {
-	return a.word == yes && a.side == inListrak && a.own && !a.counts && !o.known(l, inListrak, a.made)
+	if a.word != yes || a.side != inListrak || a.counts || a.machine {
+		return false
+	}
+	var subscribed time.Time
+	for _, b := range l.acts {
+		if b.side == inListrak && b.word == yes && b.made.Before(a.made) && b.before != string(list.Subscribed) {
+			subscribed = b.made
+		}
+	}
+	for _, call := range l.writes {
+		if call.side == inListrak && call.word == yes && call.effective && call.took.Before(a.made) && call.took.After(subscribed) {
+			subscribed = call.took
+		}
+	}
+	return !o.sawBetween(l, inListrak, subscribed, a.made)
 }
 
 func (o *watch) answer(l *life, words []act) (answers, *act) {
@@ -112,7 +135,8 @@ func (o *watch) answerToYes(l *life, words []act, last act) answers {
 			}
 			continue
 		}
-		gap, u := last.at.Sub(n.at), o.uncertainty(n, last)
+		// As the two sides date them.
+		gap, u := last.at.Add(o.ahead(last.side)).Sub(n.at.Add(o.ahead(n.side))), o.uncertainty(n, last)
 		if !o.known(l, n.side, n.made) || !o.known(l, last.side, last.made) {
 			// First contact: dates may be copies made by another tool.
 			u = max(u, 10*time.Minute)
@@ -165,7 +189,7 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 	}
 	for _, a := range l.acts {
 		// Something else was done to it before anybody could read it.
-		if a.side == w.side && (a.word != w.word || a.at.Before(w.at)) && a.made.After(w.made) && !o.sawBetween(l, w.side, w.made, a.made) {
+		if a.side == w.side && (a.word != w.word || a.machine || a.at.Before(w.at)) && a.made.After(w.made) && !o.sawBetween(l, w.side, w.made, a.made) {
 			return true
 		}
 	}
@@ -251,10 +275,7 @@ func (o *watch) must(l *life, last *act, what word, where side) bool {
 			}
 		}
 	}
-	if where == inListrak && last.side == inShopify {
-		return o.permitted(last, what)
-	}
-	return true
+	return where == inShopify || o.permitted(last, what)
 }
 
 // permitted is rule 11: Listrak is told of what was decided while the direction was on, and of every no since it was first.

@@ -162,7 +162,7 @@ func (w *world) hadSaid(address string, where side, what word, before time.Durat
 	var err error
 	if what == yes {
 		err = w.list.Subscribe(address, at, "")
-		} else {
+	} else {
 		err = w.list.Unsubscribe(address, at, "")
 	}
 	if err != nil {

@@ -245,7 +245,7 @@ func (o *watch) writeBegins(p *process, where side, address string, what word) *
 	}
 	o.deliveries++
 	o.tell("%s: %s begins to write %s to %s", l.address, p.name, what, where)
-	if call.look.IsZero() || now.Sub(call.look) > 3*time.Minute {
+	if call.look.IsZero() || now.Sub(call.look) > 85*time.Second {
 		o.violate("I8", "%s is written to %s without a look-up just before", l.address, where)
 	}
 	if silent := o.silent[where]; !silent.IsZero() && now.After(silent) {
