@@ -103,6 +103,9 @@ func (s *session) scan(ctx context.Context, src source,
 	if src.full && p.Done {
 		return true, nil
 	}
+	// A pass that found nothing at all moves the watermark only now and then: reaching a little further back costs nothing, and an idle
+	// round then leaves the cursors alone.
+	saved, midway := p.Since, p.Page != "" || !p.Began.IsZero()
 	if !known && !src.full {
 		// Looks forward only; what was before is the full read's.
 		p.Since = s.now().Time()
@@ -136,8 +139,10 @@ func (s *session) scan(ctx context.Context, src source,
 		case p.Rows >= pagingEnd && read.reached.After(since):
 			p.From, p.Page, p.Rows = read.reached, "", 0
 		}
-		if err := s.savePass(ctx, src.cursor, p, read.customers); err != nil {
-			return false, err
+		if idle := read.rows == 0 && known && !src.full && !midway && s.now().Time().Sub(saved) < src.overlap; !idle {
+			if err := s.savePass(ctx, src.cursor, p, read.customers); err != nil {
+				return false, err
+			}
 		}
 		if read.next == "" {
 			return true, nil

@@ -74,6 +74,9 @@ func (c listClient) Unsubscribe(ctx context.Context, address string) (listrak.Wr
 }
 
 func (c listClient) post(ctx context.Context, ask list.Upsert, alreadySo ...string) (listrak.WriteResult, error) {
+	if ctx.Err() != nil {
+		return listrak.WriteResult{}, c.fail("write contact", "TIMEOUT", true)
+	}
 	call := c.world.watch.writeBegins(c.process, c.side, ask.Email, wordOf(ask.State == list.Subscribed))
 	call.events = ask.Events
 	defer c.world.watch.writeEnds(call)

@@ -39,7 +39,7 @@ func play(ctx context.Context, p plan) (Outcome, error) {
 			w.arrangeRound(w.grid(w.now))
 		})
 	}
-	w.run(w.began.Add(p.length))
+	w.runUntil(w.began.Add(p.length))
 	w.calm()
 	if rest := w.settle(); rest != "" {
 		w.watch.violate("I4", "the sides do not come to rest: %s", rest)
@@ -49,6 +49,11 @@ func play(ctx context.Context, p plan) (Outcome, error) {
 		Seed: p.seed, People: len(w.watch.order), Decisions: w.watch.decisions, Deliveries: w.watch.deliveries, Rounds: w.Rounds, Elided: w.Elided,
 		Faults: w.faced, Violations: w.watch.violations, Story: w.watch.story, Errors: w.watch.errors,
 	}, nil
+}
+
+func (w *world) runUntil(end time.Time) {
+	w.end = end
+	w.run(end)
 }
 
 // calm ends all trouble and switches everything on.
@@ -77,8 +82,9 @@ func (w *world) settle() string {
 		before, deliveries := w.Rounds, w.watch.deliveries
 		w.quiet = 0
 		w.arrangeRound(w.grid(w.now))
-		w.run(w.now.Add(interval))
-		if w.Rounds > before && deliveries == w.watch.deliveries && w.now.After(w.lastChange.Add(w.scenario.lag+2*interval)) && !w.waits() {
+		w.runUntil(w.now.Add(interval))
+		held, owed := w.waits()
+		if w.Rounds > before && deliveries == w.watch.deliveries && w.now.After(w.lastChange.Add(w.scenario.lag+2*interval)) && !held && !owed {
 			if still++; still >= 3 {
 				return ""
 			}

@@ -21,6 +21,39 @@ type scheduler struct {
 	// arranged numbers what was arranged.
 	arranged int64
 	current  *task
+	// idle are coroutines whose tasks have ended: a new one would grow its stack anew with every task.
+	idle []*coroutine
+}
+
+// coroutine runs one task after another.
+type coroutine struct {
+	next  func() (time.Duration, bool)
+	stop  func()
+	yield func(time.Duration) bool
+	body  func()
+}
+
+func (s *scheduler) coroutine() *coroutine {
+	if last := len(s.idle) - 1; last >= 0 {
+		c := s.idle[last]
+		s.idle = s.idle[:last]
+		return c
+	}
+	c := &coroutine{}
+	c.next, c.stop = iter.Pull(func(yield func(time.Duration) bool) {
+		c.yield = yield
+		for c.body(); yield(finished); c.body() {
+		}
+	})
+	return c
+}
+
+// close ends the coroutines that are idle.
+func (s *scheduler) close() {
+	for _, c := range s.idle {
+		c.stop()
+	}
+	s.idle = nil
 }
 
 // due is something arranged for a moment.
@@ -90,24 +123,24 @@ type process struct {
 // task is one thread of a process.
 type task struct {
 	process *process
-	next    func() (time.Duration, bool)
-	stop    func()
-	yield   func(time.Duration) bool
-	dead    bool
-	ended   bool
-	then    func()
+	*coroutine
+	dead  bool
+	ended bool
+	then  func()
 }
 
-// parked is the span of a task that waits for another one.
-const parked = time.Duration(-1)
+// A coroutine tells how long its task wants to wait, or one of these.
+const (
+	// parked: it waits for another task.
+	parked = time.Duration(-1)
+	// finished: the task has ended.
+	finished = time.Duration(-2)
+)
 
 // spawn starts a task in a process; then, which may be nil, is called when it has ended well.
 func (s *scheduler) spawn(p *process, body, then func()) {
-	t := &task{process: p, then: then}
-	t.next, t.stop = iter.Pull(func(yield func(time.Duration) bool) {
-		t.yield = yield
-		body()
-	})
+	t := &task{process: p, then: then, coroutine: s.coroutine()}
+	t.body = body
 	p.tasks[t] = true
 	s.at(s.now, func() { s.resume(t) })
 }
@@ -123,11 +156,12 @@ func (s *scheduler) resume(t *task) {
 	}
 	before := s.current
 	s.current = t
-	span, more := t.next()
+	span, _ := t.next()
 	s.current = before
 	switch {
-	case !more:
+	case span == finished:
 		t.ended = true
+		s.idle = append(s.idle, t.coroutine)
 		delete(p.tasks, t)
 		if t.then != nil && !t.dead {
 			t.then()

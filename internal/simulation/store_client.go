@@ -157,6 +157,9 @@ func (c storeClient) orders(lookup shopify.OrderLookup, seen map[shop.OrderID]bo
 }
 
 func (c storeClient) UpdateEmailConsents(ctx context.Context, writes []shopify.ConsentWrite) ([]shopify.WriteResult, error) {
+	if ctx.Err() != nil {
+		return nil, c.fail("update email consents", "TIMEOUT", true)
+	}
 	results := make([]shopify.WriteResult, len(writes))
 	calls := make([]*writeCall, len(writes))
 	for i, write := range writes {
@@ -183,6 +186,9 @@ func (c storeClient) UpdateEmailConsents(ctx context.Context, writes []shopify.C
 }
 
 func (c storeClient) CreateCustomers(ctx context.Context, customers []shopify.NewCustomer) ([]shopify.WriteResult, error) {
+	if ctx.Err() != nil {
+		return nil, c.fail("create customers", "TIMEOUT", true)
+	}
 	results := make([]shopify.WriteResult, len(customers))
 	calls := make([]*writeCall, len(customers))
 	for i, customer := range customers {

@@ -114,16 +114,22 @@ func (w *world) roundEnded(result reconcile.RoundResult, err error, changed time
 // elide puts the next round off to the last one before anything can happen: those between would find nothing.
 func (w *world) elide(next time.Time) time.Time {
 	settled := w.lastChange.Add(w.scenario.lag + 2*interval)
-	if w.quiet < 2 || w.now.Before(settled) || w.fullReads > 0 || len(w.agenda) == 0 {
+	if w.quiet == 0 || w.now.Before(settled) || w.fullReads > 0 {
 		return next
 	}
-	until := w.agenda[0].at
-	if w.waits() {
-		// Somebody is put off for minutes: what is due is looked at now and then.
-		if w.quiet < 12 {
-			return next
-		}
+	until := w.end
+	if len(w.agenda) > 0 {
+		until = minTime(until, w.agenda[0].at)
+	}
+	switch held, owed := w.waits(); {
+	case owed && w.quiet < 12:
+		return next
+	case owed:
+		// Somebody is put off for minutes or hours: what is due is looked at now and then.
 		until = minTime(until, w.now.Add(11*interval))
+	case held:
+		// An order would be an event; whose window was lost is found at its end.
+		until = minTime(until, w.now.Add(3*interval))
 	}
 	steps := int(until.Sub(next) / interval)
 	if steps <= 0 {
@@ -140,15 +146,16 @@ func minTime(a, b time.Time) time.Time {
 	return b
 }
 
-// waits reports whether anybody is owed something or held.
-func (w *world) waits() bool {
-	held, _, err := w.book.CountHeld(w.context, merchantID)
-	if err != nil || held > 0 {
-		return true
+// waits reports whether anybody is held, or owed something.
+func (w *world) waits() (held, owed bool) {
+	n, _, err := w.book.CountHeld(w.context, merchantID)
+	if err != nil {
+		return true, true
 	}
+	held = n > 0
 	switches, err := w.book.Switches(w.context, merchantID)
 	if err != nil {
-		return true
+		return held, true
 	}
 	for _, side := range consent.Sides {
 		sync := consent.SyncTo(consent.Email, side)
@@ -157,10 +164,10 @@ func (w *world) waits() bool {
 		}
 		debts, err := w.book.Debts(w.context, merchantID, consent.Email, side, reconcile.LedgerPermit(switches, sync))
 		if err != nil || debts.OwedSubscribes+debts.OwedUnsubscribes > 0 {
-			return true
+			return held, true
 		}
 	}
-	return false
+	return held, false
 }
 
 // processEnded gives the work of a process that died or fell silent to another one.

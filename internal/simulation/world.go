@@ -55,8 +55,10 @@ var Faults = []fault.Kind{
 // world is one merchant with both sides, a ledger, and the processes that work for it.
 type world struct {
 	*scheduler
-	seed     uint64
-	began    time.Time
+	seed  uint64
+	began time.Time
+	// end is until when the clock is let run now.
+	end      time.Time
 	scenario scenario
 	context  context.Context
 
@@ -168,6 +170,7 @@ func (w *world) close() {
 	for _, worker := range w.workers {
 		w.kill(worker.process)
 	}
+	w.scheduler.close()
 	// A database in memory has nothing that could fail to be written.
 	_ = w.book.Close()
 }
