@@ -3,24 +3,29 @@ package simulation
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
 )
 
-func (o *watch) entry(l *life) (ledger.Entry, string) {
+// kept is what the ledger holds of an address.
+func (o *watch) kept(l *life) (ledger.Entry, []ledger.Line, error) {
 	w := o.world
 	subject := consent.SubjectOf(subjectKey, merchantID, consent.Email, l.address)
 	entries, err := w.book.Load(w.context, merchantID, consent.Email, []consent.Subject{subject})
 	if err != nil {
-		return ledger.Entry{}, err.Error()
+		return ledger.Entry{}, nil, err
 	}
 	lines, err := w.book.Journal(w.context, merchantID, consent.Email, subject)
+	return entries[subject], lines, err
+}
+
+func (o *watch) entry(l *life) (ledger.Entry, string) {
+	w := o.world
+	entry, lines, err := o.kept(l)
 	if err != nil {
-		return ledger.Entry{}, err.Error()
+		return entry, err.Error()
 	}
-	entry := entries[subject]
 	var b strings.Builder
 	for _, line := range lines {
 		date := "-"
@@ -40,5 +45,3 @@ func (o *watch) entry(l *life) (ledger.Entry, string) {
 	}
 	return entry, b.String()
 }
-
-var _ = time.Second

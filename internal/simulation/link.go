@@ -95,9 +95,11 @@ func (l *link) exchange(ctx context.Context, operation string, write bool, items
 }
 
 func (l *link) fail(operation, code string, maybeDone bool) error {
+	l.world.watch.lookedUp(l.process, l.side, "")
 	return &failure.Error{Class: failure.Retry, Op: operation, Code: code, MaybeDone: maybeDone}
 }
 
 func (l *link) refuse(operation, code string, wait time.Duration) error {
+	l.world.watch.lookedUp(l.process, l.side, "")
 	return &failure.Error{Class: failure.Retry, Op: operation, Code: code, Wait: wait}
 }

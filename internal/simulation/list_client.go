@@ -53,6 +53,7 @@ func (c listClient) Contact(ctx context.Context, addressOrKey string) (listrak.C
 	var read listrak.Contact
 	var refused error
 	there := false
+	c.world.watch.lookedUp(c.process, c.side, normal(addressOrKey)) // its turn has come, however long the answer takes
 	err := c.exchange(ctx, "GET Contact", false, 1, func(int) {
 		contact, missing := c.list.ReadContact(addressOrKey)
 		if there = missing == nil; there {
@@ -79,10 +80,10 @@ func (c listClient) post(ctx context.Context, ask list.Upsert, alreadySo ...stri
 	}
 	call := c.world.watch.writeBegins(c.process, c.side, ask.Email, wordOf(ask.State == list.Subscribed))
 	call.events = ask.Events
-	defer c.world.watch.writeEnds(call)
 	var result listrak.WriteResult
-	var refused error
-	err := c.exchange(ctx, "POST Contact", true, 1, func(int) {
+	var err, refused error
+	defer func() { c.world.watch.writeEnds(call, err) }()
+	err = c.exchange(ctx, "POST Contact", true, 1, func(int) {
 		before, existed := c.list.Contact(ask.Email)
 		_, refused = c.list.Upsert(ask)
 		after, _ := c.list.Contact(ask.Email)

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
-	"github.com/concordsync/concord/internal/reconcile"
+	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
 )
@@ -142,15 +142,30 @@ func (o *watch) answerToYes(l *life, words []act, last act) answers {
 			u = max(u, 10*time.Minute)
 		}
 		replaced := slices.ContainsFunc(words, func(a act) bool { return a.word == yes && a.side == n.side && a.made.After(n.made) })
-		switch {
-		case gap > u+slack:
-		case gap < 2*time.Second-slack, replaced:
-			allowed[no] = true
-		default:
-			allowed[no] = true
+		if gap > u+slack {
+			continue
+		}
+		allowed[no] = true
+		least := 2 * time.Second
+		if first := earlier(n.made, last.made); !o.known(l, n.side, first) && !o.known(l, last.side, first) {
+			// No record yet.
+			least = 10 * time.Minute
+		}
+		// As the sides show them the dates differ by no more than what no clock can tell: then the no must win, if it could be read at all.
+		if shown := o.shown(last).Sub(o.shown(n)); shown <= least && !replaced && !o.mayBeLost(l, n) && n.at == n.made && last.at == last.made {
+			allowed[yes] = false
 		}
 	}
 	return allowed
+}
+
+// shown is the date of a word as its side shows it.
+func (o *watch) shown(a act) time.Time {
+	date := a.at.Add(o.ahead(a.side))
+	if a.side == inShopify {
+		return date.Truncate(time.Second)
+	}
+	return date
 }
 
 // known: the side had shown us this address before.
@@ -225,7 +240,53 @@ func (o *watch) openAt(call *writeCall, at time.Time) bool {
 // judge is the end of a run, when everything is well and nothing moves any more: I1, I4, I6.
 func (o *watch) judge() {
 	for _, address := range o.order {
-		o.judgeOne(o.lives[address])
+		l := o.lives[address]
+		o.judgeOne(l)
+		o.countWrites(l)
+		o.explained(l)
+	}
+}
+
+// countWrites is I3: writes that change a side are no more than there was reason for.
+func (o *watch) countWrites(l *life) {
+	for _, where := range []side{inShopify, inListrak} {
+		effective, reasons := 0, 1+len(l.acts)+len(l.disturbances)
+		for _, call := range l.writes {
+			if call.side != where {
+				continue
+			}
+			if call.effective {
+				effective++
+			}
+			if call.took.IsZero() || call.took.After(call.ended) || call.unheard {
+				reasons += 2 // nobody knows whether it took effect, or it took effect late: that is mended by another
+			}
+		}
+		if effective > reasons {
+			o.violate("I3", "%d writes changed %s for %s, with %d reasons", effective, where, l.address, reasons)
+		}
+	}
+}
+
+// explained is I6: the ledger tells of every write that it was claimed, and why the decision is what it is.
+func (o *watch) explained(l *life) {
+	entry, lines, err := o.kept(l)
+	if err != nil {
+		o.violate("I6", "the ledger cannot tell of %s: %v", l.address, err)
+		return
+	}
+	claimed, decided := 0, false
+	for _, line := range lines {
+		if line.Kind == ledger.Claimed {
+			claimed++
+		}
+		decided = decided || line.Kind == ledger.Decided && line.State == entry.Record.Decision.State
+	}
+	if claimed < len(l.writes) {
+		o.violate("I6", "%s was written %d times, and the journal tells of %d%s", l.address, len(l.writes), claimed, o.record(l))
+	}
+	if entry.Record.Decision.State.IsDecision() && !decided {
+		o.violate("I6", "%s is %s by the ledger, and the journal does not tell why%s", l.address, entry.Record.Decision.State, o.record(l))
 	}
 }
 
@@ -233,6 +294,10 @@ func (o *watch) judgeOne(l *life) {
 	allowed, last := o.expected(l)
 	if last == nil {
 		return
+	}
+	o.judged++
+	if allowed == (answers{true, true}) {
+		o.excused++
 	}
 	w := o.world
 	shown := [2]string{}
@@ -303,6 +368,9 @@ func (o *watch) throughThePoint(call *writeCall) {
 	}
 	checkout := slices.Contains(call.events, checkoutEvent)
 	l := call.life
+	if len(l.disturbances) > 0 {
+		return
+	}
 	ordered := false
 	for _, ordering := range l.orders {
 		for _, a := range l.acts {
@@ -310,9 +378,114 @@ func (o *watch) throughThePoint(call *writeCall) {
 			ordered = ordered || a.word == yes && a.side == inShopify && gap >= -61*time.Second && gap <= 301*time.Second
 		}
 	}
-	if checkout && !ordered && len(l.disturbances) == 0 {
+	if checkout && !ordered {
 		o.violate("Checkout", "%s is subscribed through checkout without an order in time", l.address)
 	}
+	// The word that is carried is the last yes that had been read, if there was only one for a while.
+	var last *act
+	for i := range l.acts {
+		if a := &l.acts[i]; a.word == yes && a.counts && a.made.Before(call.look) {
+			if last != nil && a.made.Sub(last.made) < 10*time.Minute {
+				return
+			}
+			last = a
+		}
+	}
+	if checkout || last == nil || last.side != inShopify || last.at != last.made {
+		return
+	}
+	edge := 2*time.Second + o.world.scenario.storeAhead.Abs()
+	if call.began.Before(last.at.Add(5*time.Minute - edge)) {
+		o.violate("Checkout", "%s is subscribed through marketing %s after the consent", l.address, call.began.Sub(last.at))
+	}
+	for _, ordering := range l.orders {
+		gap := ordering.at.Sub(last.at)
+		inTime := gap >= -time.Minute+edge && gap <= 5*time.Minute-edge
+		// The last look-up comes a minute after the end and sees what search does not hide any more.
+		if inTime && ordering.known.Add(o.world.scenario.lag).Before(last.at.Add(5*time.Minute)) {
+			o.violate("Checkout", "%s is subscribed through marketing in spite of an order %s after the consent", l.address, gap)
+		}
+	}
+}
+
+// forwardOnly is rule 11: Listrak is told of no yes that was given in Shopify while the direction was off.
+func (o *watch) forwardOnly(call *writeCall) {
+	if call.side != inListrak || len(call.life.disturbances) > 0 {
+		return
+	}
+	for _, a := range call.life.acts {
+		if a.word == yes && a.made.Before(call.began) && (a.side == inListrak || o.permittedAbout(&a)) {
+			return
+		}
+	}
+	o.violate("Forward", "%s is subscribed in Listrak, and every yes in Shopify was given while the direction was off", call.life.address)
+}
+
+// permittedAbout is permitted for a yes, with the edges of the intervals within.
+func (o *watch) permittedAbout(a *act) bool {
+	edge := slack + o.world.scenario.storeAhead.Abs()
+	return slices.ContainsFunc(o.spans[inListrak], func(s span) bool {
+		return !a.at.Before(s.from.Add(-edge)) && (s.to.IsZero() || a.at.Before(s.to.Add(edge)))
+	})
+}
+
+// notErased is rule 13: somebody who was deleted is not created again by a word from before.
+func (o *watch) notErased(call *writeCall) {
+	if !call.created {
+		return
+	}
+	l := call.life
+	for _, d := range l.disturbances {
+		if d.side != call.side || d.what != "deleted" || d.at.After(call.began) {
+			continue
+		}
+		since := slices.ContainsFunc(l.acts, func(a act) bool { return a.made.After(d.at.Add(-10 * time.Minute)) })
+		there := slices.ContainsFunc(l.seen[d.side], func(g glimpse) bool { return g.at.Before(d.at) && g.state != nobodyThere })
+		word := time.Time{}
+		for _, a := range l.acts {
+			word = a.made
+		}
+		seenAfterWord := slices.ContainsFunc(l.seen[d.side], func(g glimpse) bool {
+			return g.at.Before(d.at) && g.at.After(word.Add(time.Minute)) && g.state != nobodyThere
+		})
+		if !since && there && seenAfterWord {
+			o.violate("Gone", "%s was deleted in %s at %s and is created again, though nobody has said anything since", l.address, d.side, o.clock(d.at))
+			return
+		}
+	}
+}
+
+// dated is rule 15: the date written to Shopify is that of a word, or a second after the one held there; never simply now.
+func (o *watch) dated(call *writeCall) {
+	if call.date.IsZero() || !o.world.scenario.zoneProven || len(call.life.disturbances) > 0 {
+		return
+	}
+	latest := call.held.Add(time.Second)
+	for _, a := range call.life.acts {
+		if a.made.Before(call.began) {
+			if a.side == inListrak && (!a.counts || o.ambiguous(a.at)) {
+				return // an import is undated, and takes the moment at which it was first seen
+			}
+			latest = later(latest, o.shown(a))
+		}
+	}
+	if call.date.After(latest.Add(time.Second)) {
+		o.violate("Date", "%s is written to Shopify dated %s, and nobody's word is newer than %s", call.life.address, o.clock(call.date), o.clock(latest))
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // record tells what the ledger holds of an address, for a person who reads a violation.
@@ -322,5 +495,3 @@ func (o *watch) record(l *life) string {
 		entry.Record.Decision, entry.Record.Hold)
 	return text + lines
 }
-
-var _ = reconcile.DefaultTiming

@@ -3,32 +3,181 @@ package simulation
 import (
 	"context"
 	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
-	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/sandbox/fault"
 )
 
-// Outcome is what came of one run.
-type Outcome struct {
-	Seed       uint64
-	People     int
-	Decisions  int
-	Deliveries int
-	Rounds     int
-	Elided     int
-	Faults     map[fault.Kind]int
-	Violations []Violation
-	// Story is what happened, a line each.
-	Story  []string
-	Errors map[string]int
+// Options says what is played.
+type Options struct {
+	// Seeds is how many runs, and First the seed of the first; each has the next one.
+	Seeds, First uint64
+	// Length is how long a run is by its own clock, at least MinLength.
+	Length time.Duration
+	// Parallel is how many runs go on at once; zero means one for each processor.
+	Parallel int
+	// Progress, when not nil, is told after every run, one at a time.
+	Progress func(Report)
+	// Failures bounds the failing seeds of which the story is kept, and that are made shorter; zero means 3. The run stops after as many.
+	Failures int
 }
 
-func play(ctx context.Context, p plan) (Outcome, error) {
+// MinLength is the shortest run that holds every kind of event.
+const MinLength = 2 * time.Hour
+
+// Report is what came of many runs.
+type Report struct {
+	Runs      uint64        `json:"runs"`
+	Simulated time.Duration `json:"simulated_nanoseconds"`
+	People    int           `json:"people"`
+	// Decisions counts what the ledger's journal calls decided; Deliveries the writes that were begun; Effective those that changed a side.
+	Decisions  int `json:"decisions"`
+	Deliveries int `json:"deliveries"`
+	Effective  int `json:"effective_deliveries"`
+	// Rounds were played; Elided ones could not have found anything and were not.
+	Rounds int `json:"rounds"`
+	Elided int `json:"elided_rounds"`
+	// Faults counts by kind how often each struck.
+	Faults map[fault.Kind]int `json:"faults"`
+	// Excused counts people of whom either answer was right at the end, because the world itself had made the truth unknowable, and
+	// Judged all of whom something was to be judged.
+	Judged  int `json:"judged"`
+	Excused int `json:"excused"`
+	// WorstAgreement is the longest time from the end of all trouble to the last write that changed a side.
+	WorstAgreement time.Duration `json:"worst_agreement_nanoseconds"`
+	WorstSeed      uint64        `json:"worst_seed"`
+	// Failures are runs in which a rule did not hold.
+	Failures []Failure     `json:"failures"`
+	Took     time.Duration `json:"took_nanoseconds"`
+}
+
+// Failure is a run in which a rule did not hold.
+type Failure struct {
+	Seed       uint64      `json:"seed"`
+	Violations []Violation `json:"violations"`
+	// Events are those that are enough to show the first violation, and Story what happened then.
+	Events []string `json:"events"`
+	Story  []string `json:"story"`
+}
+
+// FaultCount is the number of all faults.
+func (r *Report) FaultCount() int {
+	n := 0
+	for _, count := range r.Faults {
+		n += count
+	}
+	return n
+}
+
+// Run plays all seeds. It fails only when a run could not be played; violations are in the report.
+func Run(ctx context.Context, options Options) (Report, error) {
+	if options.Length < MinLength {
+		return Report{}, fmt.Errorf("simulate: a run must be %s or longer", MinLength)
+	}
+	parallel, failures := options.Parallel, options.Failures
+	if parallel == 0 {
+		parallel = runtime.GOMAXPROCS(0)
+	}
+	if failures == 0 {
+		failures = 3
+	}
+	began := time.Now()
+	report := Report{Faults: map[fault.Kind]int{}}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var mu sync.Mutex
+	var failed error
+	next := options.First
+	take := func() (uint64, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if ctx.Err() != nil || next >= options.First+options.Seeds {
+			return 0, false
+		}
+		next++
+		return next - 1, true
+	}
+	var group sync.WaitGroup
+	for range parallel {
+		group.Go(func() {
+			for seed, ok := take(); ok; seed, ok = take() {
+				out, err := play(ctx, newPlan(seed, options.Length))
+				mu.Lock()
+				switch {
+				case err != nil:
+					failed = fmt.Errorf("play seed %d: %w", seed, err)
+					stop()
+				default:
+					report.add(out, options.Length)
+					if len(out.violations) > 0 {
+						report.Failures = append(report.Failures, Failure{Seed: seed, Violations: out.violations})
+					}
+					if len(report.Failures) >= failures {
+						stop()
+					}
+					report.Took = time.Since(began)
+					if options.Progress != nil {
+						options.Progress(report)
+					}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	if failed != nil {
+		return report, failed
+	}
+	slices.SortFunc(report.Failures, func(a, b Failure) int { return int(a.Seed) - int(b.Seed) })
+	for i := range report.Failures {
+		if i < failures {
+			report.Failures[i] = shorten(context.WithoutCancel(ctx), report.Failures[i], options.Length)
+		}
+	}
+	report.Took = time.Since(began)
+	return report, nil
+}
+
+func (r *Report) add(out outcome, length time.Duration) {
+	r.Runs++
+	r.Simulated += length
+	r.People += out.people
+	r.Decisions += out.decisions
+	r.Deliveries += out.deliveries
+	r.Effective += out.effective
+	r.Rounds += out.rounds
+	r.Elided += out.elided
+	r.Judged += out.judged
+	r.Excused += out.excused
+	for kind, n := range out.faults {
+		r.Faults[kind] += n
+	}
+	if out.agreement > r.WorstAgreement {
+		r.WorstAgreement, r.WorstSeed = out.agreement, out.seed
+	}
+}
+
+// outcome is what came of one run.
+type outcome struct {
+	seed                                                                      uint64
+	people, decisions, deliveries, effective, rounds, elided, judged, excused int
+	faults                                                                    map[fault.Kind]int
+	agreement                                                                 time.Duration
+	violations                                                                []Violation
+	story                                                                     []string
+	errors                                                                    map[string]int
+}
+
+// play is one run: the plan's hours, then peace until nothing moves any more, then judgement.
+func play(ctx context.Context, p plan) (outcome, error) {
 	w, err := newWorld(ctx, p.seed, p.scenario)
 	if err != nil {
-		return Outcome{}, err
+		return outcome{}, err
 	}
 	defer w.close()
 	for _, e := range p.events {
@@ -40,15 +189,19 @@ func play(ctx context.Context, p plan) (Outcome, error) {
 		})
 	}
 	w.runUntil(w.began.Add(p.length))
+	calm := w.now
 	w.calm()
-	if rest := w.settle(); rest != "" {
-		w.watch.violate("I4", "the sides do not come to rest: %s", rest)
-	}
+	w.settle()
 	w.watch.judge()
-	return Outcome{
-		Seed: p.seed, People: len(w.watch.order), Decisions: w.watch.decisions, Deliveries: w.watch.deliveries, Rounds: w.Rounds, Elided: w.Elided,
-		Faults: w.faced, Violations: w.watch.violations, Story: w.watch.story, Errors: w.watch.errors,
-	}, nil
+	out := outcome{
+		seed: p.seed, people: len(w.watch.order), decisions: w.watch.decisions, deliveries: w.watch.deliveries, rounds: w.rounds, elided: w.elided,
+		judged: w.watch.judged, excused: w.watch.excused, faults: maps.Clone(w.faced), violations: w.watch.violations, story: w.watch.story,
+		errors: w.watch.errors, effective: w.watch.effective,
+	}
+	if last := w.watch.lastEffect; last.After(calm) {
+		out.agreement = last.Sub(calm)
+	}
+	return out, nil
 }
 
 func (w *world) runUntil(end time.Time) {
@@ -75,24 +228,33 @@ func (w *world) calm() {
 	}
 }
 
-// settle lets rounds go on until nothing has been written and nothing is owed for a while.
-func (w *world) settle() string {
+const (
+	// patience is how many intervals the sides have to come to rest: somebody whose calls have failed is put off for minutes.
+	patience = 180
+	// stillness is how many rounds without a write count as rest.
+	stillness = 4
+)
+
+// settle lets rounds go on until nothing has been written and nothing is owed for a while (I3, I4).
+func (w *world) settle() {
 	still := 0
-	for range 180 {
-		before, deliveries := w.Rounds, w.watch.deliveries
+	for range patience {
+		before, deliveries := w.rounds, w.watch.deliveries
 		w.quiet = 0
 		w.arrangeRound(w.grid(w.now))
 		w.runUntil(w.now.Add(interval))
 		held, owed := w.waits()
-		if w.Rounds > before && deliveries == w.watch.deliveries && w.now.After(w.lastChange.Add(w.scenario.lag+2*interval)) && !held && !owed {
-			if still++; still >= 3 {
-				return ""
+		if w.rounds > before && deliveries == w.watch.deliveries && w.now.After(w.lastChange.Add(w.scenario.lag+2*interval)) && !held && !owed {
+			if still++; still >= stillness {
+				return
 			}
 			continue
 		}
 		still = 0
 	}
-	return fmt.Sprintf("something is owed or held for hours: %v", w.watch.errors)
+	if held, owed := w.waits(); held || owed {
+		w.watch.violate("I4", "somebody is held (%t) or owed something (%t) after %d intervals of peace: %v", held, owed, patience, w.watch.errors)
+		return
+	}
+	w.watch.violate("I3", "%d intervals of peace, and the writes do not end", patience)
 }
-
-var _ ledger.OptOuts

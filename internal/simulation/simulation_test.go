@@ -24,18 +24,18 @@ func TestOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		decisions += out.Decisions
-		rounds += out.Rounds
-		elided += out.Elided
-		for _, n := range out.Faults {
+		decisions += out.decisions
+		rounds += out.rounds
+		elided += out.elided
+		for _, n := range out.faults {
 			faults += n
 		}
-		if len(out.Violations) > 0 {
+		if len(out.violations) > 0 {
 			bad++
-			t.Errorf("seed %d: %d violations; first: %s: %s", seed, len(out.Violations), out.Violations[0].Rule, out.Violations[0].What)
+			t.Errorf("seed %d: %d violations; first: %s: %s", seed, len(out.violations), out.violations[0].Rule, out.violations[0].What)
 		}
 		if from == to {
-			for _, line := range out.Story {
+			for _, line := range out.story {
 				t.Log(line)
 			}
 		}

@@ -167,13 +167,15 @@ func (c storeClient) UpdateEmailConsents(ctx context.Context, writes []shopify.C
 		calls[i] = c.world.watch.writeBegins(c.process, c.side, customer.Email, wordOf(string(write.State) == string(shop.Subscribed)))
 		calls[i].date = write.At
 	}
+	var err error
 	defer func() {
 		for _, call := range calls {
-			c.world.watch.writeEnds(call)
+			c.world.watch.writeEnds(call, err)
 		}
 	}()
-	err := c.request(ctx, "customerEmailMarketingConsentUpdate", 0, true, len(writes), func(i int) {
+	err = c.request(ctx, "customerEmailMarketingConsentUpdate", 0, true, len(writes), func(i int) {
 		before, _ := c.store.CustomerByID(shop.CustomerID(writes[i].Customer))
+		calls[i].held = before.Consent.UpdatedAt
 		answer, err := c.store.UpdateEmailConsent(shop.CustomerID(writes[i].Customer), shop.ConsentInput{
 			State: shop.State(writes[i].State), Level: shop.SingleOptIn, At: writes[i].At,
 		})
@@ -195,12 +197,13 @@ func (c storeClient) CreateCustomers(ctx context.Context, customers []shopify.Ne
 		calls[i] = c.world.watch.writeBegins(c.process, c.side, customer.Email, yes)
 		calls[i].date = customer.At
 	}
+	var err error
 	defer func() {
 		for _, call := range calls {
-			c.world.watch.writeEnds(call)
+			c.world.watch.writeEnds(call, err)
 		}
 	}()
-	err := c.request(ctx, "customerCreate", 0, true, len(customers), func(i int) {
+	err = c.request(ctx, "customerCreate", 0, true, len(customers), func(i int) {
 		answer, err := c.store.CreateCustomerByAPI(shop.CustomerInput{
 			Email: customers[i].Email, Consent: &shop.ConsentInput{State: shop.Subscribed, Level: shop.SingleOptIn, At: customers[i].At},
 		})

@@ -22,8 +22,8 @@ type temporal struct {
 	quiet int
 	// fullReads counts full reads that are under way.
 	fullReads int
-	Rounds    int
-	Elided    int
+	rounds    int
+	elided    int
 	windows   map[window]bool
 }
 
@@ -87,7 +87,7 @@ func (w *world) startRound(one *worker) {
 }
 
 func (w *world) roundEnded(result reconcile.RoundResult, err error, changed time.Time) {
-	w.Rounds++
+	w.rounds++
 	if errors.Is(err, reconcile.ErrBusy) {
 		w.count(leaseRanOut)
 	}
@@ -119,31 +119,24 @@ func (w *world) elide(next time.Time) time.Time {
 	}
 	until := w.end
 	if len(w.agenda) > 0 {
-		until = minTime(until, w.agenda[0].at)
+		until = earlier(until, w.agenda[0].at)
 	}
 	switch held, owed := w.waits(); {
 	case owed && w.quiet < 12:
 		return next
 	case owed:
 		// Somebody is put off for minutes or hours: what is due is looked at now and then.
-		until = minTime(until, w.now.Add(11*interval))
+		until = earlier(until, w.now.Add(11*interval))
 	case held:
 		// An order would be an event; whose window was lost is found at its end.
-		until = minTime(until, w.now.Add(3*interval))
+		until = earlier(until, w.now.Add(3*interval))
 	}
 	steps := int(until.Sub(next) / interval)
 	if steps <= 0 {
 		return next
 	}
-	w.Elided += steps
+	w.elided += steps
 	return next.Add(time.Duration(steps) * interval)
-}
-
-func minTime(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 // waits reports whether anybody is held, or owed something.

@@ -26,8 +26,10 @@ type watch struct {
 	silent     [2]time.Time
 	violations []Violation
 	story      []string
-	decisions  int
-	deliveries int
+	// decisions, deliveries begun and those that changed a side; people judged in the end, and those of them who were excused.
+	decisions, deliveries, effective, judged, excused int
+	// lastEffect is when a write of ours last changed a side.
+	lastEffect time.Time
 	// batches are the opt-outs that the last question of a process for what is owed brought and that it has not got round to.
 	batches map[batch]map[string]bool
 	// troubled is when a process last crashed, froze or lost the ledger.
@@ -35,6 +37,7 @@ type watch struct {
 	provenAt time.Time
 	// resubscribed is when a person was last turned from no to yes by us.
 	resubscribed map[string]time.Time
+	subjects     map[consent.Subject]string
 	errors       map[string]int
 }
 
@@ -46,8 +49,8 @@ type batch struct {
 // Violation is a rule that did not hold.
 type Violation struct {
 	// Rule is I1 to I10, or Checkout or Off, as docs/consent.md names them.
-	Rule string
-	What string
+	Rule string `json:"rule"`
+	What string `json:"what"`
 }
 
 type span struct{ from, to time.Time }
@@ -112,11 +115,15 @@ type writeCall struct {
 	created   bool
 	// date is the consent date that was sent to Shopify.
 	date time.Time
+	// held is the date that Shopify held when it took the write.
+	held time.Time
+	// unheard: the process did not hear how it ended.
+	unheard bool
 }
 
 func newWatch(w *world) *watch {
 	return &watch{world: w, lives: map[string]*life{}, batches: map[batch]map[string]bool{}, troubled: map[*process]time.Time{},
-		resubscribed: map[string]time.Time{}, errors: map[string]int{}}
+		resubscribed: map[string]time.Time{}, subjects: map[consent.Subject]string{}, errors: map[string]int{}}
 }
 
 func normal(address string) string { return strings.ToLower(strings.TrimSpace(address)) }
@@ -216,19 +223,51 @@ func (o *watch) arrived(seen []glimpse) {
 	for _, g := range seen {
 		l := o.life(g.address)
 		l.seen[g.side] = append(l.seen[g.side], g)
+		o.lookedUp(g.process, g.side, g.address)
 	}
 }
 
 // owed notes the opt-outs among what is due, and that none comes after an opt-in (I9).
 func (o *watch) owed(p *process, to side, found []ledger.Located) {
-	o.batches[batch{p, to}] = nil
+	waiting := map[string]bool{}
+	o.batches[batch{p, to}] = waiting
 	yesBefore := false
 	for _, f := range found {
 		optOut := f.Record.Decision.State == consent.Unsubscribed
+		if optOut {
+			waiting[o.addressOf(f.Subject)] = true
+		}
 		if optOut && yesBefore {
 			o.violate("I9", "an opt-out stands behind an opt-in in what is owed to %s", to)
 		}
 		yesBefore = yesBefore || !optOut
+	}
+}
+
+// addressOf is the address of a subject.
+func (o *watch) addressOf(s consent.Subject) string {
+	for _, address := range o.order[len(o.subjects):] {
+		o.subjects[consent.SubjectOf(subjectKey, merchantID, consent.Email, address)] = address
+	}
+	return o.subjects[s]
+}
+
+// lookedUp: whoever was looked up, or could not be, waits no more.
+func (o *watch) lookedUp(p *process, where side, address string) {
+	if waiting := o.batches[batch{p, where}]; address == "" {
+		clear(waiting)
+	} else {
+		delete(waiting, address)
+	}
+}
+
+// optOutsFirst is I9: no opt-in begins while an opt-out of the same question for what is owed has not been looked at.
+func (o *watch) optOutsFirst(p *process, where side, l *life) {
+	for _, address := range o.order {
+		if o.batches[batch{p, where}][address] {
+			o.violate("I9", "%s is subscribed in %s while the opt-out of %s waits", l.address, where, address)
+			return
+		}
 	}
 }
 
@@ -256,12 +295,19 @@ func (o *watch) writeBegins(p *process, where side, address string, what word) *
 			o.violate("I5", "%s is written to %s twice at a time", l.address, where)
 		}
 	}
+	if what == yes {
+		o.optOutsFirst(p, where, l)
+		o.forwardOnly(call)
+	} else {
+		delete(o.batches[batch{p, where}], l.address)
+	}
 	l.writes = append(l.writes, call)
 	return call
 }
 
-func (o *watch) writeEnds(call *writeCall) {
-	call.ended = o.world.now
+// writeEnds is the end of a call for its process.
+func (o *watch) writeEnds(call *writeCall, err error) {
+	call.ended, call.unheard = o.world.now, err != nil
 	o.tell("%s: the write of %s to %s has ended for %s", call.life.address, call.word, call.side, call.process.name)
 }
 
@@ -269,6 +315,10 @@ func (o *watch) writeEnds(call *writeCall) {
 func (o *watch) writeTook(call *writeCall, address string, effective bool, before string, created bool) {
 	call.took, call.before, call.created = o.world.now, before, created
 	call.effective = call.effective || effective
+	if effective {
+		o.effective++
+		o.lastEffect = o.world.now
+	}
 	o.tell("%s: %s takes our %s: effective %t, it showed %q", call.life.address, call.side, call.word, effective, before)
 	if effective && normal(address) != call.life.address {
 		o.violate("I8", "a write for %s reached %s", call.life.address, normal(address))
@@ -279,7 +329,9 @@ func (o *watch) writeTook(call *writeCall, address string, effective bool, befor
 			o.resubscribed[call.life.address] = o.world.now
 		}
 		o.throughThePoint(call)
+		o.notErased(call)
 	}
+	o.dated(call)
 }
 
 // againstANo is I2: nobody is subscribed against a newer no that was seen, or had to be looked at, when the call was made.
