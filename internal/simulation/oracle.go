@@ -488,6 +488,17 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
+// waiting tells of those who are owed something.
+func (o *watch) waiting() string {
+	text := ""
+	for _, address := range o.order {
+		if entry, _, err := o.kept(o.lives[address]); err == nil && slices.Contains(entry.Debts[:], consent.Owed) {
+			text += "\n  " + address + o.record(o.lives[address])
+		}
+	}
+	return text
+}
+
 // record tells what the ledger holds of an address, for a person who reads a violation.
 func (o *watch) record(l *life) string {
 	entry, lines := o.entry(l)

@@ -253,7 +253,7 @@ func (w *world) settle() {
 		still = 0
 	}
 	if held, owed := w.waits(); held || owed {
-		w.watch.violate("I4", "somebody is held (%t) or owed something (%t) after %d intervals of peace: %v", held, owed, patience, w.watch.errors)
+		w.watch.violate("I4", "somebody is held (%t) or owed something (%t) after %d intervals of peace%s", held, owed, patience, w.watch.waiting())
 		return
 	}
 	w.watch.violate("I3", "%d intervals of peace, and the writes do not end", patience)

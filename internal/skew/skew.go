@@ -11,8 +11,9 @@ const (
 	Precision = time.Second
 	// Unmeasured is how far a clock may be off that nobody has compared with ours yet: more than a server that keeps time ever is.
 	Unmeasured = 5 * time.Second
-	// goodFor is how long a comparison outlives a less exact one. Clocks drift by milliseconds in that time.
-	goodFor = 10 * time.Minute
+	// goodFor is how long a comparison outlives a less exact one. A clock that nobody sets drifts by less
+	// than Precision in that time.
+	goodFor = time.Hour
 )
 
 // Clock is what is known of one side's clock. The zero Clock has not been compared yet. It is safe for concurrent use.

@@ -24,7 +24,7 @@ func TestWithin(t *testing.T) {
 		{"a slow call after a quick one", []call{{0, time.Second, -9 * time.Second}, {time.Minute, 75 * time.Second, 62 * time.Second}}, 10 * time.Second},
 		{"a slow call alone", []call{{0, 15 * time.Second, 2 * time.Second}}, 13 * time.Second},
 		{"the clock was set meanwhile", []call{{0, time.Second, -9 * time.Second}, {time.Minute, 61 * time.Second, 60 * time.Second}}, Precision},
-		{"long ago", []call{{0, time.Second, -9 * time.Second}, {time.Hour, time.Hour + 15*time.Second, time.Hour - 7*time.Second}}, 22 * time.Second},
+		{"long ago", []call{{0, time.Second, -9 * time.Second}, {2 * time.Hour, 2*time.Hour + 15*time.Second, 2*time.Hour - 7*time.Second}}, 22 * time.Second},
 	} {
 		t.Run(row.what, func(t *testing.T) {
 			t.Parallel()
