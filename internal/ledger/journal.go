@@ -27,6 +27,10 @@ const (
 	Awaiting  Kind = "awaiting"
 	Failed    Kind = "failed"
 	Disputed  Kind = "disputed"
+	// Contested: somebody keeps undoing our deliveries, so that a yes is not heard for now; its end is in the story of what was heard.
+	Contested Kind = "contested"
+	// Retried: what had ended badly is owed again, because a person asked for it.
+	Retried Kind = "retried"
 	// Shown: brought to the operator's notice, nothing done.
 	Shown Kind = "shown"
 	// Lines of the merchant.
