@@ -27,7 +27,7 @@ const (
 	Awaiting  Kind = "awaiting"
 	Failed    Kind = "failed"
 	Disputed  Kind = "disputed"
-	// Contested: somebody keeps undoing our deliveries, so that a yes is not heard for now; its end is in the story of what was heard.
+	// Contested: somebody keeps undoing our deliveries, so that a yes is not heard until after Date.
 	Contested Kind = "contested"
 	// Retried: what had ended badly is owed again, because a person asked for it.
 	Retried Kind = "retried"
