@@ -25,10 +25,10 @@ func newRetryCommand(a *app) *cobra.Command {
 	var flags retryFlags
 	c := &cobra.Command{
 		Use: "retry {ADDRESS|-|--all}", Short: "Try again what a side refused, disputes, or somebody keeps undoing", Args: arguments(0, 1),
-		Long: `Makes a decision that was refused, disputed or contested owed again; the next round delivers it. Nothing is decided by that. Use it when the
-reason is gone: a suppression was lifted at Listrak, the application that set people back was switched off. What is refused again ends as
-before. The address is hashed to find the person and is not stored; with - it is read from standard input. --all takes everybody whom
-"starter refused" lists for the merchant.`,
+		Long: `Makes a decision that was refused, disputed or contested owed again; the next round delivers it. Nothing is decided by that. Use it
+when the reason is gone: a suppression was lifted at Listrak, the application that set people back was switched off. What is refused
+again ends as before. The address is hashed to find the person and is not stored; with - it is read from standard input. --all takes everybody whom
+"starter refused" lists for the merchant. It reads and writes the ledger alone, so it works without Temporal.`,
 		Example: "  starter retry -\n  starter retry --all --merchant acme --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if flags.all != (len(args) == 0) {

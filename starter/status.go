@@ -22,8 +22,8 @@ func newStatusCommand(a *app) *cobra.Command {
 	var id string
 	c := &cobra.Command{
 		Use: "status [MERCHANT]", Short: "How every merchant stands", Args: arguments(0, 1),
-		Long: `Shows per merchant the last round, what each side is owed, what is held, refused, disputed or contested, and the oldest opt-out that is not yet
-delivered. It reads the ledger alone, so it works without Temporal. It exits 1 when an opt-out has waited for more than 24 hours.`,
+		Long: `Shows per merchant the last round, what each side is owed, what is held, refused, disputed or contested, and the oldest opt-out that is
+not yet delivered. It reads the ledger alone, so it works without Temporal. It exits 1 when an opt-out has waited for more than 24 hours.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := namedOnce(args, id)
 			if err != nil {
@@ -163,7 +163,8 @@ func (a *app) statusOf(ctx context.Context, h *host.Host, m merchant.Merchant) (
 		one := sideStatus{
 			OwedSubscribes: debts.OwedSubscribes, OwedUnsubscribes: debts.OwedUnsubscribes, NotPermitted: debts.NotPermitted,
 			Held: debts.ByDebt[consent.Held], Refused: debts.ByDebt[consent.Refused], Disputed: debts.ByDebt[consent.Disputed],
-			Awaiting: debts.ByDebt[consent.Awaiting], Gone: debts.ByDebt[consent.Gone], Blocked: debts.ByDebt[consent.Blocked], Contested: debts.ByDebt[consent.Contested],
+			Awaiting: debts.ByDebt[consent.Awaiting], Gone: debts.ByDebt[consent.Gone], Blocked: debts.ByDebt[consent.Blocked],
+			Contested: debts.ByDebt[consent.Contested],
 		}
 		if side == consent.Shopify {
 			s.ToShopify = one
