@@ -25,6 +25,8 @@ const (
 	UnsubscribedWins Verdict = "unsubscribed_wins"
 	// Agreed: the other side shows the decision already.
 	Agreed Verdict = "agreed"
+	// Renewed: the other side says the same, within the uncertainty and with a later date, which the decision takes.
+	Renewed Verdict = "renewed"
 	// Behind: the other side, older (rule 7).
 	Behind Verdict = "behind"
 	// Evidence: a later date without a person's act; it would have beaten an Unsubscribed and is shown instead (rule 8).
@@ -62,14 +64,17 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 	}
 	echo := rec.explain(r)
 	// Their no and ours cannot be told apart while ours may still be on its way: then the no is heard (as in rule 6).
-	doubtful := echo != nil && echo.effectiveUntil() >= r.ReadBegan &&
-		r.Side == Listrak && r.State == Unsubscribed && rec.Decision.State == Subscribed
+	doubtful := echo != nil && r.Side == Listrak && r.State == Unsubscribed && rec.Decision.State == Subscribed &&
+		(echo.effectiveUntil() >= r.ReadBegan || echo.endedUnheard() && before.State == Subscribed && before.ReadBegan > echo.Started)
 	flip := rec.isFlip(&r, before.State)
 	changed := rec.closeAttempts(r, echo, before)
 
-	if before.State != Unseen && before.State == r.State && before.Shown == r.Date && before.Machine == r.Machine {
+	if before.State != Unseen && before.State == r.State && !before.movedTo(&r) && before.Machine == r.Machine {
 		if before.Ref != r.Ref && r.Ref != "" {
 			rec.Seen[r.Side].Ref, changed = r.Ref, true
+		}
+		if before.Inferred && !r.Inferred {
+			rec.Seen[r.Side].Inferred, changed = false, true
 		}
 		last := &rec.Sent[r.Side][0]
 		sinceDelivery := last.Outcome == Delivered && before.ReadBegan <= last.Ended && r.ReadBegan > last.Ended
@@ -82,7 +87,8 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 		return rec, Judgement{Verdict: NoNews, Changed: changed}
 	}
 
-	seen := Sighting{State: r.State, Shown: r.Date, At: r.Date, Within: r.Within, ReadBegan: r.ReadBegan, Ref: r.Ref, Machine: r.Machine}
+	seen := Sighting{State: r.State, Shown: r.Date, Wall: r.Wall, At: r.Date, Within: r.Within, ReadBegan: r.ReadBegan, Ref: r.Ref, Machine: r.Machine,
+		Inferred: r.Inferred}
 	if seen.Ref == "" {
 		seen.Ref = before.Ref
 	}
@@ -121,6 +127,14 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 	return rec, judgement
 }
 
+// movedTo reports whether r shows another date than s.
+func (s *Sighting) movedTo(r *Report) bool {
+	if s.Wall != 0 && r.Wall != 0 {
+		return s.Wall != r.Wall
+	}
+	return s.Shown != r.Date
+}
+
 // effectiveDate applies rule 10.
 func effectiveDate(r Report) (at Instant, clamped bool) {
 	switch {
@@ -150,9 +164,14 @@ func (rec *Record) weigh(r Report, at Instant, before Sighting) (verdict Verdict
 		switch {
 		case weak:
 			return Evidence, false
+		case r.State == decision.State && compare(at, decision, 0) < 0:
+			// An import or a merge that shows an older date of the same state takes nothing back: the newer word was said.
+			return Agreed, false
 		case r.State == Subscribed && decision.State == Unsubscribed && compare(at, decision, r.Within+decision.Within) < 0:
 			// A side that takes its own no back with an older date, or none, speaks of another record (a merge), not of an act.
 			return Behind, false
+		case r.State == Subscribed && decision.State == Unsubscribed && rec.unsubscribedElsewhere(r, at):
+			return UnsubscribedWins, false
 		}
 		return SameSide, true
 	}
@@ -163,6 +182,11 @@ func (rec *Record) weigh(r Report, at Instant, before Sighting) (verdict Verdict
 	case order > 0:
 		return Newer, true
 	case r.State == decision.State:
+		// Of two words that agree the later one counts: it is the better known one if the other's date is uncertain by hours, and what
+		// was said in between must not beat it.
+		if order == 0 && compare(at, decision, 0) > 0 {
+			return Renewed, true
+		}
 		return Agreed, false
 	case order == 0 && r.State == Unsubscribed:
 		return UnsubscribedWins, true
@@ -174,10 +198,22 @@ func (rec *Record) weigh(r Report, at Instant, before Sighting) (verdict Verdict
 	return Behind, false
 }
 
+// unsubscribedElsewhere reports whether the other side shows a person's no that is newer than a yes of this side, or within the
+// uncertainty of it. It was no news while the decision was a no already; now that this side takes its own no back, it counts.
+func (rec *Record) unsubscribedElsewhere(r Report, at Instant) bool {
+	other := &rec.Seen[r.Side.Other()]
+	if other.State != Unsubscribed || other.Echo || other.Machine {
+		return false
+	}
+	return compare(at, &Decision{At: other.At}, r.Within+other.Within) <= 0
+}
+
 // uncertainty of the two dates that are compared.
 func (rec *Record) uncertainty(r Report, before Sighting) Span {
 	both := r.Within + rec.Decision.Within
-	if before.State == Unseen && rec.Sent[r.Side][0].State == Unseen {
+	// Whom a full read merely did not find is met for the first time too: its search lags, and may have missed a no.
+	neverShown := before.State == Unseen || before.Inferred
+	if neverShown && rec.Sent[r.Side][0].State == Unseen {
 		return max(both, FirstContact)
 	}
 	return both

@@ -280,9 +280,12 @@ func TestDecide(t *testing.T) {
 		{"rule 6: at the very same moment the no wins", []step{
 			known, listrak(Subscribed, at(0)), shopify(Unsubscribed, at(0))},
 			no(Shopify, at(0)), UnsubscribedWins, Settled, Owed},
-		{"rule 6: within the uncertainty the same state is agreement", []step{
+		{"rule 6: within the uncertainty the same state is agreement, with the later date", []step{
 			known, shopify(Subscribed, at(0)), listrak(Subscribed, at(Second))},
-			yes(Shopify, at(0)), Agreed, Settled, Settled},
+			yes(Listrak, at(Second)), Renewed, Settled, Settled},
+		{"rule 6: within the uncertainty the same state is agreement", []step{
+			known, shopify(Subscribed, at(Second)), listrak(Subscribed, at(0))},
+			yes(Shopify, at(Second)), Agreed, Settled, Settled},
 		{"rule 6: with an unproven zone a yes 14 hours newer loses", []step{
 			known, shopify(Unsubscribed, at(0)).within(0), listrak(Subscribed, at(zoneless)).within(zoneless)},
 			no(Shopify, at(0)), UnsubscribedWins, Settled, Owed},

@@ -15,6 +15,9 @@ func (d *Delivery) effectiveUntil() Instant {
 	return d.Ended
 }
 
+// endedUnheard reports whether the call's own answer never came: its end is only what a read has shown.
+func (d *Delivery) endedUnheard() bool { return d.Outcome == Open || d.Ended > d.Deadline }
+
 // explain finds the delivery whose echo r is (rule 3), or nil. Shopify keeps the date that we wrote, to the second. Listrak dates
 // a write itself, so any date within the attempt, widened by the uncertainty, may be ours; therefore a delivery explains nothing
 // any more once the side has shown something else since (Spent): a person who comes back is heard.
@@ -40,6 +43,11 @@ func (rec *Record) explain(r Report) *Delivery {
 		if d.Outcome != Open && d.Outcome != Delivered {
 			continue
 		}
+		if before := &rec.Seen[r.Side]; before.State == r.State && before.movedTo(&r) && before.ReadBegan > d.effectiveUntil() {
+			// What the delivery left was shown by then, with its date: whoever moved that said so anew. Otherwise a no that is repeated
+			// within the uncertainty (14 hours, or one in the repeated hour of a clock change) would be taken for a copy.
+			continue
+		}
 		if r.Date == 0 || r.Date.Plus(r.Within) >= d.Started && r.Date.Plus(-r.Within) <= d.effectiveUntil() {
 			return d
 		}
@@ -50,7 +58,7 @@ func (rec *Record) explain(r Report) *Delivery {
 // closeAttempts lets a report end attempts of unknown end and marks deliveries as spent. It reports whether anything changed.
 func (rec *Record) closeAttempts(r Report, echo *Delivery, before Sighting) (changed bool) {
 	// A read that shows what was shown before the delivery may simply lag behind it.
-	news := before.State != r.State || before.Shown != r.Date
+	news := before.State != r.State || before.movedTo(&r)
 	for i := range rec.Sent[r.Side] {
 		d := &rec.Sent[r.Side][i]
 		if d.State == Unseen {

@@ -73,7 +73,7 @@ func TestChangedTellsTheTruth(t *testing.T) {
 
 func TestAnUndecidedReportChangesNoDecision(t *testing.T) {
 	t.Parallel()
-	decides := map[Verdict]bool{First: true, SameSide: true, Newer: true, UnsubscribedWins: true}
+	decides := map[Verdict]bool{First: true, SameSide: true, Newer: true, UnsubscribedWins: true, Renewed: true}
 	checkHistories(t, func(t *rapid.T, h *history, before Record, _ report) {
 		if !decides[h.last.Verdict] && h.rec.Decision != before.Decision {
 			t.Fatalf("a report that is %s changed the decision\n%s", h.last.Verdict, h.story.String())
@@ -99,11 +99,11 @@ func TestAYesNeedsToBeNewer(t *testing.T) {
 	})
 }
 
-// TestTheDecidingSideIsNeverLost: the decision is always what its side said last, in its own words. A date that moved, and a yes older
-// than the side's own no, are no new words (rules 8, 10).
+// TestTheDecidingSideIsNeverLost: the decision is always what its side said last, in its own words. A date that moved, a word
+// older than the side's own, and a yes that a no of the other side beats, are no new words (rules 6, 8, 10).
 func TestTheDecidingSideIsNeverLost(t *testing.T) {
 	t.Parallel()
-	own := map[Verdict]bool{First: true, SameSide: true, Newer: true, UnsubscribedWins: true, Agreed: true, Behind: true, AfterKeyword: true}
+	own := map[Verdict]bool{First: true, SameSide: true, Newer: true, Renewed: true, UnsubscribedWins: true, Agreed: true, Behind: true, AfterKeyword: true}
 	rapid.Check(t, func(t *rapid.T) {
 		h := play(nil)
 		var last [sides]person
@@ -114,9 +114,11 @@ func TestTheDecidingSideIsNeverLost(t *testing.T) {
 			d := h.rec.Decision
 			r, is := s.(report)
 			switch {
-			case !is || !own[h.last.Verdict] || d.Side == r.Side && (h.last.Verdict == Agreed || h.last.Verdict == Behind):
+			case !is || !own[h.last.Verdict]:
 			case h.last.Decided:
 				last[r.Side] = person{d.State, d.At, d.Side}
+			case d.Side == r.Side:
+				// An older word of the side's own, or a yes that the other side's no beats.
 			default:
 				last[r.Side] = person{r.State, h.rec.Seen[r.Side].At, r.Side}
 			}

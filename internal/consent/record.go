@@ -127,6 +127,9 @@ type Report struct {
 	State State
 	// Date is when the person decided, as that side dates it; zero when the side gives none.
 	Date Instant
+	// Wall, when the side has wall clocks instead of dates (Listrak), is the wall clock that Date was read from, as if it were UTC's.
+	// Setting another zone moves Date, and is no act of anybody; so No news (rule 1) compares Wall.
+	Wall Instant
 	// Within is how far Date may be off: the side's precision, the measured clock difference, and an unproven zone.
 	Within Span
 	// ReadBegan and ReadEnded are by our clock, around the call that brought the report.
@@ -141,6 +144,8 @@ type Report struct {
 	Keyword bool
 	// Moved: the address is new on a customer who was known by another one (rule 18).
 	Moved bool
+	// Inferred: nobody looked the address up; a full read of the side did not find it, and is only Absent by that (rule 6).
+	Inferred bool
 }
 
 // Decision is what the person decided, as far as both sides have told.
@@ -160,8 +165,9 @@ type Decision struct {
 // Sighting is the last report of a side.
 type Sighting struct {
 	State State
-	// Shown is the date exactly as the side showed it; No news (rule 1) compares with it.
+	// Shown is the date exactly as the side showed it, and Wall what Report.Wall was; No news (rule 1) compares with them.
 	Shown Instant
+	Wall  Instant
 	// At is the date that the rules go on with: Shown, clamped (rule 10), or the date of the decision that an echo carries (rule 3).
 	At     Instant
 	Within Span
@@ -174,6 +180,8 @@ type Sighting struct {
 	Machine bool
 	// Echo: what is shown is our own delivery.
 	Echo bool
+	// Inferred: Absent only by a full read that did not find the address; a look-up may still find it (rule 6).
+	Inferred bool
 }
 
 // Outcome is how a delivery ended. The numbers are stored in ledgers: never renumber them.

@@ -122,6 +122,8 @@ func tellReport(line ledger.Line) string {
 			"stays.", saw, other)
 	case consent.Agreed:
 		return saw + " Both sides agree."
+	case consent.Renewed:
+		return saw + " Both sides agree, and the decision takes this date, which is the later one."
 	case consent.Behind:
 		return fmt.Sprintf("%s It is older than what %s had said, so %[3]s is behind the decision.", saw, other, line.Side)
 	case consent.Evidence:

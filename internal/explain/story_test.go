@@ -54,6 +54,8 @@ var lines = map[string]struct {
 			"unsubscribed wins: the decision stays."},
 	"agreed": {ledger.Line{Kind: ledger.Seen, Reason: "agreed", State: consent.Subscribed},
 		"Shopify said subscribed (without a date). Both sides agree."},
+	"renewed": {ledger.Line{Kind: ledger.Decided, Reason: "renewed", State: consent.Subscribed, Date: at("20:13:59")},
+		"Shopify said subscribed (dated 20:13:59). Both sides agree, and the decision takes this date, which is the later one."},
 	"behind": {ledger.Line{Kind: ledger.Seen, Reason: "behind", State: consent.Subscribed, Date: at("20:13:59") - consent.Instant(24*consent.Hour)},
 		"Shopify said subscribed (dated 2026-11-21 20:13:59). It is older than what Listrak had said, so Shopify is behind the decision."},
 	"evidence": {ledger.Line{Kind: ledger.Shown, Side: consent.Listrak, Reason: "evidence", State: consent.Subscribed, Date: at("20:13:59")},
@@ -178,7 +180,7 @@ func TestNothingIsForgotten(t *testing.T) {
 		{"../ledger", "Reason", 1, reasons},
 		{"../ledger", "MerchantState", 4, reasons},
 		{"../reconcile", "Reason", 5, reasons},
-		{"../consent", "Verdict", 13, reasons},
+		{"../consent", "Verdict", 14, reasons},
 	} {
 		found := constants(t, c.directory, c.kind)
 		if len(found) < c.least {

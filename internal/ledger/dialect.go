@@ -139,10 +139,7 @@ func (l *Ledger) connectSQLite(ctx context.Context, path string) error {
 	options := url.Values{"_txlock": {"immediate"}, "_busy_timeout": {fmt.Sprint(sqliteWait.Milliseconds())},
 		"_pragma": {"foreign_keys(1)", "synchronous(FULL)", "cache_size(-65536)", "temp_store(MEMORY)"}}
 	if path == ":memory:" {
-		db, err := sql.Open("sqlite", "file::memory:?"+options.Encode())
-		if err != nil {
-			return explain(err)
-		}
+		db := openSQLite("file::memory:?" + options.Encode())
 		// One connection that never goes away: each connection to :memory: would be a database of its own.
 		db.SetMaxOpenConns(1)
 		l.writes, l.reads = db, db
@@ -154,27 +151,22 @@ func (l *Ledger) connectSQLite(ctx context.Context, path string) error {
 	name := "file:" + (&url.URL{Path: path}).EscapedPath() + "?"
 	writing := url.Values{"_txlock": options["_txlock"], "_busy_timeout": options["_busy_timeout"],
 		"_pragma": append([]string{"journal_mode(WAL)"}, options["_pragma"]...)}
-	writes, err := sql.Open("sqlite", name+writing.Encode())
-	if err != nil {
-		return explain(err)
-	}
+	writes := openSQLite(name + writing.Encode())
 	writes.SetMaxOpenConns(1)
 	l.writes, l.reads = writes, writes
 	if err := writes.PingContext(ctx); err != nil {
 		return joinClose(explain(err), l)
 	}
 	reading := url.Values{"_busy_timeout": options["_busy_timeout"], "_pragma": append(options["_pragma"], "query_only(1)")}
-	reads, err := sql.Open("sqlite", name+reading.Encode())
-	if err != nil {
-		return joinClose(explain(err), l)
-	}
+	reads := openSQLite(name + reading.Encode())
 	reads.SetMaxOpenConns(sqliteReaders)
 	reads.SetMaxIdleConns(sqliteReaders)
 	l.reads = reads
-	if l.file, err = os.Stat(path); err != nil {
+	file, err := os.Stat(path)
+	if err != nil {
 		return joinClose(gone(err), l)
 	}
-	l.path = path
+	l.file, l.path = file, path
 	return nil
 }
 
@@ -248,6 +240,52 @@ func (l *Ledger) migrate(ctx context.Context) error {
 			ErrNewerSchema, current, newest)
 	}
 	return nil
+}
+
+// load fills a ledger in memory from an image.
+func (l *Ledger) load(ctx context.Context) error {
+	return l.inMemory(ctx, func(db memoryDatabase) error { return db.Deserialize(l.image) })
+}
+
+// Image copies a ledger in memory.
+func (l *Ledger) Image(ctx context.Context) (Image, error) {
+	var image Image
+	err := l.inMemory(ctx, func(db memoryDatabase) (err error) {
+		image, err = db.Serialize()
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("copy ledger: %w", err)
+	}
+	return image, nil
+}
+
+// memoryDatabase is a part of modernc's connection to SQLite.
+type memoryDatabase interface {
+	Serialize() ([]byte, error)
+	Deserialize(buf []byte) error
+}
+
+func (l *Ledger) inMemory(ctx context.Context, do func(memoryDatabase) error) error {
+	if l.dialect != sqliteDialect || l.path != "" {
+		return errors.New("only a ledger in memory has an image")
+	}
+	connection, err := l.writes.Conn(ctx)
+	if err != nil {
+		return explain(err)
+	}
+	defer connection.Close()
+	return connection.Raw(func(raw any) error {
+		own, ok := raw.(*sqliteConn)
+		if !ok {
+			return fmt.Errorf("the connection is a %T", raw)
+		}
+		db, ok := own.modernConn.(memoryDatabase)
+		if !ok {
+			return fmt.Errorf("the driver's connection is a %T, which has no image", own.modernConn)
+		}
+		return explain(do(db))
+	})
 }
 
 // present fails when the SQLite file is no longer the one that was opened.

@@ -41,6 +41,7 @@ func (s storedSide) IsZero() bool { return s.Seen == nil && len(s.Sent) == 0 }
 type storedSighting struct {
 	State     consent.State   `json:"state,omitzero"`
 	Shown     consent.Instant `json:"shown,omitzero"`
+	Wall      consent.Instant `json:"wall,omitzero"`
 	At        consent.Instant `json:"at,omitzero"`
 	Within    consent.Span    `json:"within,omitzero"`
 	ReadBegan consent.Instant `json:"read,omitzero"`
@@ -48,6 +49,7 @@ type storedSighting struct {
 	Ref       string          `json:"ref,omitzero"`
 	Machine   bool            `json:"machine,omitzero"`
 	Echo      bool            `json:"echo,omitzero"`
+	Inferred  bool            `json:"inferred,omitzero"`
 }
 
 type storedDelivery struct {

@@ -156,7 +156,7 @@ func (c *Client) Contacts(ctx context.Context, query ContactQuery) (ContactPage,
 		UseOriginalSubscribeDate: ptr(false),
 	}
 	if !query.Since.IsZero() {
-		parameters.StartDate = ptr(formatSince(query.Since, c.zone))
+		parameters.StartDate = ptr(FormatSince(query.Since, c.zone))
 	}
 	answer, err := c.callList(ctx, call, func() (*http.Request, error) {
 		return email.NewGetContactsRequest(c.baseURL, c.list, parameters)

@@ -144,7 +144,7 @@ func TestDateOfConsent(t *testing.T) {
 				t.Fatalf("found %v, error %v", found, err)
 			}
 			row.want.Address, row.want.EmailKey = "a@example.com", "KEY-a@example.com"
-			row.want.Date, _, _ = parseDate(row.want.RawDate, newYork)
+			row.want.Date, _, _ = ParseDate(row.want.RawDate, newYork)
 			if diff := cmp.Diff(row.want, got); diff != "" {
 				t.Errorf("contact (-want +got):\n%s", diff)
 			}

@@ -35,6 +35,13 @@ type Contact struct {
 	Method string
 }
 
+// Wall is RawDate as an instant, as if its wall clock were that of UTC: it changes only when Listrak changes the date, whatever zone
+// is set. Zero when there is no date.
+func (c Contact) Wall() time.Time {
+	wall, _, _ := ParseDate(c.RawDate, time.UTC) // it was read once already
+	return wall
+}
+
 // ContactPage is one page of contacts. Next is empty on the last one. ServerTime is the Date header of the answer, precise to the
 // second, zero when it was missing.
 type ContactPage struct {
@@ -105,7 +112,7 @@ func contactOf(c email.Contact, zone *time.Location) (Contact, error) {
 
 // take makes raw the contact's date if it is later than the one it has.
 func (c *Contact) take(raw string, zone *time.Location) error {
-	date, ambiguous, err := parseDate(raw, zone)
+	date, ambiguous, err := ParseDate(raw, zone)
 	if err != nil {
 		return err
 	}

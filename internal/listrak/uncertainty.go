@@ -1,14 +1,16 @@
 package listrak
 
-import "time"
+import (
+	"time"
+
+	"github.com/concordsync/concord/internal/skew"
+)
 
 const (
 	// unprovenZone is how far off a date may be while nobody knows which zone Listrak writes (design/consent-rules.md, Words).
 	unprovenZone = 14 * time.Hour
 	// repeatedHour is by how much the two readings of a wall clock differ that the zone showed twice.
 	repeatedHour = time.Hour
-	// datePrecision is that of the HTTP Date header, by which the clocks are compared.
-	datePrecision = time.Second
 
 	// zoneStep: every zone in use is a multiple of a quarter of an hour away from UTC, between -12 and +14 hours.
 	zoneStep            = 15 * time.Minute
@@ -18,33 +20,16 @@ const (
 )
 
 // Uncertainty is how far a contact's Date may be from the instant that the person acted, by our clock: 14 hours until a write of
-// ours has proven the zone; then what the clocks were seen to differ (skew, see Skew; its sign does not count) plus the second
-// to which that can be measured; and an hour on top of it for an Ambiguous date.
-func Uncertainty(proven bool, skew time.Duration, ambiguous bool) time.Duration {
+// ours has proven the zone; then apart, by how much the clocks may differ (skew.Clock); and an hour on top of it for an Ambiguous date.
+func Uncertainty(proven bool, apart time.Duration, ambiguous bool) time.Duration {
 	if !proven {
 		return unprovenZone
 	}
-	u := skew.Abs() + datePrecision
+	u := apart
 	if ambiguous {
 		u += repeatedHour
 	}
 	return min(u, unprovenZone)
-}
-
-// Skew is by how much Listrak's clock is ahead of ours (negative: behind), as far as one call can tell: began and ended are when the
-// call began and ended by our clock, server is the Date header of its answer, cut to the second. Zero means that the clocks may
-// agree, and is also the answer when the header was missing.
-func Skew(began, ended, server time.Time) time.Duration {
-	switch {
-	case server.IsZero():
-		return 0
-	case server.After(ended):
-		return server.Sub(ended)
-	case server.Add(datePrecision).Before(began):
-		return server.Add(datePrecision).Sub(began)
-	default:
-		return 0
-	}
 }
 
 // ZoneVerdict is what one write of ours tells about the merchant's time zone.
@@ -78,7 +63,7 @@ func ProveZone(raw string, zone *time.Location, began, ended, server time.Time) 
 	// clock does not matter when theirs is known.
 	earliest, latest := began, ended
 	if !server.IsZero() {
-		earliest, latest = server.Add(-ended.Sub(began)), server.Add(datePrecision)
+		earliest, latest = server.Add(-ended.Sub(began)), server.Add(skew.Precision)
 	}
 	earliest, latest = earliest.Add(-serversDisagreement), latest.Add(serversDisagreement)
 

@@ -12,40 +12,19 @@ func TestUncertainty(t *testing.T) {
 	for _, row := range []struct {
 		what      string
 		proven    bool
-		skew      time.Duration
+		apart     time.Duration
 		ambiguous bool
 		want      time.Duration
 	}{
 		{"no write of ours has proven the zone", false, 0, false, 14 * time.Hour},
 		{"nor does anything else matter then", false, time.Minute, true, 14 * time.Hour},
-		{"proven, clocks agree", true, 0, false, time.Second},
-		{"proven, their clock is ahead", true, 3 * time.Second, false, 4 * time.Second},
-		{"proven, their clock is behind", true, -3 * time.Second, false, 4 * time.Second},
-		{"in the repeated hour", true, 0, true, time.Hour + time.Second},
-		{"in the repeated hour, clocks differ", true, -2 * time.Second, true, time.Hour + 3*time.Second},
+		{"proven, clocks agree to the second", true, time.Second, false, time.Second},
+		{"proven, the clocks differ", true, 4 * time.Second, false, 4 * time.Second},
+		{"in the repeated hour", true, time.Second, true, time.Hour + time.Second},
+		{"in the repeated hour, the clocks differ", true, 3 * time.Second, true, time.Hour + 3*time.Second},
 		{"a proven zone is never worse than an unproven one", true, 100 * time.Hour, false, 14 * time.Hour},
 	} {
-		if got := Uncertainty(row.proven, row.skew, row.ambiguous); got != row.want {
-			t.Errorf("%s: %s, want %s", row.what, got, row.want)
-		}
-	}
-}
-
-func TestSkew(t *testing.T) {
-	t.Parallel()
-	began, ended := utc("2026-11-22T12:00:00.2Z"), utc("2026-11-22T12:00:01.7Z")
-	for _, row := range []struct {
-		what   string
-		server time.Time
-		want   time.Duration
-	}{
-		{"no Date header", time.Time{}, 0},
-		{"within the call", utc("2026-11-22T12:00:01Z"), 0},
-		{"the second in which the call began", utc("2026-11-22T12:00:00Z"), 0},
-		{"ahead", utc("2026-11-22T12:00:04Z"), 2300 * time.Millisecond},
-		{"behind", utc("2026-11-22T11:59:50Z"), -9200 * time.Millisecond},
-	} {
-		if got := Skew(began, ended, row.server); got != row.want {
+		if got := Uncertainty(row.proven, row.apart, row.ambiguous); got != row.want {
 			t.Errorf("%s: %s, want %s", row.what, got, row.want)
 		}
 	}

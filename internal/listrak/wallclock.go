@@ -9,9 +9,9 @@ const (
 	instantForm   = "2006-01-02T15:04:05Z07:00"
 )
 
-// parseDate reads a date of Listrak. Without an offset it is wall-clock time in zone. No date, and the 0001-01-01 by which .NET
+// ParseDate reads a date of Listrak. Without an offset it is wall-clock time in zone. No date, and the 0001-01-01 by which .NET
 // programs say the same, give the zero time.
-func parseDate(raw string, zone *time.Location) (date time.Time, ambiguous bool, err error) {
+func ParseDate(raw string, zone *time.Location) (date time.Time, ambiguous bool, err error) {
 	if raw == "" {
 		return time.Time{}, false, nil
 	}
@@ -62,10 +62,10 @@ func instantOf(wall time.Time, zone *time.Location) (at time.Time, ambiguous boo
 	}
 }
 
-// formatSince writes since as the wall clock of zone, for startDate. Where the clocks go back within the next hours, a later
+// FormatSince writes since as the wall clock of zone, for startDate. Where the clocks go back within the next hours, a later
 // change may bear an earlier wall clock than since itself: the query then starts at the wall clock that the clocks go back to,
 // which brings up to an hour too much and misses nothing.
-func formatSince(since time.Time, zone *time.Location) string {
+func FormatSince(since time.Time, zone *time.Location) string {
 	local := since.In(zone)
 	wall := local.Format(wallClockForm)
 	if _, end := local.ZoneBounds(); !end.IsZero() {

@@ -46,7 +46,7 @@ func TestParseDate(t *testing.T) {
 	} {
 		t.Run(row.what, func(t *testing.T) {
 			t.Parallel()
-			got, ambiguous, err := parseDate(row.raw, row.zone)
+			got, ambiguous, err := ParseDate(row.raw, row.zone)
 			if err != nil || !got.Equal(row.want) || ambiguous != row.ambiguous {
 				t.Errorf("%s in %s: %s, ambiguous %v, error %v; want %s, ambiguous %v",
 					row.raw, row.zone, got, ambiguous, err, row.want, row.ambiguous)
@@ -54,7 +54,7 @@ func TestParseDate(t *testing.T) {
 		})
 	}
 	for _, raw := range []string{"yesterday", "2026-11-22", "22.11.2026 14:03", "2026-13-01T00:00:00", "alice@example.com"} {
-		if _, _, err := parseDate(raw, newYork); err != errDate {
+		if _, _, err := ParseDate(raw, newYork); err != errDate {
 			t.Errorf("%q: error %v, want errDate, which does not quote it", raw, err)
 		}
 	}
@@ -82,7 +82,7 @@ func TestEveryInstantComesBackFromItsWallClock(t *testing.T) {
 		zone := zoneOf(rapid.SampledFrom(someZones).Draw(t, "zone"))
 		at := drawInstantNearChange(t, zone)
 		raw := at.In(zone).Format(wallClockForm)
-		got, ambiguous, err := parseDate(raw, zone)
+		got, ambiguous, err := ParseDate(raw, zone)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +102,7 @@ func TestASinceMissesNoLaterDate(t *testing.T) {
 		zone := zoneOf(rapid.SampledFrom(someZones).Draw(t, "zone"))
 		since := drawInstantNearChange(t, zone)
 		later := since.Add(time.Duration(rapid.Int64Range(0, 3*3600).Draw(t, "seconds later")) * time.Second)
-		start, wall := formatSince(since, zone), later.In(zone).Format(wallClockForm)
+		start, wall := FormatSince(since, zone), later.In(zone).Format(wallClockForm)
 		if wall < start {
 			t.Fatalf("a contact of %s (%s) is missed by startDate %s, which stands for %s", later, wall, start, since)
 		}
@@ -125,7 +125,7 @@ func TestFormatSince(t *testing.T) {
 		{"second pass: the first is too much, and harmless", "2026-11-01T06:10:00Z", "2026-11-01T01:10:00"},
 		{"before the repeated hour", "2026-11-01T04:30:00Z", "2026-11-01T00:30:00"},
 	} {
-		if got := formatSince(utc(row.since), newYork); got != row.want {
+		if got := FormatSince(utc(row.since), newYork); got != row.want {
 			t.Errorf("%s: %s is %s, want %s", row.what, row.since, got, row.want)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/listrak"
 	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/internal/skew"
 )
 
 // Account is a merchant with open connections to both sides. It is shared by everything that runs for the merchant in this
@@ -23,8 +24,8 @@ type Account struct {
 	proven atomic.Bool
 	// doubt is the last write if it said that the proven zone is wrong, and nil if it agreed.
 	doubt atomic.Pointer[zoneDoubt]
-	// skew is how far Listrak's clock was last seen away from ours.
-	skew atomic.Int64
+	// clocks are the sides', as far as answers have told.
+	clocks [2]skew.Clock
 }
 
 // NewAccount joins settings and connections. It fails when the settings' zone is none.
@@ -49,12 +50,17 @@ func (a *Account) SetZoneProven(proven bool) {
 
 // listrakUncertainty is how far a date of Listrak's may be off.
 func (a *Account) listrakUncertainty(ambiguous bool) time.Duration {
-	return listrak.Uncertainty(a.proven.Load() && a.doubt.Load() == nil, time.Duration(a.skew.Load()), ambiguous)
+	return listrak.Uncertainty(a.proven.Load() && a.doubt.Load() == nil, a.clocks[consent.Listrak].Within(), ambiguous)
 }
 
-// measure compares Listrak's clock with ours.
-func (a *Account) measure(r read, server time.Time) {
-	a.skew.Store(int64(listrak.Skew(r.began.Time(), r.ended.Time(), server)))
+// shopifyUncertainty is how far a date of Shopify's may be off: it stores whole seconds (contracts/shopify.md 3), by its own clock.
+func (a *Account) shopifyUncertainty() time.Duration {
+	return max(time.Second, a.clocks[consent.Shopify].Within())
+}
+
+// measure compares a side's clock with ours.
+func (a *Account) measure(side consent.Side, r read, server time.Time) {
+	a.clocks[side].Compare(r.began.Time(), r.ended.Time(), server)
 }
 
 // wrongZone is the error of a merchant whose Listrak dates are not in the zone that was set.

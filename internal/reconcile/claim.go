@@ -19,6 +19,8 @@ type item struct {
 	entry   ledger.Entry
 	// written is the consent date to set at Shopify.
 	written consent.Instant
+	// looked is when the look-up before the write began.
+	looked consent.Instant
 	// again: a try has failed before, and this one is made alone, so that its failing is this person's.
 	again bool
 	// started and token are set by the claim.
@@ -33,6 +35,8 @@ func (s *session) claim(ctx context.Context, side consent.Side, items []item) ([
 		return nil, nil
 	}
 	now := s.now()
+	// A process that was held up between look and claim (frozen, or waiting for budget) has not looked before this write (rule 14).
+	items, stale := fresh(items, now)
 	lease := s.Timing.CallTimeout + s.Timing.LeaseMargin
 	requests := make([]ledger.ClaimRequest, len(items))
 	for i := range items {
@@ -57,6 +61,9 @@ func (s *session) claim(ctx context.Context, side consent.Side, items []item) ([
 	}
 	granted := items[:0]
 	var busy []revision
+	for _, it := range stale {
+		busy = append(busy, s.putOff(it.subject, side, now))
+	}
 	for i, result := range results {
 		switch {
 		case result.Err == nil:
@@ -76,6 +83,23 @@ func (s *session) claim(ctx context.Context, side consent.Side, items []item) ([
 		return nil, err
 	}
 	return granted, nil
+}
+
+// lookGoodFor is how long a look-up is one before a write (rule 14): longer than any wait for budget between the two, and no longer than
+// an interval.
+const lookGoodFor = consent.Minute
+
+// fresh parts those who were looked up just now from the others.
+func fresh(items []item, now consent.Instant) (good, stale []item) {
+	good = items[:0]
+	for _, it := range items {
+		if now.Since(it.looked) > lookGoodFor {
+			stale = append(stale, it)
+		} else {
+			good = append(good, it)
+		}
+	}
+	return good, stale
 }
 
 func pointTo(side consent.Side, rec *consent.Record) consent.Point {
@@ -199,7 +223,7 @@ func (s *session) isOwed(entry *ledger.Entry, side consent.Side) bool {
 // callContext bounds a call that was claimed at started. The time since then counts: a process that was held up between claim and call
 // must not write after its lease has run out and "off" was answered (I5).
 func (s *session) callContext(ctx context.Context, started consent.Instant) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, s.Timing.CallTimeout-s.now().Since(started).Duration())
+	return s.machine().WithTimeout(ctx, s.Timing.CallTimeout-s.now().Since(started).Duration())
 }
 
 // endWithoutCall records what a look-up has shown about a delivery that was therefore never called: a side that refuses to look

@@ -297,8 +297,8 @@ func TestARetryAndARoundAtTheSameTime(t *testing.T) {
 	w.customer(person, shop.Subscribed, w.clock.Now())
 	w.agree()
 	raced := false
-	w.engine.intercept = func(r records) records {
-		return racedLedger{records: r, beforeSave: func() {
+	w.engine.Intercept = func(r Records) Records {
+		return racedLedger{Records: r, beforeSave: func() {
 			if !raced {
 				raced = true
 				w.must(w.list.Refuse(person, list.NotRefused))
@@ -322,11 +322,11 @@ func TestARetryAndARoundAtTheSameTime(t *testing.T) {
 
 // racedLedger lets something happen just before a change is saved.
 type racedLedger struct {
-	records
+	Records
 	beforeSave func()
 }
 
 func (l racedLedger) Save(ctx context.Context, id string, batch ledger.Batch) ([]consent.Subject, error) {
 	l.beforeSave()
-	return l.records.Save(ctx, id, batch)
+	return l.Records.Save(ctx, id, batch)
 }

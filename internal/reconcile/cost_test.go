@@ -24,7 +24,7 @@ func TestAnIdleRoundCostsThreeCalls(t *testing.T) {
 	calls := w.countingCalls()
 	before, requests := w.shop.Budget(), w.shop.Requests()
 	saves := 0
-	w.engine.intercept = func(r records) records {
+	w.engine.Intercept = func(r Records) Records {
 		return countedLedger{r, &saves}
 	}
 	if _, err := w.engine.Round(t.Context(), storeID); err != nil {

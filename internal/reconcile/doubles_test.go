@@ -92,7 +92,7 @@ func (p poisonedListrak) Unsubscribe(ctx context.Context, address string) (listr
 
 // interruptedLedger lets something happen just before deliveries are claimed or a cursor is saved.
 type interruptedLedger struct {
-	records
+	Records
 	beforeClaims, beforeCursor func()
 }
 
@@ -100,25 +100,25 @@ func (l interruptedLedger) Claims(ctx context.Context, id string, requests []led
 	if l.beforeClaims != nil {
 		l.beforeClaims()
 	}
-	return l.records.Claims(ctx, id, requests)
+	return l.Records.Claims(ctx, id, requests)
 }
 
 func (l interruptedLedger) Save(ctx context.Context, id string, batch ledger.Batch) ([]consent.Subject, error) {
 	if l.beforeCursor != nil && len(batch.Cursors) > 0 {
 		l.beforeCursor()
 	}
-	return l.records.Save(ctx, id, batch)
+	return l.Records.Save(ctx, id, batch)
 }
 
 // countedLedger counts the transactions that save.
 type countedLedger struct {
-	records
+	Records
 	saves *int
 }
 
 func (l countedLedger) Save(ctx context.Context, id string, batch ledger.Batch) ([]consent.Subject, error) {
 	*l.saves++
-	return l.records.Save(ctx, id, batch)
+	return l.Records.Save(ctx, id, batch)
 }
 
 // interference lets something happen on a side between our look-up and our write.

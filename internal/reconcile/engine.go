@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
-	"github.com/concordsync/concord/internal/keys"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/listrak"
 	"github.com/concordsync/concord/internal/merchant"
@@ -36,6 +35,13 @@ type Listrak interface {
 	Reserve(ctx context.Context) error
 	Subscribe(ctx context.Context, address string, options listrak.SubscribeOptions) (listrak.WriteResult, error)
 	Unsubscribe(ctx context.Context, address string) (listrak.WriteResult, error)
+}
+
+// Keys hashes and seals addresses; *keys.Ring does.
+type Keys interface {
+	SubjectKey() []byte
+	Seal(plain []byte, context string) ([]byte, error)
+	Open(sealed []byte, context string) ([]byte, error)
 }
 
 // Timing holds the engine's spans. The zero value is not usable; see DefaultTiming.
@@ -65,10 +71,10 @@ func DefaultTiming() Timing {
 	}
 }
 
-// Engine reconciles merchants. All fields are required but HoldChanged.
+// Engine reconciles merchants. All fields are required but HoldChanged, Machine and Intercept.
 type Engine struct {
 	Ledger *ledger.Ledger
-	Keys   *keys.Ring
+	Keys   Keys
 	// Connect returns the merchant's account with the settings and credentials of now.
 	Connect func(ctx context.Context, merchant string) (*Account, error)
 	// ZoneProven remembers that a write of ours has proven the Listrak zone of these settings. They may have been changed since.
@@ -82,12 +88,14 @@ type Engine struct {
 	// HoldChanged tells the checkout window of a hold that it was settled, restarted or ended. Losing a call costs only time.
 	HoldChanged func(ctx context.Context, merchant string, held ledger.Held)
 	Log         *slog.Logger
-	// intercept, when set, stands between the engine and its ledger: tests let the process die at any call.
-	intercept func(records) records
+	// Machine is the real one unless a simulation brings another.
+	Machine Machine
+	// Intercept, when set, stands between the engine and its ledger: tests and simulations let the process die at any call.
+	Intercept func(Records) Records
 }
 
-// records is what reconciling needs of the ledger; *ledger.Ledger is one.
-type records interface {
+// Records is what reconciling needs of the ledger; *ledger.Ledger is one.
+type Records interface {
 	Now(ctx context.Context) (consent.Instant, error)
 	Switches(ctx context.Context, merchant string) (ledger.Switches, error)
 	Break(ctx context.Context, merchant, reason string) (ledger.Switches, error)
@@ -112,9 +120,9 @@ type records interface {
 	OrdersRemembered(ctx context.Context, merchant, customer string, email consent.Subject, from, to consent.Instant) ([]ledger.Order, error)
 }
 
-func (e *Engine) records() records {
-	if e.intercept != nil {
-		return e.intercept(e.Ledger)
+func (e *Engine) records() Records {
+	if e.Intercept != nil {
+		return e.Intercept(e.Ledger)
 	}
 	return e.Ledger
 }

@@ -205,45 +205,45 @@ func dyingAlone(f *fate, call func() error) error {
 }
 
 type mortalLedger struct {
-	records
+	Records
 	fate *fate
 }
 
 func (m mortalLedger) AcquireRun(ctx context.Context, id string, kind ledger.RunKind, holder string, ttl time.Duration) (lease ledger.RunLease, ok bool, err error) {
 	lease, err = dying(m.fate, func() (ledger.RunLease, error) {
 		var l ledger.RunLease
-		l, ok, err = m.records.AcquireRun(ctx, id, kind, holder, ttl)
+		l, ok, err = m.Records.AcquireRun(ctx, id, kind, holder, ttl)
 		return l, err
 	})
 	return lease, ok, err
 }
 
 func (m mortalLedger) ReleaseRun(ctx context.Context, lease ledger.RunLease) error {
-	return dyingAlone(m.fate, func() error { return m.records.ReleaseRun(ctx, lease) })
+	return dyingAlone(m.fate, func() error { return m.Records.ReleaseRun(ctx, lease) })
 }
 
 func (m mortalLedger) SetRunStatus(ctx context.Context, id string, kind ledger.RunKind, status ledger.RunStatus) error {
-	return dyingAlone(m.fate, func() error { return m.records.SetRunStatus(ctx, id, kind, status) })
+	return dyingAlone(m.fate, func() error { return m.Records.SetRunStatus(ctx, id, kind, status) })
 }
 
 func (m mortalLedger) Save(ctx context.Context, id string, batch ledger.Batch) ([]consent.Subject, error) {
-	return dying(m.fate, func() ([]consent.Subject, error) { return m.records.Save(ctx, id, batch) })
+	return dying(m.fate, func() ([]consent.Subject, error) { return m.Records.Save(ctx, id, batch) })
 }
 
 func (m mortalLedger) Load(ctx context.Context, id string, channel consent.Channel, subjects []consent.Subject) (map[consent.Subject]ledger.Entry, error) {
-	return dying(m.fate, func() (map[consent.Subject]ledger.Entry, error) { return m.records.Load(ctx, id, channel, subjects) })
+	return dying(m.fate, func() (map[consent.Subject]ledger.Entry, error) { return m.Records.Load(ctx, id, channel, subjects) })
 }
 
 func (m mortalLedger) Owed(ctx context.Context, query ledger.OwedQuery) ([]ledger.Located, error) {
-	return dying(m.fate, func() ([]ledger.Located, error) { return m.records.Owed(ctx, query) })
+	return dying(m.fate, func() ([]ledger.Located, error) { return m.Records.Owed(ctx, query) })
 }
 
 func (m mortalLedger) Claims(ctx context.Context, id string, requests []ledger.ClaimRequest) ([]ledger.ClaimResult, error) {
-	return dying(m.fate, func() ([]ledger.ClaimResult, error) { return m.records.Claims(ctx, id, requests) })
+	return dying(m.fate, func() ([]ledger.ClaimResult, error) { return m.Records.Claims(ctx, id, requests) })
 }
 
 func (m mortalLedger) MarkOpened(ctx context.Context, id string, holds []ledger.Held) error {
-	return dyingAlone(m.fate, func() error { return m.records.MarkOpened(ctx, id, holds) })
+	return dyingAlone(m.fate, func() error { return m.Records.MarkOpened(ctx, id, holds) })
 }
 
 func (m mortalLedger) Break(ctx context.Context, id, reason string) (ledger.Switches, error) {
@@ -279,7 +279,7 @@ func (m mortalListrak) Unsubscribe(ctx context.Context, address string) (listrak
 // mortalEngine is a process that dies at a call.
 func (w *world) mortalEngine(holder string, f *fate) *Engine {
 	e := w.newEngine(holder)
-	e.intercept = func(r records) records { return mortalLedger{r, f} }
+	e.Intercept = func(r Records) Records { return mortalLedger{r, f} }
 	connections := &connections{world: w, wrap: func(a Shopify, b Listrak) (Shopify, Listrak) {
 		return mortalShopify{a, f}, mortalListrak{b, f}
 	}}

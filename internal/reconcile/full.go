@@ -108,7 +108,7 @@ func (s *session) startWatermarks(ctx context.Context) error {
 			return err
 		}
 		if !known {
-			if err := s.savePass(ctx, name, pass{Since: s.Now()}, nil); err != nil {
+			if err := s.savePass(ctx, name, pass{Since: s.now().Time()}, nil); err != nil {
 				return err
 			}
 		}
@@ -168,7 +168,9 @@ func (s *session) fullMissing(ctx context.Context) (bool, error) {
 			for _, f := range found {
 				for _, side := range consent.Sides {
 					if f.Record.Seen[side].State == consent.Unseen {
-						sightings = append(sightings, absent(side, f.Subject, "", read{began[side], began[side]}))
+						missed := absent(side, f.Subject, "", read{began[side], began[side]})
+						missed.report.Inferred = true
+						sightings = append(sightings, missed)
 					}
 				}
 			}

@@ -10,9 +10,6 @@ import (
 	"github.com/concordsync/concord/internal/shopify"
 )
 
-// shopifyPrecision is how far a date of Shopify's may be off: it stores whole seconds (contracts/shopify.md 3).
-const shopifyPrecision = consent.Second
-
 // sighting is one report about one address.
 type sighting struct {
 	subject consent.Subject
@@ -94,7 +91,7 @@ func (s *session) shopifyReport(c shopify.Customer, r read) (seen sighting, ok b
 	}
 	return sighting{subject: s.subject(address), address: address, report: consent.Report{
 		Side: consent.Shopify, State: shopifyState(c.Consent.State), Date: consent.InstantOf(c.Consent.UpdatedAt),
-		Within: shopifyPrecision, ReadBegan: r.began, ReadEnded: r.ended, Ref: string(c.ID),
+		Within: consent.SpanOf(s.account.shopifyUncertainty()), ReadBegan: r.began, ReadEnded: r.ended, Ref: string(c.ID),
 	}}, true
 }
 
@@ -131,7 +128,7 @@ func (s *session) listrakReport(c listrak.Contact, r read) (seen sighting, ok bo
 	settings := &s.account.Settings
 	within := s.account.listrakUncertainty(c.Ambiguous)
 	report := consent.Report{
-		Side: consent.Listrak, Date: consent.InstantOf(c.Date), Within: consent.SpanOf(within),
+		Side: consent.Listrak, Date: consent.InstantOf(c.Date), Wall: consent.InstantOf(c.Wall()), Within: consent.SpanOf(within),
 		ReadBegan: r.began, ReadEnded: r.ended, Ref: c.EmailKey,
 	}
 	switch c.State {

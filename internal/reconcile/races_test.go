@@ -187,11 +187,11 @@ func TestACallThatComesTooLateIsNotMade(t *testing.T) {
 			w := newWorld(t).enable()
 			r.decides(w)
 			before, beforeListrak := w.effective(person)
-			w.engine.intercept = func(book records) records {
-				return interruptedLedger{records: book, beforeClaims: func() { w.clock.advance(w.timing.CallTimeout + time.Second) }}
+			w.engine.Intercept = func(book Records) Records {
+				return interruptedLedger{Records: book, beforeClaims: func() { w.clock.advance(w.timing.CallTimeout + time.Second) }}
 			}
 			_, _ = w.engine.Round(t.Context(), storeID)
-			w.engine.intercept = nil
+			w.engine.Intercept = nil
 			if inShopify, inListrak := w.effective(person); inShopify != before || inListrak != beforeListrak {
 				t.Fatalf("a call was made after its deadline\n%s", w.history(person))
 			}

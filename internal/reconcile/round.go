@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"sync"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -85,11 +84,8 @@ func (s *session) round(ctx context.Context) (more bool, err error) {
 	step(s.scan(ctx, s.shopifySource(), s.scanShopify))
 	step(true, s.settleHolds(ctx))
 	// Side by side, so that a first run that fills one side for hours does not keep an opt-out from the other.
-	var toShopify error
-	var deliveries sync.WaitGroup
-	deliveries.Go(func() { toShopify = s.deliverToShopify(ctx) })
-	toListrak := s.deliverToListrak(ctx)
-	deliveries.Wait()
+	var toShopify, toListrak error
+	s.machine().Together(2, func() { toShopify = s.deliverToShopify(ctx) }, func() { toListrak = s.deliverToListrak(ctx) })
 	step(true, errors.Join(toShopify, toListrak))
 	return !complete || s.timeIsUp(), errors.Join(errs...)
 }

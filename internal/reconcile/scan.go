@@ -17,7 +17,8 @@ import (
 // pass is where the reading of one source stands: a pass reads everything that changed since Since, page by page, and can go on
 // after any stop. It is the JSON value of a cursor in the ledger and holds no personal data.
 type pass struct {
-	// Since is the watermark: everything before it has been read.
+	// Since is the watermark: everything before it has been read. It is by the ledger's clock: by that of a machine which is ahead,
+	// a pass would ask for changes of the future and miss those of now.
 	Since time.Time `json:"since,omitzero"`
 	// Page is the side's own cursor of the next page; empty between passes.
 	Page string `json:"page,omitempty"`
@@ -104,13 +105,13 @@ func (s *session) scan(ctx context.Context, src source,
 	}
 	if !known && !src.full {
 		// Looks forward only; what was before is the full read's.
-		p.Since = s.Now()
+		p.Since = s.now().Time()
 	}
 	if p.Began.IsZero() {
-		p.Began = s.Now()
+		p.Began = s.now().Time()
 	}
 	if !src.full {
-		defer func() { s.behind = max(s.behind, s.Now().Sub(p.Since)) }()
+		defer func() { s.behind = max(s.behind, s.now().Time().Sub(p.Since)) }()
 	}
 	for {
 		since := p.From
@@ -155,10 +156,13 @@ func cursorLost(err error) bool {
 
 // scanShopify reads one page of changed customers: the search only says who changed; people are read by id.
 func (s *session) scanShopify(ctx context.Context, since time.Time, cursor string) (page, error) {
+	r := read{began: s.now()}
 	changed, err := s.account.Shopify.ChangedCustomers(ctx, since, cursor)
 	if err != nil {
 		return page{}, fmt.Errorf("read changed customers: %w", err)
 	}
+	r.ended = s.now()
+	s.account.measure(consent.Shopify, r, changed.ServerTime)
 	result := page{next: changed.Next, rows: len(changed.Changes)}
 	ids := make([]string, len(changed.Changes))
 	for i, c := range changed.Changes {
@@ -237,7 +241,7 @@ func (s *session) scanListrak(state listrak.State) func(context.Context, time.Ti
 			return page{}, fmt.Errorf("read contacts: %w", err)
 		}
 		r.ended = s.now()
-		s.account.measure(r, contacts.ServerTime)
+		s.account.measure(consent.Listrak, r, contacts.ServerTime)
 		sightings := make([]sighting, 0, len(contacts.Contacts))
 		for _, c := range contacts.Contacts {
 			if seen, ok := s.listrakReport(c, r); ok {

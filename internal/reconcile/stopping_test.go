@@ -21,7 +21,7 @@ func TestAStoppedRoundFinishesTheCallUnderWay(t *testing.T) {
 		w.subscribes(fmt.Sprintf("person-%d@example.com", i), w.clock.Now())
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	w.engine.intercept = func(r records) records { return interruptedLedger{records: r, beforeClaims: stop} }
+	w.engine.Intercept = func(r Records) Records { return interruptedLedger{Records: r, beforeClaims: stop} }
 	result, err := w.engine.Round(ctx, storeID)
 	w.must(err)
 	written := len(w.shop.Writes())
@@ -33,7 +33,7 @@ func TestAStoppedRoundFinishesTheCallUnderWay(t *testing.T) {
 			t.Errorf("written, but Shopify is %s", debt)
 		}
 	}
-	w.engine.intercept = nil
+	w.engine.Intercept = nil
 	w.agree()
 	if n := len(w.shop.Writes()); n != waiting {
 		t.Errorf("%d writes in all, want %d", n, waiting)

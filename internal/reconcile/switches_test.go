@@ -95,8 +95,8 @@ func TestOffStopsDeliveriesWithinARun(t *testing.T) {
 	}
 	// The switch goes off between the first look-up and the claims.
 	var once sync.Once
-	w.engine.intercept = func(r records) records {
-		return interruptedLedger{records: r, beforeClaims: func() {
+	w.engine.Intercept = func(r Records) Records {
+		return interruptedLedger{Records: r, beforeClaims: func() {
 			once.Do(func() { w.set(map[consent.Sync]bool{consent.EmailToShopify: false}) })
 		}}
 	}
@@ -277,8 +277,8 @@ func TestARunThatLostItsLeaseMovesNoCursor(t *testing.T) {
 	w.subscribes(person, w.clock.Now())
 	before, err := w.ledger.Cursor(t.Context(), storeID, shopifyChanges)
 	w.must(err)
-	w.engine.intercept = func(r records) records {
-		return interruptedLedger{records: r, beforeCursor: func() {
+	w.engine.Intercept = func(r Records) Records {
+		return interruptedLedger{Records: r, beforeCursor: func() {
 			// The process freezes until its lease has run out and another has taken it.
 			w.clock.advance(5 * time.Minute)
 			_, ok, err := w.ledger.AcquireRun(t.Context(), storeID, RoundRun, "another", time.Hour)

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/listrak"
@@ -38,20 +36,18 @@ func (s *session) deliverToListrak(ctx context.Context) error {
 		}
 		errs := make([]error, len(due))
 		skipped := make([]bool, len(due))
-		var group errgroup.Group
-		group.SetLimit(listrakParallel)
+		tasks := make([]func(), len(due))
 		for i, located := range due {
-			group.Go(func() error {
+			tasks[i] = func() {
 				again := hasFailed(&located, consent.Listrak)
 				if skipped[i] = away.over(again); skipped[i] || s.timeIsUp() {
-					return nil
+					return
 				}
 				errs[i] = s.deliverOneToListrak(ctx, located)
 				away.note(errs[i], again)
-				return nil
-			})
+			}
 		}
-		_ = group.Wait() // the errors are in errs
+		s.machine().Together(listrakParallel, tasks...)
 		for _, err := range errs {
 			if mustStop(err) {
 				return err
@@ -92,6 +88,7 @@ func (s *session) deliverOneToListrak(ctx context.Context, located ledger.Locate
 			ledger.Line{Side: consent.Listrak, Kind: ledger.Failed, Reason: reasonNoAddress})})
 		return err
 	}
+	looked := s.now()
 	entry, _, err := s.lookUpInListrak(ctx, located.Subject, address)
 	if err != nil && !mustStop(err) {
 		if _, saveErr := s.revise(ctx, []revision{s.endWithoutCall(located.Subject, consent.Listrak, err, again)}); saveErr != nil {
@@ -113,7 +110,7 @@ func (s *session) deliverOneToListrak(ctx context.Context, located ledger.Locate
 	if err := s.account.Listrak.Reserve(ctx); err != nil {
 		return fmt.Errorf("wait for Listrak's request rate: %w", err)
 	}
-	granted, err := s.claim(ctx, consent.Listrak, []item{{subject: located.Subject, address: address, entry: entry, again: again}})
+	granted, err := s.claim(ctx, consent.Listrak, []item{{subject: located.Subject, address: address, entry: entry, looked: looked, again: again}})
 	if err != nil || len(granted) == 0 {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync/atomic"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -26,7 +25,7 @@ func (s *session) deliverToShopify(ctx context.Context) error {
 		if err != nil || len(due) == 0 {
 			return errors.Join(failed, err)
 		}
-		for _, q := range queues(due) {
+		for _, q := range s.queues(due) {
 			err := s.deliverQueueToShopify(ctx, q, &away)
 			if mustStop(err) {
 				return err
@@ -49,7 +48,7 @@ type queue struct {
 // queues keeps those who have failed before apart from the others, since one person for whom Shopify fails a whole request must not
 // keep all others waiting, and opt-outs before opt-ins (I9). Those who failed come in any order, so that it is not always the same
 // ones who share a request.
-func queues(due []ledger.Located) []queue {
+func (s *session) queues(due []ledger.Located) []queue {
 	var all [4]queue
 	for _, located := range due {
 		n := 0
@@ -68,7 +67,7 @@ func queues(due []ledger.Located) []queue {
 			continue
 		}
 		if q.again {
-			rand.Shuffle(len(q.due), func(i, j int) { q.due[i], q.due[j] = q.due[j], q.due[i] })
+			s.machine().Shuffle(len(q.due), func(i, j int) { q.due[i], q.due[j] = q.due[j], q.due[i] })
 		}
 		result = append(result, q)
 	}
@@ -174,6 +173,7 @@ func (s *session) lookUpInShopify(ctx context.Context, due []ledger.Located) (it
 			items = append(items, item{subject: located.Subject, address: address, entry: located.Entry, again: again})
 		}
 	}
+	looked := s.now()
 	sightings, failed, err := s.readShopify(ctx, items)
 	if len(items) == 0 && asking != nil {
 		err = asking
@@ -194,7 +194,7 @@ func (s *session) lookUpInShopify(ctx context.Context, due []ledger.Located) (it
 	read := items[:0]
 	for _, it := range items {
 		if entry, ok := entries[it.subject]; ok {
-			it.entry = entry
+			it.entry, it.looked = entry, looked
 			read = append(read, it)
 		}
 	}

@@ -30,7 +30,7 @@ type Finding struct {
 
 // Access reads the store's name and plan and the scopes granted to the app.
 func (c *Client) Access(ctx context.Context) (Access, error) {
-	answer, err := admin.Access(ctx, single{c, opAccess})
+	answer, err := admin.Access(ctx, single{c, opAccess, nil})
 	if err != nil {
 		return Access{}, err
 	}
@@ -75,9 +75,9 @@ func (c *Client) VerifyAccess(ctx context.Context) []Finding {
 		findings = append(findings, Finding{What: "The scope " + needed.scope + " is missing, which is needed to " + needed.purpose + ".",
 			Advice: "Grant the app the scope " + needed.scope + " and release a new version of it."})
 	}
-	customers, err := admin.ProbeCustomers(ctx, single{c, opProbeCustomers})
+	customers, err := admin.ProbeCustomers(ctx, single{c, opProbeCustomers, nil})
 	findings = append(findings, probeFinding("Customers", err, err == nil && len(customers.Customers.Nodes) > 0))
-	orders, err := admin.ProbeOrders(ctx, single{c, opProbeOrders})
+	orders, err := admin.ProbeOrders(ctx, single{c, opProbeOrders, nil})
 	findings = append(findings, probeFinding("Orders", err, err == nil && len(orders.Orders.Nodes) > 0))
 	switch version := c.servedVersion(); version {
 	case APIVersion, "":

@@ -146,6 +146,8 @@ type reply struct {
 	data   json.RawMessage
 	errors []graphError
 	wait   time.Duration
+	// date is the Date header of the answer, zero when it was missing.
+	date time.Time
 }
 
 // call sends one request and returns what Shopify answered. The error is that of the whole request; errors of single fields are left
@@ -193,7 +195,9 @@ func (c *Client) call(ctx context.Context, op operation, request *graphql.Reques
 	if answer.err != nil {
 		return reply{}, answer.err
 	}
-	return answer.envelope.reply(op)
+	r, err := answer.envelope.reply(op)
+	r.date = answer.date
+	return r, err
 }
 
 // answer is what one HTTP exchange brought.
@@ -201,6 +205,7 @@ type answer struct {
 	// sent: a connection was there, so the request may have reached Shopify. status is zero when no answer came.
 	sent     bool
 	status   int
+	date     time.Time
 	envelope envelope
 	err      error
 }
@@ -229,6 +234,9 @@ func (c *Client) post(ctx context.Context, op operation, body []byte, token stri
 		return a
 	}
 	a.status = response.StatusCode
+	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+		a.date = date.UTC()
+	}
 	if version := response.Header.Get("X-Shopify-API-Version"); version != "" {
 		before := c.served.Swap(&version)
 		if version != APIVersion && c.otherVersion != nil && (before == nil || *before != version) {
@@ -350,6 +358,8 @@ func (g graphError) variable() (string, bool) {
 type single struct {
 	client *Client
 	op     operation
+	// date, when not nil, takes the Date header of the answer.
+	date *time.Time
 }
 
 // MakeRequest implements graphql.Client.
@@ -357,6 +367,9 @@ func (s single) MakeRequest(ctx context.Context, request *graphql.Request, respo
 	r, err := s.client.call(ctx, s.op, request, 1)
 	if err != nil {
 		return err
+	}
+	if s.date != nil {
+		*s.date = r.date
 	}
 	var found ItemErrors
 	for _, one := range r.errors {

@@ -61,6 +61,8 @@ type ChangePage struct {
 	// Next is the cursor of the next page, empty on the last. Shopify ends paging at 25,000 customers: begin again from the last date
 	// before that.
 	Next string
+	// ServerTime is the Date header of the answer, precise to the second, zero when it was missing.
+	ServerTime time.Time
 }
 
 // ChangedCustomers reads a page of up to 250 customers changed at since (cut to the second) or later, all customers when since is zero.
@@ -74,11 +76,12 @@ func (c *Client) ChangedCustomers(ctx context.Context, since time.Time, cursor s
 		text := "updated_at:>=" + searchTime(since)
 		query = &text
 	}
-	answer, err := admin.ChangedCustomers(ctx, single{c, opChangedCustomers}, after, query)
+	var date time.Time
+	answer, err := admin.ChangedCustomers(ctx, single{c, opChangedCustomers, &date}, after, query)
 	if err != nil {
 		return ChangePage{}, err
 	}
-	page := ChangePage{Changes: make([]Change, 0, len(answer.Customers.Nodes))}
+	page := ChangePage{ServerTime: date, Changes: make([]Change, 0, len(answer.Customers.Nodes))}
 	for _, node := range answer.Customers.Nodes {
 		page.Changes = append(page.Changes, Change{ID: CustomerID(node.Id), UpdatedAt: node.UpdatedAt.UTC()})
 	}
@@ -115,7 +118,7 @@ func (c *Client) CustomersByID(ctx context.Context, ids []CustomerID) ([]Custome
 		for n, id := range chunk {
 			texts[n] = string(id)
 		}
-		answer, err := admin.CustomersByID(ctx, single{c, opCustomersByID}, texts)
+		answer, err := admin.CustomersByID(ctx, single{c, opCustomersByID, nil}, texts)
 		if err != nil {
 			return nil, err
 		}

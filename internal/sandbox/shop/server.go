@@ -43,6 +43,8 @@ func NewServer(store *Store) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusNotFound, "Not Found") })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Request-Id", requestID())
+		// By the store's own clock, which clients compare with theirs.
+		w.Header().Set("Date", store.config.Now().UTC().Format(http.TimeFormat))
 		mux.ServeHTTP(w, r)
 	})
 }

@@ -1,0 +1,142 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+
+	"modernc.org/sqlite"
+)
+
+// SQLite spends more time on reading a statement than on running it, and database/sql throws each away that was not prepared by
+// hand. So every connection keeps what it has prepared, by its text. pgx does the same for PostgreSQL by itself.
+
+// maxStatements bounds what a connection keeps; beyond it, statements are prepared each time. The texts of this package are far fewer
+// (see chunk).
+const maxStatements = 512
+
+// openSQLite is sql.Open with connections that keep their statements.
+func openSQLite(name string) *sql.DB { return sql.OpenDB(sqliteConnector(name)) }
+
+type sqliteConnector string
+
+var sqliteDriver sqlite.Driver
+
+// Connect implements driver.Connector.
+func (c sqliteConnector) Connect(context.Context) (driver.Conn, error) {
+	conn, err := sqliteDriver.Open(string(c))
+	if err != nil {
+		return nil, err
+	}
+	return &sqliteConn{modernConn: conn.(modernConn), kept: map[string]*keptStatement{}}, nil
+}
+
+// Driver implements driver.Connector.
+func (sqliteConnector) Driver() driver.Driver { return &sqliteDriver }
+
+// modernConn is all that database/sql asks of a connection and modernc's has.
+type modernConn interface {
+	driver.Conn
+	driver.ConnPrepareContext
+	driver.ConnBeginTx
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.Pinger
+	driver.SessionResetter
+	driver.Validator
+}
+
+// sqliteConn is a connection with its statements. database/sql lets one goroutine use it at a time.
+type sqliteConn struct {
+	modernConn
+	kept map[string]*keptStatement
+}
+
+// preparedStatement is modernc's.
+type preparedStatement interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+type keptStatement struct {
+	preparedStatement
+	// reading: rows of it are still being read, so it cannot be run again.
+	reading bool
+}
+
+// statement returns the kept statement of a text, or nil when this one has to be prepared by itself.
+func (c *sqliteConn) statement(ctx context.Context, text string) (*keptStatement, error) {
+	if s := c.kept[text]; s != nil {
+		if s.reading {
+			return nil, nil
+		}
+		return s, nil
+	}
+	if len(c.kept) >= maxStatements {
+		return nil, nil
+	}
+	prepared, err := c.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	s := &keptStatement{preparedStatement: prepared.(preparedStatement)}
+	c.kept[text] = s
+	return s, nil
+}
+
+// ExecContext implements driver.ExecerContext. Without parameters a text may hold several statements (migrations), which cannot be
+// prepared as one.
+func (c *sqliteConn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {
+	if len(args) == 0 {
+		return c.modernConn.ExecContext(ctx, text, args)
+	}
+	s, err := c.statement(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return c.modernConn.ExecContext(ctx, text, args)
+	}
+	return s.ExecContext(ctx, args)
+}
+
+// QueryContext implements driver.QueryerContext.
+func (c *sqliteConn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
+	if len(args) == 0 {
+		return c.modernConn.QueryContext(ctx, text, args)
+	}
+	s, err := c.statement(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return c.modernConn.QueryContext(ctx, text, args)
+	}
+	rows, err := s.QueryContext(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	s.reading = true
+	return &keptRows{rows, s}, nil
+}
+
+// Close implements driver.Conn.
+func (c *sqliteConn) Close() error {
+	for _, s := range c.kept {
+		// What the connection holds goes with it; its own error is the one that matters.
+		_ = s.Close()
+	}
+	return c.modernConn.Close()
+}
+
+type keptRows struct {
+	driver.Rows
+	statement *keptStatement
+}
+
+// Close implements driver.Rows.
+func (r *keptRows) Close() error {
+	r.statement.reading = false
+	return r.Rows.Close()
+}

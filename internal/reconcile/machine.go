@@ -1,0 +1,48 @@
+package reconcile
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Machine is what the engine takes from the machine it runs on besides the clock: goroutines, deadlines and chance. A simulation
+// brings its own, in which one seed is one history.
+type Machine interface {
+	// Together runs the tasks, at most limit at a time, and returns when all have ended.
+	Together(limit int, tasks ...func())
+	// WithTimeout is context.WithTimeout; a span of zero or less gives a context that has ended.
+	WithTimeout(ctx context.Context, span time.Duration) (context.Context, context.CancelFunc)
+	// Shuffle is rand.Shuffle.
+	Shuffle(n int, swap func(i, j int))
+}
+
+// machine is the engine's own Machine or else the real one.
+func (e *Engine) machine() Machine {
+	if e.Machine != nil {
+		return e.Machine
+	}
+	return realMachine{}
+}
+
+type realMachine struct{}
+
+func (realMachine) Together(limit int, tasks ...func()) {
+	var group errgroup.Group
+	group.SetLimit(limit)
+	for _, task := range tasks {
+		group.Go(func() error {
+			task()
+			return nil
+		})
+	}
+	_ = group.Wait() // the tasks keep their own errors
+}
+
+func (realMachine) WithTimeout(ctx context.Context, span time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, span)
+}
+
+func (realMachine) Shuffle(n int, swap func(i, j int)) { rand.Shuffle(n, swap) }

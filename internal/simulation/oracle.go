@@ -1,0 +1,326 @@
+package simulation
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/reconcile"
+	"github.com/concordsync/concord/internal/sandbox/list"
+	"github.com/concordsync/concord/internal/sandbox/shop"
+)
+
+// The oracle judges from what people did, by the rules' text; it knows nothing of how the rules are programmed. Where the world itself
+// makes the truth unknowable (a word that our own write overwrote before anybody could read it), it allows both answers, and only there.
+
+// answers is the set of words with which a run may end.
+type answers [2]bool
+
+func (a answers) String() string {
+	switch a {
+	case answers{no: true}:
+		return "no"
+	case answers{yes: true}:
+		return "yes"
+	case answers{true, true}:
+		return "either"
+	}
+	return "nothing"
+}
+
+const slack = 3 * time.Second
+
+// uncertainty is how far two dates of the two sides may be from the truth together.
+func (o *watch) uncertainty(a, b act) time.Duration {
+	s := o.world.scenario
+	u := 2*time.Second + s.storeAhead.Abs() + s.listAhead.Abs()
+	for _, one := range []act{a, b} {
+		if one.side != inListrak {
+			continue
+		}
+		if !s.zoneProven && (o.provenAt.IsZero() || one.made.Before(o.provenAt.Add(10*time.Minute))) {
+			return 14*time.Hour + u
+		}
+		if o.ambiguous(one.at) {
+			u += time.Hour
+		}
+	}
+	return u
+}
+
+// ahead is how far a side's clock is ahead of the true one.
+func (o *watch) ahead(of side) time.Duration {
+	if of == inShopify {
+		return o.world.scenario.storeAhead
+	}
+	return o.world.scenario.listAhead
+}
+
+// ambiguous: the clocks of Listrak's zone showed this time twice.
+func (o *watch) ambiguous(at time.Time) bool {
+	zone := o.world.list.Config().Zone
+	wall := func(t time.Time) string { return t.In(zone).Format("15:04:05") }
+	return wall(at) == wall(at.Add(time.Hour)) || wall(at) == wall(at.Add(-time.Hour))
+}
+
+// expected is with which word an address may end, and whose it is.
+func (o *watch) expected(l *life) (answers, *act) {
+	var words []act
+	var doubtful *act
+	for _, a := range l.acts {
+		if a.counts {
+			words = append(words, a)
+		} else if o.unknowable(l, a) {
+			doubtful = &a
+		}
+	}
+	slices.SortStableFunc(words, func(a, b act) int { return a.at.Compare(b.at) })
+	allowed, last := o.answer(l, words)
+	if last != nil && doubtful != nil && doubtful.at.After(last.at.Add(-10*time.Minute)) {
+		allowed = answers{true, true}
+	}
+	return allowed, last
+}
+
+// unknowable: a yes in Listrak that only moved a date, and nobody had read the contact since it was subscribed: whoever reads it then
+// sees a subscription with that date.
+func (o *watch) unknowable(l *life, a act) bool {
+	if a.word != yes || a.side != inListrak || a.counts || a.machine {
+		return false
+	}
+	var subscribed time.Time
+	for _, b := range l.acts {
+		if b.side == inListrak && b.word == yes && b.made.Before(a.made) && b.before != string(list.Subscribed) {
+			subscribed = b.made
+		}
+	}
+	for _, call := range l.writes {
+		if call.side == inListrak && call.word == yes && call.effective && call.took.Before(a.made) && call.took.After(subscribed) {
+			subscribed = call.took
+		}
+	}
+	return !o.sawBetween(l, inListrak, subscribed, a.made)
+}
+
+func (o *watch) answer(l *life, words []act) (answers, *act) {
+	if len(words) == 0 {
+		return answers{}, nil
+	}
+	last := words[len(words)-1]
+	allowed := answers{}
+	switch {
+	case last.moved || o.disturbedSince(l, last.made):
+		// What came with a customer, or was before a deletion or a merge, is judged by what the side shows: too little is known here.
+		return answers{true, true}, &last
+	case last.word == no:
+		allowed[no] = true
+	default:
+		allowed = o.answerToYes(l, words, last)
+	}
+	if o.mayBeLost(l, last) {
+		return answers{true, true}, &last
+	}
+	return allowed, &last
+}
+
+// answerToYes compares the last yes with the noes of the other side: within the uncertainty the no wins.
+func (o *watch) answerToYes(l *life, words []act, last act) answers {
+	allowed := answers{yes: true}
+	for _, n := range words {
+		if n.word != no || n.side == last.side {
+			if n.word == no && n.made.After(last.made) {
+				// Entered later with an older date: whether it replaces the yes depends on what was read when.
+				allowed[no] = true
+			}
+			continue
+		}
+		// As the two sides date them.
+		gap, u := last.at.Add(o.ahead(last.side)).Sub(n.at.Add(o.ahead(n.side))), o.uncertainty(n, last)
+		if !o.known(l, n.side, n.made) || !o.known(l, last.side, last.made) {
+			// First contact: dates may be copies made by another tool.
+			u = max(u, 10*time.Minute)
+		}
+		replaced := slices.ContainsFunc(words, func(a act) bool { return a.word == yes && a.side == n.side && a.made.After(n.made) })
+		switch {
+		case gap > u+slack:
+		case gap < 2*time.Second-slack, replaced:
+			allowed[no] = true
+		default:
+			allowed[no] = true
+		}
+	}
+	return allowed
+}
+
+// known: the side had shown us this address before.
+func (o *watch) known(l *life, where side, before time.Time) bool {
+	return slices.ContainsFunc(l.seen[where], func(g glimpse) bool { return g.at.Before(before) })
+}
+
+func (o *watch) disturbedSince(l *life, at time.Time) bool {
+	return slices.ContainsFunc(l.disturbances, func(d disturbance) bool { return d.at.After(at.Add(-10 * time.Minute)) })
+}
+
+// mayBeLost tells of a word that nobody could ever learn of, or could not tell from a copy of ours.
+func (o *watch) mayBeLost(l *life, w act) bool {
+	for _, call := range l.writes {
+		if call.side != w.side {
+			if w.word == yes && w.side == inShopify && call.side == inListrak && call.word == no && call.effective && o.openAt(call, w.made) {
+				// Our own no may still be on its way: nobody can tell it from the person's.
+				return true
+			}
+			continue
+		}
+		if call.word != w.word && call.effective && call.look.Before(w.made) && call.took.After(w.made) {
+			return true // overwritten before anybody could read it
+		}
+		if w.word == no || call.word != yes {
+			continue
+		}
+		// A yes that looks like a copy of ours.
+		u := o.uncertainty(w, w)
+		if w.side == inListrak && w.made.After(call.began.Add(-u)) && w.made.Before(o.openUntil(call).Add(u+slack)) {
+			return true
+		}
+		if w.side == inShopify && w.at.Add(o.world.scenario.storeAhead).Truncate(time.Second).Equal(call.date.Truncate(time.Second)) {
+			return true
+		}
+	}
+	for _, a := range l.acts {
+		// Something else was done to it before anybody could read it.
+		if a.side == w.side && (a.word != w.word || a.machine || a.at.Before(w.at)) && a.made.After(w.made) && !o.sawBetween(l, w.side, w.made, a.made) {
+			return true
+		}
+	}
+	if w.word == yes && w.side == inListrak {
+		// Somebody who left and came back between two reads: only a date has moved.
+		var before *glimpse
+		for i := range l.seen[inListrak] {
+			if g := &l.seen[inListrak][i]; g.at.Before(w.made) {
+				before = g
+			}
+		}
+		if before != nil && before.state == string(list.Subscribed) {
+			return true
+		}
+	}
+	return false
+}
+
+// sawBetween: the side was read for this address in a span.
+func (o *watch) sawBetween(l *life, where side, from, to time.Time) bool {
+	return slices.ContainsFunc(l.seen[where], func(g glimpse) bool { return !g.at.Before(from) && g.at.Before(to) })
+}
+
+// openUntil is until when a write may have taken effect as far as its process can tell.
+func (o *watch) openUntil(call *writeCall) time.Time {
+	return call.began.Add(20*time.Second + effectGrace)
+}
+
+func (o *watch) openAt(call *writeCall, at time.Time) bool {
+	return !at.Before(call.began.Add(-slack)) && at.Before(o.openUntil(call).Add(slack)) || at.Before(call.began) && call.began.Sub(at) < 2*time.Minute
+}
+
+// judge is the end of a run, when everything is well and nothing moves any more: I1, I4, I6.
+func (o *watch) judge() {
+	for _, address := range o.order {
+		o.judgeOne(o.lives[address])
+	}
+}
+
+func (o *watch) judgeOne(l *life) {
+	allowed, last := o.expected(l)
+	if last == nil {
+		return
+	}
+	w := o.world
+	shown := [2]string{}
+	customer, _ := w.store.Customer(l.address)
+	contact, _ := w.list.Contact(l.address)
+	shown[inShopify], shown[inListrak] = string(customer.Consent.State), string(contact.State)
+	record := o.record(l)
+	for _, where := range []side{inShopify, inListrak} {
+		is := shown[where]
+		subscribed := is == string(shop.Subscribed) || is == string(list.Subscribed)
+		if subscribed && !allowed[yes] && o.must(l, last, no, where) {
+			o.violate("I1", "%s shows %s for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), record)
+		}
+		if !subscribed && !allowed[no] && o.must(l, last, yes, where) {
+			o.violate("I1", "%s shows %q for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), record)
+		}
+	}
+}
+
+// must tells whether a word has to stand at a side in the end.
+func (o *watch) must(l *life, last *act, what word, where side) bool {
+	if where == last.side && where == inShopify {
+		return true
+	}
+	for _, d := range l.disturbances {
+		gone := d.side == where && what == yes
+		if gone && (d.at.After(last.made.Add(-10*time.Minute)) || !o.sawBetween(l, where, d.at, o.world.now)) {
+			return false // gone since, or so that nobody looked
+		}
+	}
+	switch {
+	case what == yes && where == inListrak && !l.refusedAt.IsZero():
+		return false
+	case what == yes && where == inListrak && o.world.scenario.doubleOptIn:
+		return false // the person has to confirm
+	case what == yes && where == inListrak:
+		for _, a := range l.acts {
+			if a.machine && a.made.After(last.at.Add(-o.uncertainty(a, *last)-slack)) {
+				return false // a bounce that may be newer refuses it
+			}
+		}
+	}
+	return where == inShopify || o.permitted(last, what)
+}
+
+// permitted is rule 11: Listrak is told of what was decided while the direction was on, and of every no since it was first.
+func (o *watch) permitted(last *act, what word) bool {
+	spans := o.spans[inListrak]
+	if len(spans) == 0 {
+		return false
+	}
+	if what == no {
+		return o.world.scenario.existingOptOuts == "deliver" || last.at.After(spans[0].from.Add(slack+o.world.scenario.storeAhead.Abs()))
+	}
+	edge := slack + o.world.scenario.storeAhead.Abs()
+	for _, s := range spans {
+		if last.at.After(s.from.Add(edge)) && (s.to.IsZero() || last.at.Before(s.to.Add(-edge))) {
+			return true
+		}
+	}
+	return false
+}
+
+// throughThePoint judges the subscription point of a subscription in Listrak.
+func (o *watch) throughThePoint(call *writeCall) {
+	if call.side != inListrak {
+		return
+	}
+	checkout := slices.Contains(call.events, checkoutEvent)
+	l := call.life
+	ordered := false
+	for _, ordering := range l.orders {
+		for _, a := range l.acts {
+			gap := ordering.at.Sub(a.at)
+			ordered = ordered || a.word == yes && a.side == inShopify && gap >= -61*time.Second && gap <= 301*time.Second
+		}
+	}
+	if checkout && !ordered && len(l.disturbances) == 0 {
+		o.violate("Checkout", "%s is subscribed through checkout without an order in time", l.address)
+	}
+}
+
+// record tells what the ledger holds of an address, for a person who reads a violation.
+func (o *watch) record(l *life) string {
+	entry, lines := o.entry(l)
+	text := fmt.Sprintf("\n  owed: Shopify %s, Listrak %s; decision %+v; hold %+v\n", entry.Record.DebtTo(consent.Shopify), entry.Record.DebtTo(consent.Listrak),
+		entry.Record.Decision, entry.Record.Hold)
+	return text + lines
+}
+
+var _ = reconcile.DefaultTiming

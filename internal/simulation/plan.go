@@ -1,0 +1,429 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/sandbox/fault"
+	"github.com/concordsync/concord/internal/sandbox/list"
+	"github.com/concordsync/concord/internal/sandbox/shop"
+)
+
+// event is one thing that happens to the world from outside. Leaving some out leaves the others as they are, so that a failing
+// history can be made shorter.
+type event struct {
+	at   time.Duration
+	what string
+	do   func(*world)
+}
+
+// plan is everything that will happen in a run but for the chance within calls.
+type plan struct {
+	seed     uint64
+	scenario scenario
+	length   time.Duration
+	people   int
+	events   []event
+}
+
+// starts are moments at which a run may begin; two of them lie before a change of the clocks in New York.
+var starts = []time.Time{
+	time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC), time.Date(2026, 1, 31, 20, 0, 0, 0, time.UTC),
+	time.Date(2026, 11, 1, 3, 30, 0, 0, time.UTC), time.Date(2026, 3, 8, 4, 0, 0, 0, time.UTC),
+}
+
+// newPlan draws a whole run from its seed.
+func newPlan(seed uint64, length time.Duration) plan {
+	r := &drawer{Rand: rand.New(rand.NewPCG(seed, 0xfeed))}
+	p := plan{seed: seed, scenario: r.scenario(), length: length, people: 4 + r.IntN(7)}
+	d := &draft{drawer: r, plan: &p}
+	d.past()
+	d.start()
+	clusters := 3 + int(length.Hours()*1.2)
+	for range clusters {
+		d.cluster(10*time.Minute + time.Duration(r.Int64N(int64(length-20*time.Minute))))
+	}
+	d.operator()
+	slices.SortStableFunc(p.events, func(a, b event) int { return int(a.at - b.at) })
+	return p
+}
+
+// drawer draws from a seed.
+type drawer struct{ *rand.Rand }
+
+func (r *drawer) one(in int) bool { return r.IntN(in) == 0 }
+
+func (r *drawer) span(from, to time.Duration) time.Duration {
+	return from + time.Duration(r.Int64N(int64(to-from)+1))
+}
+
+func (r *drawer) word() word { return word(r.IntN(2)) }
+
+func (r *drawer) side() side { return side(r.IntN(2)) }
+
+// pick draws one of the choices.
+func pick[T any](r *drawer, choices ...T) T { return choices[r.IntN(len(choices))] }
+
+func (r *drawer) scenario() scenario {
+	s := scenario{
+		start: pick(r, starts...).Add(r.span(0, 90*time.Minute)), listZone: "America/New_York", setZone: "America/New_York", zoneProven: true,
+		sameState: pick(r, list.MovesDates, list.AnswersError, list.KeepsDates), doubleOptIn: r.one(12),
+		slow: pick(r, 50*time.Millisecond, 200*time.Millisecond, 2*time.Second),
+		switches: shop.Switches{
+			SameStateMovesDate: r.one(3), TakeEqualDateWrites: r.one(3), SameStateKeepsUpdatedAt: r.one(3), EmailChangeResetsConsent: r.one(4),
+			MergeKeepsNewestConsent: r.one(2), TokenisedEmailSearch: r.one(2),
+		},
+		existingOptOuts: pick(r, ledger.OptOutsLeave, ledger.OptOutsDeliver),
+	}
+	switch r.IntN(10) {
+	case 0, 1, 2, 3, 4:
+		s.lag = r.span(time.Second, 40*time.Second)
+	case 5:
+		s.lag = r.span(time.Minute, 4*time.Minute)
+	}
+	if r.one(2) {
+		s.listAhead = r.span(-20*time.Second, 20*time.Second)
+	}
+	if r.one(3) {
+		s.storeAhead = r.span(-6*time.Second, 6*time.Second)
+	}
+	if r.one(2) {
+		s.workersAhead = [2]time.Duration{r.span(-3*time.Second, 3*time.Second), r.span(-3*time.Second, 3*time.Second)}
+	}
+	if r.one(20) {
+		s.workersAhead[r.IntN(2)] = pick(r, -time.Hour, time.Hour, 5*time.Hour)
+	}
+	switch r.IntN(12) {
+	case 0, 1:
+		s.zoneProven = false
+	case 2:
+		s.zoneProven, s.setZone = false, pick(r, "UTC", "America/Los_Angeles", "Asia/Kolkata", "Europe/Berlin")
+	}
+	return s
+}
+
+// draft is a plan that is being drawn.
+type draft struct {
+	*drawer
+	*plan
+}
+
+func (d *draft) add(at time.Duration, do func(*world), format string, args ...any) {
+	d.events = append(d.events, event{max(at, 0), fmt.Sprintf(format, args...), do})
+}
+
+func (d *draft) person() string { return addressOf(d.IntN(d.people)) }
+
+// past is what both sides know before anything is switched on.
+func (d *draft) past() {
+	for person := range d.people {
+		address := addressOf(person)
+		ago := func() time.Duration {
+			return pick(d.drawer, d.span(time.Second, 20*time.Minute), d.span(time.Hour, 1000*time.Hour))
+		}
+		for _, where := range []side{inShopify, inListrak} {
+			words := d.IntN(3)
+			moments := make([]time.Duration, words)
+			for i := range moments {
+				moments[i] = ago()
+			}
+			slices.Sort(moments)
+			slices.Reverse(moments)
+			if where == inShopify && words == 0 && d.one(3) {
+				d.add(0, func(w *world) {
+					_, _ = w.store.CreateCustomer(shop.NewCustomer{Email: address}) // taken: then the customer exists, which is as good
+					w.changed()
+				}, "%s is a customer in Shopify who was never asked", address)
+			}
+			for i, before := range moments {
+				what := d.word()
+				if i == 0 {
+					what = yes
+				}
+				d.add(0, func(w *world) { w.hadSaid(address, where, what, before) }, "%s had said %s in %s %s before", address, what, where, before)
+			}
+		}
+	}
+}
+
+// hadSaid is a word from before the run.
+func (w *world) hadSaid(address string, where side, what word, before time.Duration) {
+	at := w.began.Add(-before)
+	if where == inShopify {
+		w.saysInShopify(address, what, at, true)
+		return
+	}
+	contact, _ := w.list.Contact(address)
+	var err error
+	if what == yes {
+		err = w.list.Subscribe(address, at, "")
+	} else {
+		err = w.list.Unsubscribe(address, at, "")
+	}
+	if err != nil {
+		return
+	}
+	w.changed()
+	w.watch.act(act{address: address, side: inListrak, word: what, at: at, made: w.now, own: true, counts: what == no || contact.State != list.Subscribed, before: string(contact.State)})
+}
+
+// start switches the syncs on, in either order or at once.
+func (d *draft) start() {
+	both := []consent.Sync{consent.EmailToShopify, consent.EmailToListrak}
+	if d.plan.scenario.doubleOptIn {
+		d.add(time.Second, func(w *world) {
+			if err := w.list.Configure(func(c *list.Config) { c.DoubleOptIn = true }); err != nil {
+				panic(err) // only a switch was changed
+			}
+		}, "Listrak asks newcomers to confirm from now on")
+	}
+	first := d.span(10*time.Second, 2*time.Minute)
+	second := first
+	if d.one(3) {
+		d.Shuffle(2, func(i, j int) { both[i], both[j] = both[j], both[i] })
+		second = d.span(first, first+time.Hour)
+	}
+	d.switches(first, both[0], true)
+	d.switches(second, both[1], true)
+	d.add(first, (*world).fullRead, "a full read of both sides begins")
+	if second != first {
+		d.add(second, (*world).fullRead, "a full read of both sides begins")
+	}
+}
+
+func (d *draft) switches(at time.Duration, sync consent.Sync, on bool) {
+	answer := d.plan.scenario.existingOptOuts
+	d.add(at, func(w *world) { w.switchSync(sync, on, answer) }, "%s is switched %s", sync, map[bool]string{true: "on", false: "off"}[on])
+}
+
+func (w *world) switchSync(sync consent.Sync, on bool, answer ledger.OptOuts) {
+	w.operate(func(ctx context.Context) error {
+		change := ledger.SyncChange{On: map[consent.Sync]bool{sync: on}}
+		if sync == consent.EmailToListrak && on {
+			change.ExistingOptOuts = map[consent.Sync]ledger.OptOuts{sync: answer}
+		}
+		_, err := w.book.SetSyncs(ctx, merchantID, change)
+		w.watch.switched(sideOf(sync.To()), on)
+		return err
+	})
+	if !on {
+		w.awaitSilence([]consent.Sync{sync})
+	}
+}
+
+// awaitSilence does what the activity behind set-syncs and pause does before it answers: it waits until no claim is alive.
+func (w *world) awaitSilence(syncs []consent.Sync) {
+	switches, err := w.book.Switches(w.context, merchantID)
+	if err != nil {
+		return
+	}
+	for _, sync := range syncs {
+		if switches.May(sync) {
+			continue // switched on again meanwhile
+		}
+		live, until, err := w.book.LiveClaims(w.context, merchantID, sync)
+		if err != nil || live == 0 {
+			w.watch.answeredOff(sideOf(sync.To()))
+			continue
+		}
+		w.at(until.Time(), func() { w.awaitSilence([]consent.Sync{sync}) })
+	}
+}
+
+// operator toggles and pauses.
+func (d *draft) operator() {
+	for range d.IntN(3) {
+		at := d.span(15*time.Minute, d.length-40*time.Minute)
+		for_ := d.span(30*time.Second, 50*time.Minute)
+		switch d.IntN(3) {
+		case 0:
+			sync := pick(d.drawer, consent.EmailToShopify, consent.EmailToListrak)
+			d.switches(at, sync, false)
+			d.switches(at+for_, sync, true)
+		default:
+			d.add(at, func(w *world) {
+				w.operate(func(ctx context.Context) error { _, err := w.book.Pause(ctx, merchantID); return err })
+				w.awaitSilence(consent.Syncs)
+			}, "the merchant is paused")
+			d.add(at+for_, func(w *world) {
+				w.watch.resumed()
+				w.operate(func(ctx context.Context) error { _, err := w.book.Resume(ctx, merchantID); return err })
+			}, "the merchant is resumed")
+		}
+		// Somebody acts while it is off.
+		d.story(at + for_/2)
+	}
+	if d.plan.scenario.setZone != d.plan.scenario.listZone {
+		right := d.plan.scenario.listZone
+		d.add(d.span(90*time.Minute, 3*time.Hour), func(w *world) { w.correctZone(right) }, "the operator sets the right zone")
+	}
+}
+
+// correctZone is what an operator does about a wrong zone: `merchant set --zone`, which unproves it, and `merchant check`.
+func (w *world) correctZone(right string) {
+	w.settings.Zone, w.settings.ZoneProven = right, false
+	w.revised++
+	w.operate(func(ctx context.Context) error { _, err := w.book.Heal(ctx, merchantID); return err })
+}
+
+// cluster is a time in which much happens: some people act, and mostly something fails.
+func (d *draft) cluster(at time.Duration) {
+	for range 1 + d.IntN(3) {
+		d.story(at + d.span(0, 3*time.Minute))
+	}
+	for range d.IntN(3) {
+		d.trouble(at + d.span(-time.Minute, 5*time.Minute))
+	}
+}
+
+// story is what one person does, or somebody to them.
+func (d *draft) story(at time.Duration) {
+	address := d.person()
+	soon := func() time.Duration {
+		return pick(d.drawer, d.span(0, 3*time.Second), d.span(time.Second, time.Minute), d.span(time.Minute, 6*time.Minute))
+	}
+	says := func(at time.Duration, where side, what word) {
+		how := d.IntN(8)
+		d.add(at, func(w *world) { w.says(spelling(address, how), where, what) }, "%s says %s in %s", address, what, where)
+	}
+	switch d.IntN(20) {
+	case 0, 1, 2, 3:
+		says(at, d.side(), d.word())
+	case 4, 5:
+		// A quick change of mind on one side.
+		where, what := d.side(), d.word()
+		says(at, where, what)
+		at += soon()
+		says(at, where, 1-what)
+		if d.one(2) {
+			says(at+soon(), where, what)
+		}
+	case 6, 7, 8:
+		// Both sides within seconds, or minutes.
+		where, what := d.side(), d.word()
+		says(at, where, what)
+		says(at+soon(), where.other(), 1-what)
+	case 9, 10, 11:
+		// A consent with an order inside, outside, or at the edge of the window.
+		says(at, inShopify, yes)
+		if !d.one(4) {
+			from := pick(d.drawer, -61*time.Second, -60*time.Second, 0, d.span(0, 5*time.Minute), 299*time.Second, 300*time.Second, 302*time.Second,
+				d.span(6*time.Minute, 9*time.Minute))
+			guest := d.one(4)
+			d.add(max(at+from, 0), func(w *world) { w.orders(address, w.now, guest) }, "%s orders", address)
+		}
+		if d.one(4) {
+			says(at+soon(), d.side(), no)
+		}
+	case 12:
+		to := addressOf(d.people + d.IntN(d.people))
+		if d.one(3) {
+			to = d.person()
+		}
+		d.add(at, func(w *world) { w.moves(address, to) }, "%s changes the address to %s", address, to)
+		if d.one(2) {
+			says(at+soon(), d.side(), d.word())
+		}
+	case 13:
+		where := d.side()
+		d.add(at, func(w *world) { w.deletes(address, where) }, "%s is deleted in %s", address, where)
+		if d.one(2) {
+			says(at+d.span(2*time.Minute, 20*time.Minute), d.side(), d.word())
+		}
+	case 14:
+		other := d.person()
+		d.add(at, func(w *world) { w.merges(address, other) }, "%s and %s are merged", address, other)
+	case 15:
+		d.add(at, func(w *world) { w.imports(address) }, "%s is imported into Listrak", address)
+		if d.one(2) {
+			says(at+soon(), d.side(), no)
+		}
+	case 16:
+		method := pick(d.drawer, list.MethodBounce, list.MethodHygiene)
+		d.add(at, func(w *world) { w.saysInListrak(address, no, method) }, "Listrak unsubscribes %s by %s", address, method)
+		if d.one(2) {
+			says(at+d.span(time.Minute, 10*time.Minute), inShopify, yes)
+		}
+	case 17:
+		d.add(at, func(w *world) { w.confirms(address) }, "%s confirms", address)
+		if d.one(4) {
+			d.add(at, func(w *world) { w.bans(address) }, "Listrak suppresses %s", address)
+		}
+	case 18:
+		ago := d.span(time.Hour, 2000*time.Hour)
+		d.add(at, func(w *world) { w.saysInShopify(address, yes, w.now.Add(-ago), false) }, "Shopify imports a yes of %s of %s ago", address, ago)
+	case 19:
+		// Somebody changes their mind once and again while it is carried across.
+		where := d.side()
+		for n := range 4 {
+			says(at, where, word(n%2))
+			at += d.span(40*time.Second, 100*time.Second)
+			if d.one(2) {
+				where = where.other()
+			}
+		}
+	}
+}
+
+// trouble is something that fails for a while.
+func (d *draft) trouble(at time.Duration) {
+	for_ := d.span(time.Minute, 6*time.Minute)
+	switch d.IntN(10) {
+	case 0, 1, 2, 3, 4:
+		where := d.side()
+		seed := d.Uint64()
+		kinds := []fault.Kind{fault.ServerError, fault.HTMLError, fault.TooManyRequests, fault.Throttled, fault.TimeoutBefore, fault.TimeoutAfter,
+			fault.ErrorAfter, lateEffect, fault.Latency}
+		d.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+		chance := pick(d.drawer, 0.1, 0.3, 0.6)
+		var rules []fault.Rule
+		for _, kind := range kinds[:1+d.IntN(3)] {
+			rules = append(rules, fault.Rule{Kind: kind, Chance: chance})
+		}
+		faults := func(w *world) *fault.Injector {
+			if where == inShopify {
+				return &w.store.Faults
+			}
+			return &w.list.Faults
+		}
+		d.add(at, func(w *world) { faults(w).Set(seed, rules...) }, "%s begins to fail: %v at %g", where, ruleKinds(rules), chance)
+		d.add(at+for_, func(w *world) { faults(w).Set(seed) }, "%s is well again", where)
+	case 5, 6:
+		steps, after := 1+d.IntN(60), d.IntN(2)
+		d.add(at, func(w *world) {
+			if alive := w.alive(); len(alive) > after {
+				alive[after].crashIn = steps
+			}
+		}, "a worker will die after %d steps", steps)
+	case 7:
+		steps, length, which := 1+d.IntN(60), d.span(20*time.Second, 5*time.Minute), d.IntN(2)
+		d.add(at, func(w *world) {
+			if alive := w.alive(); len(alive) > which {
+				alive[which].freezeIn, alive[which].freezeFor = steps, length
+			}
+		}, "a worker will freeze after %d steps for %s", steps, length)
+	case 8:
+		d.add(at, func(w *world) {
+			w.count(twoAtOnce)
+			for _, one := range w.alive() {
+				engine := one.engine
+				w.spawn(one.process, func() { _, err := engine.Round(w.context, merchantID); w.watch.failed(err) }, nil)
+			}
+		}, "two workers run a round at once")
+	case 9:
+		d.add(at, func(w *world) { w.ledgerAwayUntil = w.now.Add(for_ / 3) }, "the ledger is away now and then for %s", for_/3)
+	}
+}
+
+func ruleKinds(rules []fault.Rule) []fault.Kind {
+	kinds := make([]fault.Kind, len(rules))
+	for i, rule := range rules {
+		kinds[i] = rule.Kind
+	}
+	return kinds
+}

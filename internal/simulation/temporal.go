@@ -1,0 +1,299 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/reconcile"
+)
+
+// temporal does in a run what Temporal and the workflows do in production: it gives rounds and windows to processes, gives them
+// again when a process dies or is silent, and sometimes gives the same work twice.
+type temporal struct {
+	round *worker
+	// shift numbers rounds given out: what an older one brings is nobody's concern.
+	shift int
+	// nextRound is the moment of the next round that is arranged; zero while none is.
+	nextRound time.Time
+	// quiet counts rounds in a row in which nothing happened.
+	quiet int
+	// fullReads counts full reads that are under way.
+	fullReads int
+	Rounds    int
+	Elided    int
+	windows   map[window]bool
+}
+
+type window struct {
+	customer string
+	consent  consent.Instant
+}
+
+const interval = time.Minute
+
+// silence is after how long without a heartbeat work is given to another process.
+const silence = 25 * time.Second
+
+// grid is the next moment of a round after t.
+func (w *world) grid(t time.Time) time.Time {
+	return w.workers[0].engine.NextRound(merchantID, t)
+}
+
+// arrangeRound arranges the next round, unless one is arranged for earlier or under way.
+func (w *world) arrangeRound(at time.Time) {
+	if !w.nextRound.IsZero() && !w.nextRound.After(at) {
+		return
+	}
+	w.nextRound = at
+	w.at(at, func() {
+		if w.nextRound.Equal(at) {
+			w.nextRound = time.Time{}
+			w.giveRound()
+		}
+	})
+}
+
+func (w *world) giveRound() {
+	if w.round != nil {
+		return // it arranges the next one when it ends
+	}
+	one := w.anyone()
+	if one == nil {
+		w.arrangeRound(w.grid(w.now))
+		return
+	}
+	w.startRound(one)
+}
+
+func (w *world) startRound(one *worker) {
+	w.round = one
+	w.shift++
+	shift := w.shift
+	changed := w.lastChange
+	var result reconcile.RoundResult
+	var err error
+	w.spawn(one.process, func() {
+		result, err = one.engine.Round(w.context, merchantID)
+	}, func() {
+		if shift == w.shift {
+			w.round = nil
+			w.roundEnded(result, err, changed)
+		}
+		w.watch.failed(err)
+	})
+}
+
+func (w *world) roundEnded(result reconcile.RoundResult, err error, changed time.Time) {
+	w.Rounds++
+	if errors.Is(err, reconcile.ErrBusy) {
+		w.count(leaseRanOut)
+	}
+	for _, held := range result.Windows {
+		w.openWindow(held)
+	}
+	next := w.grid(w.now)
+	if result.More {
+		next = w.now
+	}
+	switch {
+	case result.Switches.State != ledger.Running && err == nil && result.Switches.State != "":
+		// Paused or broken: a resume gives the next round.
+		w.nextRound = time.Time{}
+		return
+	case err == nil && !result.More && result.Stats.Delivered == [2]int64{} && changed.Equal(w.lastChange):
+		w.quiet++
+	default:
+		w.quiet = 0
+	}
+	w.arrangeRound(w.elide(next))
+}
+
+// elide puts the next round off to the last one before anything can happen: those between would find nothing.
+func (w *world) elide(next time.Time) time.Time {
+	settled := w.lastChange.Add(w.scenario.lag + 2*interval)
+	if w.quiet < 2 || w.now.Before(settled) || w.fullReads > 0 || len(w.agenda) == 0 {
+		return next
+	}
+	until := w.agenda[0].at
+	if w.waits() {
+		// Somebody is put off for minutes: what is due is looked at now and then.
+		if w.quiet < 12 {
+			return next
+		}
+		until = minTime(until, w.now.Add(11*interval))
+	}
+	steps := int(until.Sub(next) / interval)
+	if steps <= 0 {
+		return next
+	}
+	w.Elided += steps
+	return next.Add(time.Duration(steps) * interval)
+}
+
+func minTime(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// waits reports whether anybody is owed something or held.
+func (w *world) waits() bool {
+	held, _, err := w.book.CountHeld(w.context, merchantID)
+	if err != nil || held > 0 {
+		return true
+	}
+	switches, err := w.book.Switches(w.context, merchantID)
+	if err != nil {
+		return true
+	}
+	for _, side := range consent.Sides {
+		sync := consent.SyncTo(consent.Email, side)
+		if !switches.May(sync) {
+			continue
+		}
+		debts, err := w.book.Debts(w.context, merchantID, consent.Email, side, reconcile.LedgerPermit(switches, sync))
+		if err != nil || debts.OwedSubscribes+debts.OwedUnsubscribes > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// processEnded gives the work of a process that died or fell silent to another one.
+func (w *world) processEnded(p *process, dead bool) {
+	kind := freeze
+	if dead {
+		kind = crash
+		w.after(time.Duration(5+w.random.IntN(120))*time.Second, func() { w.hire() })
+	}
+	w.count(kind)
+	w.watch.troubled[p] = w.now.Add(time.Minute)
+	w.watch.tell("%s: %s", p.name, kind)
+	if w.round != nil && w.round.process == p {
+		shift := w.shift
+		w.after(silence, func() {
+			if w.shift == shift && w.round != nil && w.round.process == p {
+				w.round = nil
+				w.giveRound()
+			}
+		})
+	}
+}
+
+// openWindow is the workflow's part of a checkout window: a timer until the last look-up.
+func (w *world) openWindow(held ledger.Held) {
+	if w.windows == nil {
+		w.windows = map[window]bool{}
+	}
+	key := window{held.Hold.Customer, held.Hold.Consent}
+	if w.windows[key] {
+		return
+	}
+	w.windows[key] = true
+	if w.random.IntN(12) == 0 {
+		w.count(lostWindow)
+		return
+	}
+	w.at(w.workers[0].engine.LastLookUp(held), func() { w.wakeWindow(key, nil, 4) })
+}
+
+// holdChanged wakes the window of a hold that was settled, restarted or ended.
+func (w *world) holdChanged(held ledger.Held) {
+	key := window{held.Hold.Customer, held.Hold.Consent}
+	if w.windows[key] {
+		w.after(time.Second, func() { w.wakeWindow(key, nil, 1) })
+	}
+}
+
+// wakeWindow lets a process settle a window, and another one when it did not answer.
+func (w *world) wakeWindow(key window, order *ledger.Order, tries int) {
+	one := w.anyone()
+	if one == nil {
+		w.after(silence, func() { w.wakeWindow(key, order, tries) })
+		return
+	}
+	answered := false
+	try := func(one *worker) {
+		var state reconcile.WindowState
+		var err error
+		w.spawn(one.process, func() {
+			state, err = one.engine.SettleWindow(w.context, merchantID, key.customer, key.consent, order)
+		}, func() {
+			answered = true
+			w.watch.failed(err)
+			switch {
+			case err != nil && tries > 1:
+				w.after(2*time.Second, func() { w.wakeWindow(key, order, tries-1) })
+			case state.Open != nil && tries > 1:
+				wait := max(2*time.Second, w.workers[0].engine.LastLookUp(*state.Open).Sub(w.now))
+				w.after(wait, func() { w.wakeWindow(key, nil, tries-1) })
+			}
+		})
+	}
+	try(one)
+	if w.random.IntN(10) == 0 {
+		w.count(doubledWork)
+		if other := w.anyone(); other != nil {
+			w.after(time.Duration(w.random.IntN(3000))*time.Millisecond, func() {
+				if other.alive {
+					try(other)
+				}
+			})
+		}
+	}
+	w.after(time.Minute, func() {
+		if !answered && tries > 1 {
+			w.wakeWindow(key, order, tries-1)
+		}
+	})
+}
+
+// fullRead is the workflow Backfill: slices until both sides were read.
+func (w *world) fullRead() {
+	w.fullReads++
+	w.slice()
+}
+
+func (w *world) slice() {
+	one := w.anyone()
+	if one == nil {
+		w.after(silence, w.slice)
+		return
+	}
+	answered := false
+	var progress reconcile.FullProgress
+	var err error
+	w.spawn(one.process, func() {
+		progress, err = one.engine.FullRead(w.context, merchantID, func(reconcile.FullProgress) {})
+	}, func() {
+		answered = true
+		w.watch.failed(err)
+		switch {
+		case errors.Is(err, reconcile.ErrNotRunning), progress.Done:
+			w.fullReads--
+		case err != nil:
+			w.after(5*time.Second, w.slice)
+		default:
+			w.slice()
+		}
+	})
+	w.after(3*time.Minute, func() {
+		if !answered && (!one.alive || one.frozenUntil.After(w.now)) {
+			answered = true
+			w.slice()
+		}
+	})
+}
+
+// operate is an operator's act on the ledger; a refusal is no failure of the run.
+func (w *world) operate(act func(ctx context.Context) error) {
+	if err := act(w.context); err != nil {
+		w.watch.failed(err)
+	}
+	w.quiet = 0
+	w.arrangeRound(w.now)
+}

@@ -1,0 +1,354 @@
+package simulation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/sandbox/shop"
+)
+
+// watch sees everything: what people did and when, what the processes were shown, and what they wrote. What it finds wrong while a run
+// is under way, and what the oracle finds in the end, are violations.
+type watch struct {
+	world *world
+	lives map[string]*life
+	// order keeps the addresses in the order in which they were first heard of.
+	order []string
+	// glimpses are what the call under way shows; it counts only when the answer arrives.
+	glimpses []glimpse
+	// on and firstOn tell in which spans each direction was on.
+	spans [2][]span
+	// silent is since when nothing may be written to a side any more.
+	silent     [2]time.Time
+	violations []Violation
+	story      []string
+	decisions  int
+	deliveries int
+	// batches are the opt-outs that the last question of a process for what is owed brought and that it has not got round to.
+	batches map[batch]map[string]bool
+	// troubled is when a process last crashed, froze or lost the ledger.
+	troubled map[*process]time.Time
+	provenAt time.Time
+	// resubscribed is when a person was last turned from no to yes by us.
+	resubscribed map[string]time.Time
+	errors       map[string]int
+}
+
+type batch struct {
+	process *process
+	side    side
+}
+
+// Violation is a rule that did not hold.
+type Violation struct {
+	// Rule is I1 to I10, or Checkout or Off, as docs/consent.md names them.
+	Rule string
+	What string
+}
+
+type span struct{ from, to time.Time }
+
+// act is what a person, an import or a machine did at a side.
+type act struct {
+	address string
+	side    side
+	word    word
+	// at is the date of the word, made when it was entered: an import enters old ones. Both in true time.
+	at, made time.Time
+	// counts: by the rules' text it is a word. Own: the person was there.
+	counts, own, machine bool
+	// before is what the side showed until then.
+	before string
+	// moved: it came with a customer who was given this address.
+	moved bool
+}
+
+// glimpse is what a process was shown of an address.
+type glimpse struct {
+	address string
+	side    side
+	state   string
+	at      time.Time
+	process *process
+}
+
+// life is everything that concerns an address.
+type life struct {
+	address string
+	acts    []act
+	seen    [2][]glimpse
+	writes  []*writeCall
+	// disturbances are deletions, changes of address and merges.
+	disturbances []disturbance
+	refusedAt    time.Time
+	orders       []order
+}
+
+type disturbance struct {
+	side side
+	at   time.Time
+	what string
+}
+
+type order struct{ at, known time.Time }
+
+// writeCall is a write of ours on its way.
+type writeCall struct {
+	life    *life
+	process *process
+	side    side
+	word    word
+	events  []int
+	// look is when the process last looked this address up at this side, before it began.
+	look, began, ended time.Time
+	// took are the moments at which the side took it, with and without effect.
+	took      time.Time
+	effective bool
+	before    string
+	created   bool
+	// date is the consent date that was sent to Shopify.
+	date time.Time
+}
+
+func newWatch(w *world) *watch {
+	return &watch{world: w, lives: map[string]*life{}, batches: map[batch]map[string]bool{}, troubled: map[*process]time.Time{},
+		resubscribed: map[string]time.Time{}, errors: map[string]int{}}
+}
+
+func normal(address string) string { return strings.ToLower(strings.TrimSpace(address)) }
+
+func (o *watch) life(address string) *life {
+	address = normal(address)
+	l := o.lives[address]
+	if l == nil {
+		l = &life{address: address}
+		o.lives[address] = l
+		o.order = append(o.order, address)
+	}
+	return l
+}
+
+func (o *watch) tell(format string, args ...any) {
+	o.story = append(o.story, fmt.Sprintf("%9.3fs  %s", o.world.since().Seconds(), fmt.Sprintf(format, args...)))
+}
+
+func (o *watch) violate(rule, format string, args ...any) {
+	v := Violation{rule, fmt.Sprintf(format, args...)}
+	o.tell("VIOLATION of %s: %s", v.Rule, v.What)
+	o.violations = append(o.violations, v)
+}
+
+// act takes note of a word.
+func (o *watch) act(a act) {
+	l := o.life(a.address)
+	l.acts = append(l.acts, a)
+	kind := ""
+	switch {
+	case a.machine:
+		kind = " (a machine)"
+	case !a.own:
+		kind = " (an import)"
+	case !a.counts:
+		kind = " (no word: it was so before)"
+	}
+	o.tell("%s: %s in %s%s, dated %s; it showed %q", l.address, a.word, a.side, kind, o.clock(a.at), a.before)
+}
+
+func (o *watch) clock(t time.Time) string {
+	return fmt.Sprintf("%.3fs", t.Sub(o.world.began).Seconds())
+}
+
+func (o *watch) ordered(address string, at, known time.Time) {
+	l := o.life(address)
+	l.orders = append(l.orders, order{at, known})
+	o.tell("%s: an order", l.address)
+}
+
+func (o *watch) disturbed(address string, where side, what string) {
+	l := o.life(address)
+	l.disturbances = append(l.disturbances, disturbance{where, o.world.now, what})
+	o.tell("%s: %s in %s", l.address, what, where)
+}
+
+// inherited is the consent that came to an address with its customer: a no counts, a yes only where nobody had said anything else.
+func (o *watch) inherited(address string, now shop.Customer) {
+	if now.Consent.State != shop.Subscribed && now.Consent.State != shop.Unsubscribed {
+		return
+	}
+	o.act(act{address: address, side: inShopify, word: wordOf(now.Consent.State == shop.Subscribed),
+		at: now.Consent.UpdatedAt.Add(-o.world.scenario.storeAhead), made: o.world.now, counts: true, moved: true})
+}
+
+func (o *watch) refused(address string) { o.life(address).refusedAt = o.world.now }
+
+func (o *watch) switched(to side, on bool) {
+	o.tell("the direction to %s is switched on: %t", to, on)
+	if spans := o.spans[to]; on {
+		o.spans[to] = append(spans, span{from: o.world.now})
+		o.silent[to] = time.Time{}
+	} else if len(spans) > 0 && spans[len(spans)-1].to.IsZero() {
+		spans[len(spans)-1].to = o.world.now
+	}
+}
+
+// answeredOff is the answer to an operator that nothing will be written to a side any more.
+func (o *watch) answeredOff(to side) { o.silent[to] = o.world.now }
+
+func (o *watch) resumed() {
+	for to, spans := range o.spans {
+		if len(spans) > 0 && spans[len(spans)-1].to.IsZero() {
+			o.silent[to] = time.Time{}
+		}
+	}
+}
+
+// read is what a call shows of an address; it is kept when the answer arrives.
+func (o *watch) read(p *process, where side, address, state string) {
+	o.glimpses = append(o.glimpses, glimpse{normal(address), where, state, o.world.now, p})
+}
+
+// arrived keeps what an answer has shown.
+func (o *watch) arrived(seen []glimpse) {
+	for _, g := range seen {
+		l := o.life(g.address)
+		l.seen[g.side] = append(l.seen[g.side], g)
+	}
+}
+
+// owed notes the opt-outs among what is due, and that none comes after an opt-in (I9).
+func (o *watch) owed(p *process, to side, found []ledger.Located) {
+	o.batches[batch{p, to}] = nil
+	yesBefore := false
+	for _, f := range found {
+		optOut := f.Record.Decision.State == consent.Unsubscribed
+		if optOut && yesBefore {
+			o.violate("I9", "an opt-out stands behind an opt-in in what is owed to %s", to)
+		}
+		yesBefore = yesBefore || !optOut
+	}
+}
+
+// writeBegins is a write about to leave.
+func (o *watch) writeBegins(p *process, where side, address string, what word) *writeCall {
+	l := o.life(address)
+	now := o.world.now
+	call := &writeCall{life: l, process: p, side: where, word: what, began: now}
+	for _, g := range slices.Backward(l.seen[where]) {
+		if g.process == p {
+			call.look = g.at
+			break
+		}
+	}
+	o.deliveries++
+	o.tell("%s: %s begins to write %s to %s", l.address, p.name, what, where)
+	if call.look.IsZero() || now.Sub(call.look) > 85*time.Second {
+		o.violate("I8", "%s is written to %s without a look-up just before", l.address, where)
+	}
+	if silent := o.silent[where]; !silent.IsZero() && now.After(silent) {
+		o.violate("Off", "%s is written to %s after off was answered", l.address, where)
+	}
+	for _, other := range l.writes {
+		if other.side == where && other.ended.IsZero() && other.process.alive && now.Sub(other.began) < 30*time.Second {
+			o.violate("I5", "%s is written to %s twice at a time", l.address, where)
+		}
+	}
+	l.writes = append(l.writes, call)
+	return call
+}
+
+func (o *watch) writeEnds(call *writeCall) {
+	call.ended = o.world.now
+	o.tell("%s: the write of %s to %s has ended for %s", call.life.address, call.word, call.side, call.process.name)
+}
+
+// writeTook is the moment at which a side takes a write.
+func (o *watch) writeTook(call *writeCall, address string, effective bool, before string, created bool) {
+	call.took, call.before, call.created = o.world.now, before, created
+	call.effective = call.effective || effective
+	o.tell("%s: %s takes our %s: effective %t, it showed %q", call.life.address, call.side, call.word, effective, before)
+	if effective && normal(address) != call.life.address {
+		o.violate("I8", "a write for %s reached %s", call.life.address, normal(address))
+	}
+	if effective && call.word == yes {
+		o.againstANo(call)
+		if before == string(shop.Unsubscribed) || before == "Unsubscribed" {
+			o.resubscribed[call.life.address] = o.world.now
+		}
+		o.throughThePoint(call)
+	}
+}
+
+// againstANo is I2: nobody is subscribed against a newer no that was seen, or had to be looked at, when the call was made.
+func (o *watch) againstANo(call *writeCall) {
+	l := call.life
+	for _, n := range l.acts {
+		if n.word != no || !n.counts || n.moved || !n.made.Before(call.began) {
+			continue
+		}
+		superseded := slices.ContainsFunc(l.acts, func(a act) bool {
+			return a.word == yes && (a.counts || o.unknowable(l, a)) && (a.at.After(n.at) || a.side == n.side && a.made.After(n.made)) && !a.made.After(call.took)
+		})
+		if superseded {
+			continue
+		}
+		visible := n.side == call.side && !n.made.After(call.look) && !slices.ContainsFunc(l.disturbances, func(d disturbance) bool {
+			return d.side == n.side && d.at.After(n.made) && d.at.Before(call.look) // the no went with its customer or contact
+		})
+		for _, g := range l.seen[n.side] {
+			if visible = visible || !g.at.Before(n.made) && call.began.Sub(g.at) >= 15*time.Second && !o.inTrouble(g.process, g.at); visible {
+				break
+			}
+		}
+		if visible {
+			o.violate("I2", "%s is subscribed in %s against the no in %s of %s%s", l.address, call.side, n.side, o.clock(n.at), o.record(l))
+			return
+		}
+	}
+}
+
+// inTrouble: what a process saw then may never have reached the ledger.
+func (o *watch) inTrouble(p *process, at time.Time) bool {
+	return !p.alive || p.frozenUntil.After(at) || o.troubled[p].After(at) || o.world.ledgerAwayUntil.Add(15*time.Second).After(at)
+}
+
+// failed takes the error of a round, a window or a full read: none may hold anything about a person (I7).
+func (o *watch) failed(err error) {
+	if err == nil {
+		return
+	}
+	o.text("an error", err.Error())
+	o.errors[err.Error()]++
+}
+
+// Write takes what is logged (I7).
+func (o *watch) Write(line []byte) (int, error) {
+	o.text("a log line", string(line))
+	return len(line), nil
+}
+
+// text is anything that leaves the ledger's sealed column: it holds no address (I7).
+func (o *watch) text(where, text string) {
+	if strings.ContainsRune(text, '@') || strings.Contains(strings.ToLower(text), "zebedee") {
+		o.violate("I7", "%s holds an address: %s", where, text)
+	}
+}
+
+func (o *watch) journal(lines []ledger.Line) {
+	for _, line := range lines {
+		o.text("the journal", line.Code+" "+line.Ref+" "+string(line.Reason))
+		if line.Kind == ledger.Decided {
+			o.decisions++
+		}
+	}
+}
+
+func sideOf(s consent.Side) side {
+	if s == consent.Shopify {
+		return inShopify
+	}
+	return inListrak
+}
