@@ -21,8 +21,8 @@ const (
 	Gone Debt = 6
 	// Blocked: the side shows pending, invalid or redacted, which is never written over (rule 2).
 	Blocked Debt = 7
-	// Contested: somebody keeps undoing what we deliver, and has undone the last no too; nothing is sent there (I3).
-	Contested Debt = 8
+	// Contested: somebody keeps undoing what we deliver, and has undone the last no too; nothing is sent there (I3). 8 is another's.
+	Contested Debt = 9
 )
 
 // String names the debt as status shows it.
