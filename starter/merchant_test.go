@@ -192,6 +192,94 @@ func TestRefusedAndDisputedAreListedWithoutAddresses(t *testing.T) {
 	}
 }
 
+// ended puts people into the ledger whose delivery to Listrak has ended badly.
+func (d *desk) ended(t *testing.T, people map[string]consent.Record) {
+	t.Helper()
+	h, err := d.app(nil, nil).host(t.Context())
+	must(t, err)
+	var changes []ledger.Change
+	for address, rec := range people {
+		changes = append(changes, ledger.Change{
+			Channel: consent.Email, Subject: consent.SubjectOf(h.Keys.SubjectKey(), d.id, consent.Email, address), Record: rec, Debts: rec.Debts(),
+			NextTry: [2]consent.Instant{1, 1},
+		})
+	}
+	conflicts, err := h.Ledger.Save(t.Context(), d.id, ledger.Batch{Changes: changes})
+	must(t, err)
+	if len(conflicts) > 0 {
+		t.Fatal("the records were not saved")
+	}
+	must(t, h.Close())
+}
+
+func TestRetryMakesOwedWhatEndedBadly(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t).add()
+	at := consent.InstantOf(time.Date(2026, 11, 22, 20, 13, 59, 0, time.UTC))
+	refused := consent.Record{Decision: consent.Decision{State: consent.Subscribed, At: at, Side: consent.Shopify}}
+	refused.Seen = [2]consent.Sighting{{State: consent.Subscribed, Shown: at, At: at}, {State: consent.Absent}}
+	refused = consent.Begin(refused, consent.Listrak, consent.Marketing, 0, at, at)
+	refused = consent.Finish(refused, consent.Listrak, at, at, consent.RefusedForGood, "ERROR_SUPPRESSED_EMAIL")
+	contested := consent.Record{
+		Decision: consent.Decision{State: consent.Unsubscribed, At: at, Side: consent.Shopify},
+		Contest:  consent.Contest{Flips: [3]consent.Instant{at, at, at}, Since: at, Word: at, Row: 3, Contests: 1},
+	}
+	contested.Seen = [2]consent.Sighting{{State: consent.Unsubscribed, Shown: at, At: at}, {State: consent.Subscribed, ReadBegan: at + 2}}
+	contested.Sent[consent.Listrak][0] = consent.Delivery{
+		State: consent.Unsubscribed, Decision: at, Started: at, Ended: at + 1, Outcome: consent.Delivered, Try: 1, Spent: true,
+	}
+	// Nobody has refused this one anything, but a yes is not heard for now.
+	unheard := contested
+	unheard.Seen[consent.Listrak].State = consent.Unsubscribed
+	d.ended(t, map[string]consent.Record{
+		"ref@example.com": refused, "con@example.com": contested, "two@example.com": refused, "quiet@example.com": unheard,
+	})
+
+	d.run("status").is(exitOK).says("CONTESTED", "To see who: starter refused "+d.id+". To try again: starter retry")
+	d.run("refused").is(exitOK).says("contested", "ERROR_SUPPRESSED_EMAIL", "To try again: starter retry -")
+	d.run("explain", "con@example.com").is(exitOK).says("Contested: somebody has undone our deliveries", "starter retry", "heard again if it is dated after")
+
+	d.run("retry").is(exitUsage).tells("give one address (or -), or --all")
+	d.run("retry", "ref@example.com", "--all").is(exitUsage).tells("give one address").hides("ref@example.com")
+	d.run("retry", "no-address").is(exitUsage).tells("malformed email address")
+	d.run("retry", "ref@example.com").is(exitRefused).tells("--yes").hides("ref@example.com")
+	d.run("retry", "--all").is(exitRefused).tells("--yes")
+	d.run("retry", "nobody@example.com").is(exitOK).says("nothing to try again").hides("nobody@example.com")
+
+	d.stdin = "ref@example.com\nno\n"
+	d.asks = true
+	d.run("retry", "-").is(exitRefused).tells("Try again to deliver what person", "the answer was not yes").hides("ref@example.com")
+	d.stdin = "ref@example.com\ny\n"
+	d.run("retry", "-").is(exitOK).says("Listrak", "refused", "ERROR_SUPPRESSED_EMAIL", "owed", "next round").hides("ref@example.com")
+	d.asks, d.stdin = false, ""
+	d.run("explain", "ref@example.com").is(exitOK).says("Retried on request: Listrak is owed it once more (subscribed). It had been refused.").
+		hides("ref@example.com")
+
+	var v retryView
+	d.run("retry", "--all", "--yes", "--merchant", d.id, "-o", "json").is(exitOK).json(&v)
+	problems := map[string]int{}
+	for _, p := range v.People {
+		problems[p.Problem]++
+		if p.Debt != consent.Owed.String() || p.Side != "Listrak" {
+			t.Errorf("%+v", p)
+		}
+	}
+	if len(v.People) != 2 || problems["refused"] != 1 || problems["contested"] != 1 {
+		t.Errorf("got %+v", v)
+	}
+	d.run("retry", "quiet@example.com", "--yes").is(exitOK).says("contested")
+	d.run("explain", "quiet@example.com").is(exitOK).says("On request a yes is heard again.")
+	d.run("refused").is(exitOK).says("Nobody's decision is refused, disputed or contested")
+	d.run("retry", "--all", "--yes").is(exitOK).says("nothing to try again")
+	h, err := d.app(nil, nil).host(t.Context())
+	must(t, err)
+	_, err = h.Ledger.Pause(t.Context(), d.id)
+	must(t, err)
+	must(t, h.Close())
+	d.ended(t, map[string]consent.Record{"late@example.com": refused})
+	d.run("retry", "late@example.com", "--yes").is(exitOK).says("Nothing is delivered while the merchant is paused.")
+}
+
 func TestStatusFailsWhenAnOptOutIsOverdue(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t).add()

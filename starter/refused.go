@@ -18,9 +18,10 @@ func newRefusedCommand(a *app) *cobra.Command {
 	var addresses bool
 	var id string
 	c := &cobra.Command{
-		Use: "refused [MERCHANT]", Short: "List the people whose decision a side refuses or disputes", Args: arguments(0, 1),
-		Long: `Lists whose decision could not be delivered for good: refused by a side, with its code, or disputed (accepted three times and still not
-shown). They are tried again only on a newer decision. At most 1000 of each kind and side are listed, opt-outs first.`,
+		Use: "refused [MERCHANT]", Short: "List the people whose decision a side refuses, disputes, or somebody keeps undoing", Args: arguments(0, 1),
+		Long: `Lists whose decision could not be delivered for good: refused by a side, with its code, disputed (accepted three times and still not
+shown), or contested (somebody keeps undoing what we deliver). They are tried again only on a newer decision, or on request: "starter
+retry". At most 1000 of each kind and side are listed, opt-outs first.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := namedOnce(args, id)
 			if err != nil {
@@ -58,7 +59,7 @@ func (a *app) refused(ctx context.Context, args []string, addresses bool) error 
 	}
 	v := &refusedView{Merchant: m.Settings.ID, People: []refusedPerson{}}
 	for _, side := range consent.Sides {
-		for _, debt := range []consent.Debt{consent.Refused, consent.Disputed} {
+		for _, debt := range unsettled {
 			found, err := h.Ledger.Unsettled(ctx, m.Settings.ID, consent.Email, side, debt, refusedLimit)
 			if err != nil {
 				return err
@@ -94,7 +95,7 @@ func shortSubject(s consent.Subject) string { return s.Hex()[:12] }
 
 func (v *refusedView) text(p *page) {
 	if len(v.People) == 0 {
-		p.line("Nobody's decision is refused or disputed for merchant %s.", v.Merchant)
+		p.line("Nobody's decision is refused, disputed or contested for merchant %s.", v.Merchant)
 		return
 	}
 	rows := [][]string{{"SUBJECT", "SIDE", "PROBLEM", "DECISION", "CODE", "SINCE (UTC)", "ADDRESS"}}
@@ -107,8 +108,9 @@ func (v *refusedView) text(p *page) {
 		rows[0] = rows[0][:6]
 	}
 	p.table("", rows)
+	p.line("")
+	p.line("To try again: starter retry - --merchant %s (the address on standard input), or starter retry --all --merchant %s", v.Merchant, v.Merchant)
 	if !shown {
-		p.line("")
 		p.line("The addresses are sealed; --show-addresses opens those that are kept.")
 	}
 }

@@ -22,8 +22,8 @@ func newStatusCommand(a *app) *cobra.Command {
 	var id string
 	c := &cobra.Command{
 		Use: "status [MERCHANT]", Short: "How every merchant stands", Args: arguments(0, 1),
-		Long: `Shows per merchant the last round, what each side is owed, what is held, refused or disputed, and the oldest opt-out that is not yet
-delivered. It reads the ledger alone, so it works without Temporal. It exits 1 when an opt-out has waited for more than 24 hours.`,
+		Long: `Shows per merchant the last round, what each side is owed, what is held, refused, disputed or contested, and the oldest opt-out that is
+not yet delivered. It reads the ledger alone, so it works without Temporal. It exits 1 when an opt-out has waited for more than 24 hours.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := namedOnce(args, id)
 			if err != nil {
@@ -82,12 +82,16 @@ type sideStatus struct {
 	Held             int64 `json:"held"`
 	Refused          int64 `json:"refused"`
 	Disputed         int64 `json:"disputed"`
+	Contested        int64 `json:"contested"`
 	Awaiting         int64 `json:"awaiting_confirmation"`
 	Gone             int64 `json:"gone"`
 	Blocked          int64 `json:"blocked"`
 	// NotPermitted differ, but lie outside of what the switches allow (decided before the direction was on).
 	NotPermitted int64 `json:"not_permitted"`
 }
+
+// unsettled counts what ended badly.
+func (s *sideStatus) unsettled() int64 { return s.Refused + s.Disputed + s.Contested }
 
 func (a *app) status(ctx context.Context, args []string) error {
 	h, err := a.host(ctx)
@@ -160,6 +164,7 @@ func (a *app) statusOf(ctx context.Context, h *host.Host, m merchant.Merchant) (
 			OwedSubscribes: debts.OwedSubscribes, OwedUnsubscribes: debts.OwedUnsubscribes, NotPermitted: debts.NotPermitted,
 			Held: debts.ByDebt[consent.Held], Refused: debts.ByDebt[consent.Refused], Disputed: debts.ByDebt[consent.Disputed],
 			Awaiting: debts.ByDebt[consent.Awaiting], Gone: debts.ByDebt[consent.Gone], Blocked: debts.ByDebt[consent.Blocked],
+			Contested: debts.ByDebt[consent.Contested],
 		}
 		if side == consent.Shopify {
 			s.ToShopify = one
@@ -208,21 +213,22 @@ func (s *merchantStatus) text(p *page) {
 	p.facts("  ", "Syncs on", orNone(s.SyncsOn), "People known", strconv.FormatInt(s.People, 10), "Last round", s.roundWords(),
 		"Round's error", s.errorWords(), "Lag", s.lagWords(), "Waiting for an order", numberOrNone(int64(s.Held)),
 		"Oldest opt-out due", s.optOutWords())
-	rows := [][]string{{"OWED", "SUBSCRIBE", "UNSUBSCRIBE", "REFUSED", "DISPUTED", "TO CONFIRM", "BLOCKED", "NOT PERMITTED"}}
+	rows := [][]string{{"OWED", "SUBSCRIBE", "UNSUBSCRIBE", "REFUSED", "DISPUTED", "CONTESTED", "TO CONFIRM", "BLOCKED", "NOT PERMITTED"}}
 	for _, side := range []struct {
 		name string
 		*sideStatus
 	}{{"to Shopify", &s.ToShopify}, {"to Listrak", &s.ToListrak}} {
 		row := []string{side.name}
-		for _, n := range []int64{side.OwedSubscribes, side.OwedUnsubscribes, side.Refused, side.Disputed, side.Awaiting, side.Blocked, side.NotPermitted} {
+		for _, n := range []int64{side.OwedSubscribes, side.OwedUnsubscribes, side.Refused, side.Disputed, side.Contested, side.Awaiting, side.Blocked,
+			side.NotPermitted} {
 			row = append(row, strconv.FormatInt(n, 10))
 		}
 		rows = append(rows, row)
 	}
 	p.line("")
 	p.table("  ", rows)
-	if s.ToShopify.Refused+s.ToShopify.Disputed+s.ToListrak.Refused+s.ToListrak.Disputed > 0 {
-		p.line("  To see who: starter refused %s", s.Merchant)
+	if s.ToShopify.unsettled()+s.ToListrak.unsettled() > 0 {
+		p.line("  To see who: starter refused %s. To try again: starter retry --help", s.Merchant)
 	}
 }
 

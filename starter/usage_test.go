@@ -212,7 +212,7 @@ func TestJSONFieldsStay(t *testing.T) {
 	}
 	side := func(prefix string) []string {
 		fields := []string{prefix}
-		for _, name := range []string{"awaiting_confirmation", "blocked", "disputed", "gone", "held", "not_permitted", "owed_subscribes",
+		for _, name := range []string{"awaiting_confirmation", "blocked", "contested", "disputed", "gone", "held", "not_permitted", "owed_subscribes",
 			"owed_unsubscribes", "refused"} {
 			fields = append(fields, prefix+"."+name)
 		}
@@ -230,6 +230,7 @@ func TestJSONFieldsStay(t *testing.T) {
 			"merchants[].state", "merchants[].syncs_on"}, side("merchants[].to_listrak"), side("merchants[].to_shopify")),
 		"explain nobody@example.com": {"known", "merchant", "story", "subject"},
 		"refused":                    {"merchant", "people"},
+		"retry --all":                {"merchant", "people", "state"},
 		"config": {"settings", "settings[].allowed", "settings[].default", "settings[].description", "settings[].set", "settings[].value",
 			"settings[].variable", "temporal", "temporal.address", "temporal.from"},
 		"key generate": {"fingerprint", "fingerprints", "key"},

@@ -21,6 +21,8 @@ const (
 	Gone Debt = 6
 	// Blocked: the side shows pending, invalid or redacted, which is never written over (rule 2).
 	Blocked Debt = 7
+	// Contested: somebody keeps undoing what we deliver, and has undone the last no too; nothing is sent there (I3). 8 is another's.
+	Contested Debt = 9
 )
 
 // String names the debt as status shows it.
@@ -42,6 +44,8 @@ func (d Debt) String() string {
 		return "gone"
 	case Blocked:
 		return "blocked"
+	case Contested:
+		return "contested"
 	default:
 		return "unknown debt"
 	}
@@ -79,12 +83,40 @@ func (rec *Record) DebtTo(side Side) Debt {
 		return Gone
 	case seen.Machine && decision.At <= seen.At.Plus(seen.Within):
 		return Refused
+	case rec.undoneInContest(side):
+		return Contested
 	case carried && last.Outcome == Delivered && last.Try >= MaxTries && seen.ReadBegan > last.Ended:
 		return Disputed
 	case side == Listrak && rec.Hold.Consent != 0 && !rec.Hold.Settled && decision.State == Subscribed:
 		return Held
 	}
 	return Owed
+}
+
+// Retry makes what a side has refused, disputes, or lets somebody undo again and again, owed once more, because a person asked for it
+// (rule 17). Nothing is decided by it, and nothing that was seen or sent is forgotten. The next report of a side that still refuses,
+// disputes or undoes ends it as before. A record of which nothing of that holds is returned as it is.
+func Retry(rec Record, side Side) Record {
+	debt := rec.DebtTo(side)
+	if rec.Contested() {
+		// Whoever asks has seen to it that nobody undoes our deliveries any more.
+		rec.Contest = Contest{}
+	}
+	if debt != Refused && debt != Disputed && debt != Contested {
+		return rec
+	}
+	if last := &rec.Sent[side][0]; last.carries(rec.Decision) {
+		// Tries count anew, and a refusal counts as a failure that may pass.
+		last.Try = 0
+		if last.Outcome == RefusedForGood {
+			last.Outcome = Failed
+		}
+	}
+	if seen := &rec.Seen[side]; seen.Machine {
+		// The bounce that we know of counts as older than the decision; the next one does not.
+		seen.At, seen.Within = rec.Decision.At-1, 0
+	}
+	return rec
 }
 
 // Shows reports whether side needs no write as far as its last report goes: it shows the decision, or does not know somebody who has

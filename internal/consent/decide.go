@@ -33,10 +33,12 @@ const (
 	Evidence Verdict = "evidence"
 	// AfterKeyword: an older or unproven opt-in after a keyword or carrier opt-out, shown instead of delivered (rule 9).
 	AfterKeyword Verdict = "after_keyword"
+	// WhileContested: a yes that would have decided, while somebody keeps undoing our deliveries; shown instead (I3).
+	WhileContested Verdict = "while_contested"
 )
 
 // ForOperator reports whether somebody should look at what the verdict decided.
-func (v Verdict) ForOperator() bool { return v == Evidence || v == AfterKeyword }
+func (v Verdict) ForOperator() bool { return v == Evidence || v == AfterKeyword || v == WhileContested }
 
 // Judgement is the answer of Decide.
 type Judgement struct {
@@ -64,6 +66,7 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 	// Their no and ours cannot be told apart while ours may still be on its way: then the no is heard (as in rule 6).
 	doubtful := echo != nil && r.Side == Listrak && r.State == Unsubscribed && rec.Decision.State == Subscribed &&
 		(echo.effectiveUntil() >= r.ReadBegan || echo.endedUnheard() && before.State == Subscribed && before.ReadBegan > echo.Started)
+	flip := rec.isFlip(&r, before.State)
 	changed := rec.closeAttempts(r, echo, before)
 
 	if before.State != Unseen && before.State == r.State && !before.movedTo(&r) && before.Machine == r.Machine {
@@ -110,7 +113,8 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 		judgement.Verdict = Echo
 	default:
 		seen.At, judgement.Clamped = effectiveDate(r)
-		judgement.Verdict, judgement.Decided = rec.weigh(r, seen.At, before)
+		verdict, decides := rec.weigh(r, seen.At, before)
+		judgement.Verdict, judgement.Decided = rec.hear(&r, seen.At, flip, verdict, decides)
 		if judgement.Decided {
 			rec.Decision = Decision{State: r.State, At: seen.At, Within: r.Within, Side: r.Side, Keyword: r.Keyword}
 			if r.State == Subscribed && r.Imported {

@@ -190,8 +190,10 @@ func (rec *Record) OverridesUnsubscribe() bool {
 	return rec.Decision.State == Subscribed && seen.State == Unsubscribed && seen.At < rec.Decision.At
 }
 
-// Forget removes what a side has shown and was sent; the decision stays. For a side that was replaced by another one.
+// Forget removes what a side has shown and was sent, and who undid it there; the decision stays. For a side that was replaced by
+// another one.
 func (rec Record) Forget(side Side) Record {
+	rec.Contest = Contest{}
 	rec.Seen[side], rec.Sent[side] = Sighting{}, [RememberedDeliveries]Delivery{}
 	return rec
 }

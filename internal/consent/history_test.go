@@ -148,6 +148,10 @@ func show(rec *Record) string {
 	var b strings.Builder
 	d := rec.Decision
 	fmt.Fprintf(&b, "    decision: %s %s ± %s at %s keyword=%t, hold %+v\n", d.State, clock(d.At), d.Within.Duration(), d.Side, d.Keyword, rec.Hold)
+	if c := rec.Contest; c != (Contest{}) {
+		fmt.Fprintf(&b, "    flips: %s %s %s, %d in a row; contested since %s, last word %s, contests %d\n",
+			clock(c.Flips[0]), clock(c.Flips[1]), clock(c.Flips[2]), c.Row, clock(c.Since), clock(c.Word), c.Contests)
+	}
 	for _, side := range Sides {
 		s := rec.Seen[side]
 		fmt.Fprintf(&b, "    %s (%s): %s, shown %s, taken as %s, read %s, gone %s, machine=%t echo=%t\n",

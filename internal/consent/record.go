@@ -261,6 +261,7 @@ type Record struct {
 	Decision Decision
 	Seen     [sides]Sighting
 	// Sent holds the last deliveries to each side, newest first; unused places are zero.
-	Sent [sides][RememberedDeliveries]Delivery
-	Hold Hold
+	Sent    [sides][RememberedDeliveries]Delivery
+	Hold    Hold
+	Contest Contest
 }

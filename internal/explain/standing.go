@@ -40,7 +40,7 @@ type SideNow struct {
 	Date  time.Time `json:"date,omitzero"`
 	// Read is when the side last brought news of the person.
 	Read time.Time `json:"read,omitzero"`
-	// Debt is the ledger's word: settled, owed, held, refused, awaiting confirmation, disputed, gone or blocked.
+	// Debt is the ledger's word: settled, owed, held, refused, awaiting confirmation, disputed, contested, gone or blocked.
 	Debt string `json:"debt"`
 	Code string `json:"code,omitempty"`
 	// Until is when what is held is let go, or what failed is tried again.
@@ -62,8 +62,12 @@ func (p *Person) decision() DecisionNow {
 	if d.At != 0 {
 		when = p.clock(d.At)
 	}
-	return DecisionNow{State: d.State.String(), Side: d.Side.String(), At: d.At.Time(),
-		Text: fmt.Sprintf("%s, decided in %s, %s.", capital(d.State.String()), d.Side, when)}
+	text := fmt.Sprintf("%s, decided in %s, %s.", capital(d.State.String()), d.Side, when)
+	if again := p.Entry.Record.HeardAgainAfter(); again != 0 {
+		text += fmt.Sprintf(" Somebody keeps undoing what we deliver: a yes is heard again if it is dated after %s and nobody says anything else "+
+			"before.", p.clock(again))
+	}
+	return DecisionNow{State: d.State.String(), Side: d.Side.String(), At: d.At.Time(), Text: text}
 }
 
 func (p *Person) side(side consent.Side) SideNow {
@@ -118,15 +122,19 @@ func (p *Person) owed(side consent.Side, debt consent.Debt, now *SideNow) string
 			p.clock(rec.Hold.Until.Plus(consent.SpanOf(p.LookUpLag))))
 	case consent.Refused:
 		if rec.Seen[side].Machine && last.Outcome != consent.RefusedForGood {
-			return "Refused: a bounce or list hygiene ended the subscription there after this decision. Only a newer decision is delivered."
+			return "Refused: a bounce or list hygiene ended the subscription there after this decision. Only a newer decision is delivered, or this one with `starter retry`."
 		}
 		now.Code = last.Code
-		return "Refused for good" + colon(last.Code) + ". It is tried again only on a newer decision."
+		return "Refused for good" + colon(last.Code) + ". It is tried again only on a newer decision, or with `starter retry`."
 	case consent.Awaiting:
 		return "The person was asked to confirm; nothing is sent again until they do."
 	case consent.Disputed:
 		now.Code = last.Code
-		return fmt.Sprintf("Disputed: it accepted this %d times and still shows something else. Nothing is sent until somebody decides anew.", consent.MaxTries)
+		return fmt.Sprintf("Disputed: it accepted this %d times and still shows something else. Nothing is sent until somebody decides anew, or "+
+			"with `starter retry`.", consent.MaxTries)
+	case consent.Contested:
+		return "Contested: somebody has undone our deliveries again and again, the last unsubscribe too. Nothing is sent: find out which " +
+			"application does it, then `starter retry`."
 	case consent.Gone:
 		return "The person was still there when this was decided and is gone since: only a newer decision creates them again."
 	case consent.Blocked:

@@ -51,7 +51,7 @@ func TestWhatHoldsNow(t *testing.T) {
 		"refused": {change: func(p *Person) {
 			p.Entry.Record.Sent[consent.Listrak][0] = sent(consent.RefusedForGood, "ERROR_SUPPRESSED_EMAIL")
 		},
-			debt: "refused", listrak: "Refused for good: ERROR_SUPPRESSED_EMAIL. It is tried again only on a newer decision."},
+			debt: "refused", listrak: "Refused for good: ERROR_SUPPRESSED_EMAIL. It is tried again only on a newer decision, or with `starter retry`."},
 		"refused by machine": {change: func(p *Person) {
 			p.Entry.Record.Seen[consent.Listrak] = consent.Sighting{State: consent.Unsubscribed, Machine: true, At: at("20:14:30"), Shown: at("20:14:30")}
 		}, debt: "refused", listrak: "Refused: a bounce or list hygiene ended the subscription there after this decision."},
@@ -63,6 +63,16 @@ func TestWhatHoldsNow(t *testing.T) {
 			p.Entry.Record.Sent[consent.Listrak][0] = d
 			p.Entry.Record.Seen[consent.Listrak] = consent.Sighting{State: consent.Unsubscribed, ReadBegan: at("20:14:40")}
 		}, debt: "disputed", listrak: "Disputed: it accepted this 3 times and still shows something else."},
+		"contested": {change: func(p *Person) {
+			rec := &p.Entry.Record
+			rec.Decision.State, rec.Contest = consent.Unsubscribed, consent.Contest{Since: at("20:14:05"), Word: at("20:14:40"), Contests: 1}
+			d := sent(consent.Delivered, "")
+			d.State, d.Spent = consent.Unsubscribed, true
+			rec.Sent[consent.Listrak][0] = d
+			rec.Seen[consent.Listrak] = consent.Sighting{State: consent.Subscribed, ReadBegan: at("20:14:40")}
+		}, debt: "contested", listrak: "Contested: somebody has undone our deliveries again and again, the last unsubscribe too.",
+			decision: "Unsubscribed, decided in Shopify, 20:13:59. Somebody keeps undoing what we deliver: a yes is heard again if it is dated after " +
+				"20:24:40 and nobody says anything else before."},
 		"gone": {change: func(p *Person) { p.Entry.Record.Seen[consent.Listrak].GoneAt = at("20:14:30") }, debt: "gone",
 			listrak: "The person was still there when this was decided and is gone since: only a newer decision creates them again."},
 		"blocked by pending": {change: func(p *Person) { p.Entry.Record.Seen[consent.Listrak].State = consent.Pending }, debt: "blocked",

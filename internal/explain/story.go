@@ -53,14 +53,19 @@ func Tell(line ledger.Line) string {
 	case ledger.Delivered:
 		return tellDelivered(line)
 	case ledger.Refused:
-		return fmt.Sprintf("%s refused it for good%s. It is tried again only on a newer decision.", line.Side, code(line))
+		return fmt.Sprintf("%s refused it for good%s. It is tried again only on a newer decision, or on request.", line.Side, code(line))
 	case ledger.Awaiting:
 		return fmt.Sprintf("%s asked the person to confirm%s. Nothing is sent again until they do.", line.Side, code(line))
 	case ledger.Failed:
 		return tellFailed(line)
 	case ledger.Disputed:
 		return fmt.Sprintf("%s had accepted this %d times and still shows something else. It is disputed: nothing is sent until somebody "+
-			"decides anew.", line.Side, consent.MaxTries)
+			"decides anew, or on request.", line.Side, consent.MaxTries)
+	case ledger.Contested:
+		return fmt.Sprintf("Somebody keeps undoing what we deliver. The decision is %s and stays so for now: each side is told once more at most, "+
+			"and a yes is heard again if it is dated after %s and nobody says anything else before.", line.State, moment(line.Date, line.At))
+	case ledger.Retried:
+		return tellRetried(line)
 	case ledger.Switched:
 		return tellSwitched(line)
 	case ledger.MerchantAdded:
@@ -127,6 +132,8 @@ func tellReport(line ledger.Line) string {
 	case consent.AfterKeyword:
 		return saw + " The person had left by keyword or through the carrier, so an opt-in that is older or not proven is not followed. " +
 			"An operator should look at it."
+	case consent.WhileContested:
+		return saw + " Somebody keeps undoing what we deliver, so a yes is not heard for now. An operator should look at it."
 	}
 	if line.Reason == "" {
 		return saw
@@ -195,6 +202,13 @@ func tellFailed(line ledger.Line) string {
 			line.Side)
 	}
 	return fmt.Sprintf("It did not reach %s, or its end is not known%s. It is looked at and tried again.", line.Side, code(line))
+}
+
+func tellRetried(line ledger.Line) string {
+	if line.Side == ledger.NoSide {
+		return "On request a yes is heard again."
+	}
+	return fmt.Sprintf("Retried on request: %s is owed it once more (%s). It had been %s.", line.Side, line.State, line.Reason)
 }
 
 func tellSwitched(line ledger.Line) string {

@@ -64,6 +64,15 @@ var lines = map[string]struct {
 	"after keyword": {ledger.Line{Kind: ledger.Shown, Reason: "after_keyword", State: consent.Subscribed, Date: at("20:13:59")},
 		"Shopify said subscribed (dated 20:13:59). The person had left by keyword or through the carrier, so an opt-in that is older or not " +
 			"proven is not followed. An operator should look at it."},
+	"while contested": {ledger.Line{Kind: ledger.Shown, Side: consent.Listrak, Reason: "while_contested", State: consent.Subscribed, Date: at("20:13:59")},
+		"Listrak said subscribed (dated 20:13:59). Somebody keeps undoing what we deliver, so a yes is not heard for now. An operator should look at it."},
+	"contested": {ledger.Line{Kind: ledger.Contested, Side: consent.Listrak, State: consent.Unsubscribed, Date: at("20:24:10")},
+		"Somebody keeps undoing what we deliver. The decision is unsubscribed and stays so for now: each side is told once more at most, and a yes " +
+			"is heard again if it is dated after 20:24:10 and nobody says anything else before."},
+	"retried": {ledger.Line{Kind: ledger.Retried, Side: consent.Listrak, Reason: "refused", State: consent.Subscribed, Date: at("20:13:59")},
+		"Retried on request: Listrak is owed it once more (subscribed). It had been refused."},
+	"retried, no side": {ledger.Line{Kind: ledger.Retried, Side: ledger.NoSide, Reason: "contested", State: consent.Unsubscribed},
+		"On request a yes is heard again."},
 	"never asked": {ledger.Line{Kind: ledger.Seen, Reason: "not_a_decision", State: consent.NeverAsked},
 		"Shopify knows the person, who was never asked. That is no decision of the person."},
 	"pending": {ledger.Line{Kind: ledger.Seen, Side: consent.Listrak, Reason: "not_a_decision", State: consent.Pending},
@@ -93,7 +102,7 @@ var lines = map[string]struct {
 	"delivered, seen by read": {ledger.Line{Kind: ledger.Delivered, State: consent.Unsubscribed, Reason: "seen_by_read"},
 		"Shopify shows what we had sent (unsubscribed); until now it was not known whether it had arrived."},
 	"refused": {ledger.Line{Kind: ledger.Refused, Side: consent.Listrak, State: consent.Subscribed, Code: "ERROR_SUPPRESSED_EMAIL"},
-		"Listrak refused it for good: ERROR_SUPPRESSED_EMAIL. It is tried again only on a newer decision."},
+		"Listrak refused it for good: ERROR_SUPPRESSED_EMAIL. It is tried again only on a newer decision, or on request."},
 	"awaiting": {ledger.Line{Kind: ledger.Awaiting, Side: consent.Listrak, State: consent.Subscribed},
 		"Listrak asked the person to confirm. Nothing is sent again until they do."},
 	"failed": {ledger.Line{Kind: ledger.Failed, State: consent.Subscribed, Code: "TIMEOUT"},
@@ -103,7 +112,7 @@ var lines = map[string]struct {
 	"failed, no address": {ledger.Line{Kind: ledger.Failed, Side: consent.Listrak, Reason: "address_unknown"},
 		"Listrak could not be told: no address is kept, and neither side knows one under the person's id. It is tried again in a day."},
 	"disputed": {ledger.Line{Kind: ledger.Disputed, Side: consent.Listrak, State: consent.Subscribed},
-		"Listrak had accepted this 3 times and still shows something else. It is disputed: nothing is sent until somebody decides anew."},
+		"Listrak had accepted this 3 times and still shows something else. It is disputed: nothing is sent until somebody decides anew, or on request."},
 
 	"switched on":  {ledger.Line{Kind: ledger.Switched, Side: ledger.NoSide, Sync: consent.EmailToListrak, Reason: "on"}, "email_to_listrak was switched on."},
 	"switched off": {ledger.Line{Kind: ledger.Switched, Side: ledger.NoSide, Sync: consent.EmailToListrak, Reason: "off"}, "email_to_listrak was switched off."},

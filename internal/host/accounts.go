@@ -47,10 +47,8 @@ func (a *accounts) connect(ctx context.Context, id string) (*reconcile.Account, 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if known := a.open[id]; known != nil && known.credentials == credentials && reflect.DeepEqual(known.settings, settings) {
-		if m.Settings.ZoneProven {
-			// Perhaps by another process, such as `merchant check --probe`.
-			known.account.MarkZoneProven()
-		}
+		// Perhaps proven or disproven by another process, such as `merchant check --probe`.
+		known.account.SetZoneProven(m.Settings.ZoneProven)
 		return known.account, nil
 	}
 	store, list, err := Clients(m.Settings, credentials, a.now, a.log)

@@ -55,12 +55,22 @@ func Open(ctx context.Context, settings config.Settings, logger *slog.Logger, no
 	merchants := merchant.NewStore(book, ring, reconcile.ListrakCursors...)
 	h := &Host{Settings: settings, Ledger: book, Keys: ring, Merchants: merchants, Log: logger}
 	open := &accounts{merchants: merchants, now: time.Now, log: logger, open: map[string]*openAccount{}}
+	// An operator may have set another zone or list since the write that told of this one.
+	same := func(s *merchant.Settings, then merchant.Settings) bool {
+		return s.Zone == then.Zone && s.EmailList == then.EmailList && s.ListrakURL == then.ListrakURL
+	}
 	h.Engine = &reconcile.Engine{
 		Ledger: book, Keys: ring, Connect: open.connect, Timing: timing(settings), Now: time.Now, Holder: holder(), Log: logger,
 		ZoneProven: func(ctx context.Context, proven merchant.Settings) error {
 			_, err := merchants.Update(ctx, proven.ID, func(s *merchant.Settings) error {
-				// An operator may have set another zone or list since the write that proved this one.
-				s.ZoneProven = s.ZoneProven || s.Zone == proven.Zone && s.EmailList == proven.EmailList && s.ListrakURL == proven.ListrakURL
+				s.ZoneProven = s.ZoneProven || same(s, proven)
+				return nil
+			}, nil)
+			return err
+		},
+		ZoneDisproven: func(ctx context.Context, disproven merchant.Settings) error {
+			_, err := merchants.Update(ctx, disproven.ID, func(s *merchant.Settings) error {
+				s.ZoneProven = s.ZoneProven && !same(s, disproven)
 				return nil
 			}, nil)
 			return err

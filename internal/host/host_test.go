@@ -182,6 +182,20 @@ func TestAnAccountIsSharedUntilItChanges(t *testing.T) {
 	if !m.Settings.ZoneProven {
 		t.Error("the proof is forgotten")
 	}
+	elsewhere := first.Settings
+	elsewhere.Zone = "Pacific/Chatham"
+	for _, c := range []struct {
+		settings merchant.Settings
+		proven   bool
+	}{{elsewhere, true}, {first.Settings, false}} {
+		must(t, h.Engine.ZoneDisproven(t.Context(), c.settings))
+		if m, err = h.Merchants.Get(t.Context(), id); err != nil || m.Settings.ZoneProven != c.proven {
+			t.Errorf("writes in the zone %s disprove %s: %v", c.settings.Zone, m.Settings.Zone, err)
+		}
+	}
+	if connect() != first {
+		t.Error("a disproven zone costs the account its budget and token")
+	}
 	_, err = h.Merchants.Update(t.Context(), id, func(s *merchant.Settings) error { s.ListrakRate = 5; return nil }, nil)
 	must(t, err)
 	second := connect()

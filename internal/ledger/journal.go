@@ -27,6 +27,10 @@ const (
 	Awaiting  Kind = "awaiting"
 	Failed    Kind = "failed"
 	Disputed  Kind = "disputed"
+	// Contested: somebody keeps undoing our deliveries, so that a yes is not heard until after Date.
+	Contested Kind = "contested"
+	// Retried: what had ended badly is owed again, because a person asked for it.
+	Retried Kind = "retried"
 	// Shown: brought to the operator's notice, nothing done.
 	Shown Kind = "shown"
 	// Lines of the merchant.

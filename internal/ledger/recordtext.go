@@ -18,6 +18,8 @@ type storedRecord struct {
 	Shopify  storedSide     `json:"shopify,omitzero"`
 	Listrak  storedSide     `json:"listrak,omitzero"`
 	Hold     storedHold     `json:"hold,omitzero"`
+	// Contest is not known to builds of before the brake: they leave it out when they save, and go on without it.
+	Contest storedContest `json:"contest,omitzero"`
 }
 
 type storedDecision struct {
@@ -72,6 +74,14 @@ type storedHold struct {
 	Settled  bool            `json:"settled,omitzero"`
 }
 
+type storedContest struct {
+	Flips    [consent.ContestFlips]consent.Instant `json:"flips,omitzero"`
+	Since    consent.Instant                       `json:"since,omitzero"`
+	Word     consent.Instant                       `json:"word,omitzero"`
+	Row      uint8                                 `json:"row,omitzero"`
+	Contests uint8                                 `json:"contests,omitzero"`
+}
+
 // The conversions below name no field: a field that consent gains and that is missing here stops the build.
 
 func encodeRecord(r consent.Record) (string, error) {
@@ -81,6 +91,7 @@ func encodeRecord(r consent.Record) (string, error) {
 		Shopify:  sideToStore(r.Seen[consent.Shopify], r.Sent[consent.Shopify]),
 		Listrak:  sideToStore(r.Seen[consent.Listrak], r.Sent[consent.Listrak]),
 		Hold:     storedHold(r.Hold),
+		Contest:  storedContest(r.Contest),
 	})
 	if err != nil {
 		return "", fmt.Errorf("encode record: %w", err)
@@ -97,7 +108,7 @@ func decodeRecord(text []byte) (consent.Record, error) {
 	if s.Format > recordFormat {
 		return consent.Record{}, fmt.Errorf("decode record: format %d, this build knows %d: %w", s.Format, recordFormat, ErrNewerSchema)
 	}
-	r := consent.Record{Decision: consent.Decision(s.Decision), Hold: consent.Hold(s.Hold)}
+	r := consent.Record{Decision: consent.Decision(s.Decision), Hold: consent.Hold(s.Hold), Contest: consent.Contest(s.Contest)}
 	for side, stored := range [2]storedSide{consent.Shopify: s.Shopify, consent.Listrak: s.Listrak} {
 		if stored.Seen != nil {
 			r.Seen[side] = consent.Sighting(*stored.Seen)

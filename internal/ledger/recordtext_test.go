@@ -30,10 +30,12 @@ func TestStoredRecordsOfFormat1StayReadable(t *testing.T) {
 	const text = `{"v":1,"decision":{"state":7,"at":1,"within":2,"side":1,"keyword":true},` +
 		`"shopify":{"seen":{"state":6,"shown":3,"at":4,"within":5,"read":6,"gone":7,"ref":"gid","machine":true,"echo":true},` +
 		`"sent":[{},{"state":6,"decision":8,"written":9,"started":10,"deadline":11,"ended":12,"outcome":3,"point":2,"code":"C","try":2,"spent":true}]},` +
-		`"hold":{"consent":13,"until":14,"customer":"c","order":15,"settled":true}}`
+		`"hold":{"consent":13,"until":14,"customer":"c","order":15,"settled":true},` +
+		`"contest":{"flips":[19,18,17],"since":20,"word":21,"row":4,"contests":1}}`
 	want := consent.Record{
 		Decision: consent.Decision{State: consent.Unsubscribed, At: 1, Within: 2, Side: consent.Listrak, Keyword: true},
 		Hold:     consent.Hold{Consent: 13, Until: 14, Customer: "c", Order: 15, Settled: true},
+		Contest:  consent.Contest{Flips: [3]consent.Instant{19, 18, 17}, Since: 20, Word: 21, Row: 4, Contests: 1},
 	}
 	want.Seen[consent.Shopify] = consent.Sighting{State: consent.Subscribed, Shown: 3, At: 4, Within: 5, ReadBegan: 6, GoneAt: 7, Ref: "gid",
 		Machine: true, Echo: true}

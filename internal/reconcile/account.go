@@ -22,6 +22,8 @@ type Account struct {
 	zone     *time.Location
 	// proven becomes true with the first write whose date agreed with the zone, of this process or another.
 	proven atomic.Bool
+	// doubt is the last write if it said that the proven zone is wrong, and nil if it agreed.
+	doubt atomic.Pointer[zoneDoubt]
 	// clocks are the sides', as far as answers have told.
 	clocks [2]skew.Clock
 }
@@ -37,12 +39,18 @@ func NewAccount(settings merchant.Settings, store Shopify, list Listrak) (*Accou
 	return account, nil
 }
 
-// MarkZoneProven tells the account that a write has proven its zone.
-func (a *Account) MarkZoneProven() { a.proven.Store(true) }
+// SetZoneProven tells the account whether writes have proven its zone, of this process or another. A doubt of this process stays until
+// a write of its own has cleared it up.
+func (a *Account) SetZoneProven(proven bool) {
+	a.proven.Store(proven)
+	if !proven {
+		a.doubt.Store(nil)
+	}
+}
 
 // listrakUncertainty is how far a date of Listrak's may be off.
 func (a *Account) listrakUncertainty(ambiguous bool) time.Duration {
-	return listrak.Uncertainty(a.proven.Load(), a.clocks[consent.Listrak].Within(), ambiguous)
+	return listrak.Uncertainty(a.proven.Load() && a.doubt.Load() == nil, a.clocks[consent.Listrak].Within(), ambiguous)
 }
 
 // shopifyUncertainty is how far a date of Shopify's may be off: it stores whole seconds (contracts/shopify.md 3), by its own clock.
@@ -66,21 +74,48 @@ func wrongZone(proof listrak.ZoneProof, zone string) error {
 
 func hours(d time.Duration) string { return fmt.Sprintf("%+.2f h", d.Hours()) }
 
-// proveZone compares the date that Listrak gave to a write of ours with the clocks, while the merchant's zone is unproven. A wrong
-// zone stops the merchant: every date would be off by hours, and an older yes could beat a newer no.
-func (s *session) proveZone(ctx context.Context, contact listrak.Contact, began, ended, server time.Time) error {
-	if s.account.proven.Load() {
-		return nil
-	}
-	proof := listrak.ProveZone(contact.RawDate, s.account.zone, began, ended, server)
+// zoneDoubt is a write of ours that disproved a zone which had been proven.
+type zoneDoubt struct {
+	subject consent.Subject
+	seen    time.Duration
+}
+
+// doubtZone notes a proof that the zone is wrong, and reports whether it was the second in a row that said the same of another contact.
+// One may be a coincidence, of a date that was not our write's but lies whole quarters of an hour away from it. From the first on
+// dates count as unproven: until it is known which it is, they may be off.
+func (a *Account) doubtZone(d zoneDoubt) (sure bool) {
+	before := a.doubt.Swap(&d)
+	return before != nil && before.subject != d.subject && before.seen == d.seen
+}
+
+// proveZone compares the date that Listrak gave to a write of ours with the clocks. A wrong zone stops the merchant: every date would be
+// off by hours, and an older yes could beat a newer no. It goes on with every write, since a proof is one for the offset of that day: a
+// fixed offset agrees with a zone that has summer time for half a year, and Listrak may give the account another zone.
+func (s *session) proveZone(ctx context.Context, subject consent.Subject, contact listrak.Contact, began, ended, server time.Time) error {
+	account := s.account
+	proof := listrak.ProveZone(contact.RawDate, account.zone, began, ended, server)
 	switch proof.Verdict {
 	case listrak.ZoneWrong:
-		return wrongZone(proof, s.account.Settings.Zone)
+		if account.proven.Load() {
+			if !account.doubtZone(zoneDoubt{subject, proof.Seen}) {
+				s.Log.Warn("A date of Listrak's does not agree with the merchant's zone; the next one will tell", "merchant", s.merchant)
+				return nil
+			}
+			if err := s.ZoneDisproven(ctx, account.Settings); err != nil {
+				return fmt.Errorf("remember that the zone is wrong: %w", err)
+			}
+			account.SetZoneProven(false)
+		}
+		return wrongZone(proof, account.Settings.Zone)
 	case listrak.ZoneProven:
-		if err := s.ZoneProven(ctx, s.account.Settings); err != nil {
+		account.doubt.Store(nil)
+		if account.proven.Load() {
+			return nil
+		}
+		if err := s.ZoneProven(ctx, account.Settings); err != nil {
 			return fmt.Errorf("remember the proven zone: %w", err)
 		}
-		s.account.MarkZoneProven()
+		account.SetZoneProven(true)
 	}
 	return nil
 }

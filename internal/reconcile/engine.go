@@ -79,8 +79,10 @@ type Engine struct {
 	Connect func(ctx context.Context, merchant string) (*Account, error)
 	// ZoneProven remembers that a write of ours has proven the Listrak zone of these settings. They may have been changed since.
 	ZoneProven func(ctx context.Context, settings merchant.Settings) error
-	Timing     Timing
-	Now        func() time.Time
+	// ZoneDisproven forgets that proof, because later writes have disproven it.
+	ZoneDisproven func(ctx context.Context, settings merchant.Settings) error
+	Timing        Timing
+	Now           func() time.Time
 	// Holder names this process in run leases.
 	Holder string
 	// HoldChanged tells the checkout window of a hold that it was settled, restarted or ended. Losing a call costs only time.

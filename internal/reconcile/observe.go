@@ -53,6 +53,9 @@ func decide(rec consent.Record, r consent.Report) (consent.Record, []ledger.Line
 	if judgement.Verdict != consent.NoNews && judgement.Verdict != consent.Stale {
 		lines = append(lines, line)
 	}
+	if after.Contested() && !rec.Contested() {
+		lines = append(lines, ledger.Line{Side: r.Side, Kind: ledger.Contested, State: after.Decision.State, Date: after.HeardAgainAfter()})
+	}
 	if judgement.Clamped {
 		lines = append(lines, ledger.Line{Side: r.Side, Kind: ledger.Shown, Reason: reasonStrangeDate, State: r.State, Date: r.Date})
 	}

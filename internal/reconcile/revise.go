@@ -163,7 +163,7 @@ func (s *session) keepAddress(change *ledger.Change, entry *ledger.Entry, addres
 	needed := false
 	for _, side := range consent.Sides {
 		switch change.Debts[side] {
-		case consent.Owed, consent.Held, consent.Refused, consent.Disputed:
+		case consent.Owed, consent.Held, consent.Refused, consent.Disputed, consent.Contested:
 			needed = needed || permits[side].Allows(change.Record.Decision, side)
 		}
 	}

@@ -301,7 +301,7 @@ func TestAZoneProvenElsewhereCounts(t *testing.T) {
 	account, err := w.engine.Connect(t.Context(), storeID)
 	w.must(err)
 	before := account.listrakUncertainty(false)
-	account.MarkZoneProven()
+	account.SetZoneProven(true)
 	if after := account.listrakUncertainty(false); after >= before {
 		t.Errorf("a date may still be off by %s, as before (%s)", after, before)
 	}

@@ -146,7 +146,7 @@ func (s *session) writeToListrak(ctx context.Context, it item) error {
 	if err != nil || result.AlreadySo || result.Pending {
 		return err
 	}
-	return s.proveZone(ctx, contact, began, ended, result.ServerTime)
+	return s.proveZone(ctx, it.subject, contact, began, ended, result.ServerTime)
 }
 
 func (s *session) callListrak(ctx context.Context, it item) (listrak.WriteResult, error) {

@@ -167,6 +167,10 @@ func (w *world) newEngine(holder string) *Engine {
 			_, err := w.merchants.Update(ctx, settings.ID, func(s *merchant.Settings) error { s.ZoneProven = true; return nil }, nil)
 			return err
 		},
+		ZoneDisproven: func(ctx context.Context, settings merchant.Settings) error {
+			_, err := w.merchants.Update(ctx, settings.ID, func(s *merchant.Settings) error { s.ZoneProven = false; return nil }, nil)
+			return err
+		},
 	}
 }
 

@@ -189,9 +189,9 @@ func (w *world) hire() *worker {
 		Ledger: w.book, Keys: openKeys{}, Timing: reconcile.DefaultTiming(), Holder: p.name, Machine: w.scheduler,
 		Now:        func() time.Time { return w.now.Add(p.ahead) },
 		Connect:    func(context.Context, string) (*reconcile.Account, error) { return w.connect(one) },
-		ZoneProven: w.zoneProven,
-		Intercept:  func(r reconcile.Records) reconcile.Records { return steppingLedger{r, w, p} },
-		Log:        slog.New(slog.NewTextHandler(w.watch, nil)),
+		ZoneProven: w.zoneProven, ZoneDisproven: w.zoneDisproven,
+		Intercept: func(r reconcile.Records) reconcile.Records { return steppingLedger{r, w, p} },
+		Log:       slog.New(slog.NewTextHandler(w.watch, nil)),
 		HoldChanged: func(_ context.Context, _ string, held ledger.Held) {
 			w.holdChanged(held)
 		},
@@ -202,9 +202,7 @@ func (w *world) hire() *worker {
 
 func (w *world) connect(one *worker) (*reconcile.Account, error) {
 	if one.account != nil && one.revised == w.revised {
-		if w.settings.ZoneProven {
-			one.account.MarkZoneProven()
-		}
+		one.account.SetZoneProven(w.settings.ZoneProven)
 		return one.account, nil
 	}
 	zone, err := w.settings.Location()
@@ -223,6 +221,13 @@ func (w *world) zoneProven(_ context.Context, settings merchant.Settings) error 
 	if settings.Zone == w.settings.Zone {
 		w.settings.ZoneProven = true
 		w.watch.provenAt = w.now
+	}
+	return nil
+}
+
+func (w *world) zoneDisproven(_ context.Context, settings merchant.Settings) error {
+	if settings.Zone == w.settings.Zone {
+		w.settings.ZoneProven = false
 	}
 	return nil
 }
