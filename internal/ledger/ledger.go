@@ -32,6 +32,8 @@ type Ledger struct {
 	// on writing to a file that nobody will ever open again.
 	path string
 	file os.FileInfo
+	// known remembers how many people are known of each merchant, for the limit on re-subscriptions.
+	known knownCounts
 }
 
 // Option changes how Open opens.

@@ -184,6 +184,7 @@ func settingsGenerator(t *rapid.T) Settings {
 		ImportMethods:       names.Draw(t, "imports"),
 		SubscriptionSources: rapid.SampledFrom([][]string{nil, {}, {"a"}}).Draw(t, "sources"),
 		MachineMethods:      rapid.SampledFrom([][]string{nil, {}, {"Bounce!"}}).Draw(t, "machines"),
+		ResubscribeLimit:    rapid.IntRange(0, maxNumber-1).Draw(t, "limit"),
 		OrderBeforeConsent:  time.Duration(rapid.Int64Range(0, int64(MaxOrderBeforeConsent)).Draw(t, "before")),
 	}
 }

@@ -96,11 +96,11 @@ type interruptedLedger struct {
 	beforeClaims, beforeCursor func()
 }
 
-func (l interruptedLedger) Claims(ctx context.Context, id string, requests []ledger.ClaimRequest) ([]ledger.ClaimResult, error) {
+func (l interruptedLedger) Claims(ctx context.Context, id string, limit ledger.ResubscribeLimit, requests []ledger.ClaimRequest) ([]ledger.ClaimResult, error) {
 	if l.beforeClaims != nil {
 		l.beforeClaims()
 	}
-	return l.records.Claims(ctx, id, requests)
+	return l.records.Claims(ctx, id, limit, requests)
 }
 
 func (l interruptedLedger) Save(ctx context.Context, id string, batch ledger.Batch) ([]consent.Subject, error) {

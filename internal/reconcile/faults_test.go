@@ -238,8 +238,8 @@ func (m mortalLedger) Owed(ctx context.Context, query ledger.OwedQuery) ([]ledge
 	return dying(m.fate, func() ([]ledger.Located, error) { return m.records.Owed(ctx, query) })
 }
 
-func (m mortalLedger) Claims(ctx context.Context, id string, requests []ledger.ClaimRequest) ([]ledger.ClaimResult, error) {
-	return dying(m.fate, func() ([]ledger.ClaimResult, error) { return m.records.Claims(ctx, id, requests) })
+func (m mortalLedger) Claims(ctx context.Context, id string, limit ledger.ResubscribeLimit, requests []ledger.ClaimRequest) ([]ledger.ClaimResult, error) {
+	return dying(m.fate, func() ([]ledger.ClaimResult, error) { return m.records.Claims(ctx, id, limit, requests) })
 }
 
 func (m mortalLedger) MarkOpened(ctx context.Context, id string, holds []ledger.Held) error {

@@ -84,14 +84,20 @@ func (s *session) round(ctx context.Context) (more bool, err error) {
 	}
 	step(s.scan(ctx, s.shopifySource(), s.scanShopify))
 	step(true, s.settleHolds(ctx))
-	// Side by side, so that a first run that fills one side for hours does not keep an opt-out from the other.
+	step(true, s.deliver(ctx, everything))
+	step(true, s.alarm(ctx))
+	return !complete || s.timeIsUp(), errors.Join(errs...)
+}
+
+// deliver writes what both sides are owed, side by side, so that a first run that fills one side for hours does not keep an opt-out
+// from the other.
+func (s *session) deliver(ctx context.Context, what extent) error {
 	var toShopify error
 	var deliveries sync.WaitGroup
-	deliveries.Go(func() { toShopify = s.deliverToShopify(ctx) })
-	toListrak := s.deliverToListrak(ctx)
+	deliveries.Go(func() { toShopify = s.deliverToShopify(ctx, what) })
+	toListrak := s.deliverToListrak(ctx, what)
 	deliveries.Wait()
-	step(true, errors.Join(toShopify, toListrak))
-	return !complete || s.timeIsUp(), errors.Join(errs...)
+	return errors.Join(toShopify, toListrak)
 }
 
 func anyOn(switches ledger.Switches) bool {
