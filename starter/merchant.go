@@ -454,7 +454,7 @@ func (v *merchantView) text(p *page) {
 		"API address", orReal(s.ListrakURL, merchant.ListrakURL), "Token address", orReal(s.ListrakAuthURL, merchant.ListrakAuthURL),
 		"Requests a second", strconv.FormatFloat(s.ListrakRate, 'g', -1, 64), "Imports are", strings.Join(s.ImportMethods, ", "),
 		"Machines are", strings.Join(s.MachineMethods, ", "))
-	p.line("Both")
+	p.line("Limits")
 	p.facts("  ", "Resubscribed in 24 h", resubscribeWords(s.ResubscribeLimit))
 	p.line("Credentials")
 	p.line("  %s", v.Credentials)

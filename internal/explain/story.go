@@ -61,6 +61,14 @@ func Tell(line ledger.Line) string {
 	case ledger.Disputed:
 		return fmt.Sprintf("%s had accepted this %d times and still shows something else. It is disputed: nothing is sent until somebody "+
 			"decides anew.", line.Side, consent.MaxTries)
+	case ledger.Stopped:
+		return fmt.Sprintf("%s is not told yet: more people would be turned from unsubscribed to subscribed within 24 hours than the limit "+
+			"allows. It waits until there is room, or an operator approves.", line.Side)
+	case ledger.Approved:
+		return tellApproved(line)
+	case ledger.AlarmRaised:
+		return fmt.Sprintf("By now deliveries had unsubscribed %s within 24 hours, more than the limit on re-subscriptions. Nobody was stopped; "+
+			"an operator should look at it.", people(line.Count))
 	case ledger.Switched:
 		return tellSwitched(line)
 	case ledger.MerchantAdded:
@@ -211,6 +219,20 @@ func tellSwitched(line ledger.Line) string {
 		}
 	}
 	return fmt.Sprintf("%s was changed%s.", line.Sync, reasonWords(line))
+}
+
+func tellApproved(line ledger.Line) string {
+	if line.Reason == ledger.OverLimit {
+		return fmt.Sprintf("The approval also covers %s resubscribed beyond the limit before it.", people(line.Count))
+	}
+	return fmt.Sprintf("An operator approved that %s more may be resubscribed within 24 hours than the limit allows.", people(line.Count))
+}
+
+func people(n int64) string {
+	if n == 1 {
+		return "1 person"
+	}
+	return fmt.Sprintf("%d people", n)
 }
 
 func tellState(line ledger.Line) string {
