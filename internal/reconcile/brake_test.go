@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -184,19 +183,19 @@ func TestBothSidesShareTheLimit(t *testing.T) {
 		t.Errorf("%v wait", waiting)
 	}
 	// Somebody who was let through leaves and comes back once more on the same day.
-	i := slices.IndexFunc(make([]struct{}, 10), func(struct{}) bool { return false })
-	for n := range 10 {
-		if contact, _ := w.list.Contact(someone(n)); contact.State == list.Subscribed && w.resubscribed(n+1) > w.resubscribed(n) {
-			i = n
-			break
-		}
+	through := 0
+	for w.resubscribed(through+1) == 0 {
+		through++
 	}
-	w.unsubscribes(someone(i), w.clock.Now())
+	w.unsubscribes(someone(through), w.clock.Now())
 	w.agree()
 	w.clock.advance(time.Hour)
-	w.subscribes(someone(i), w.clock.Now())
+	w.subscribes(someone(through), w.clock.Now())
 	w.agree()
-	w.shows(someone(i), shop.Subscribed, list.Subscribed)
+	w.shows(someone(through), shop.Subscribed, list.Subscribed)
+	if b := w.brake(); b.Resubscribed != dailyLimit {
+		t.Errorf("%+v", b)
+	}
 }
 
 // Creations, first opt-ins and unsubscribes pass while people wait, and do not wait behind them.
@@ -257,13 +256,25 @@ func TestAnApprovalIsForThoseWhoWait(t *testing.T) {
 	for i := range dailyLimit + 2 {
 		w.shows(someone(i), shop.Subscribed, list.Subscribed)
 	}
-	// A direction that is off keeps nobody of the other one waiting.
-	w.clock.advance(25 * time.Hour)
-	w.set(map[consent.Sync]bool{consent.EmailToShopify: false})
-	w.unsubscribes(someone(0), w.clock.Now())
-	w.round()
-	w.set(map[consent.Sync]bool{consent.EmailToShopify: true})
+}
+
+// Those who wait for a direction that is off keep nobody of the other one waiting.
+func TestADirectionThatIsOffHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, braked(false)).enable()
+	w.left(15)
+	w.comeBack(consent.Shopify, 0, 12)
 	w.agree()
+	w.set(map[consent.Sync]bool{consent.EmailToShopify: false})
+	w.clock.advance(25 * time.Hour)
+	w.comeBack(consent.Listrak, 12, 3)
+	w.agree()
+	for i := 12; i < 15; i++ {
+		w.shows(someone(i), shop.Subscribed, list.Subscribed)
+	}
+	if n := w.stopped(); n != [2]int64{12 - dailyLimit, 0} {
+		t.Errorf("%v wait", n)
+	}
 }
 
 // Somebody who is stopped and leaves again waits for nothing, and is stopped anew when they come back once more.

@@ -161,3 +161,38 @@ func (l interferedListrak) Unsubscribe(ctx context.Context, address string) (lis
 	l.strike()
 	return l.Listrak.Unsubscribe(ctx, address)
 }
+
+// calledListrak notes the calls that write: a subscribe when it begins, an unsubscribe when it has ended.
+type calledListrak struct {
+	Listrak
+	mu   sync.Mutex
+	made []string
+}
+
+func (l *calledListrak) note(call string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.made = append(l.made, call)
+}
+
+func (l *calledListrak) Subscribe(ctx context.Context, address string, options listrak.SubscribeOptions) (listrak.WriteResult, error) {
+	l.note("subscribe")
+	return l.Listrak.Subscribe(ctx, address, options)
+}
+
+func (l *calledListrak) Unsubscribe(ctx context.Context, address string) (listrak.WriteResult, error) {
+	result, err := l.Listrak.Unsubscribe(ctx, address)
+	l.note("unsubscribe")
+	return result, err
+}
+
+// orderingShopify tells of every look-up of orders.
+type orderingShopify struct {
+	Shopify
+	lookUp func()
+}
+
+func (s orderingShopify) OrdersOf(ctx context.Context, lookups []shopify.OrderLookup) ([][]shopify.Order, error) {
+	s.lookUp()
+	return s.Shopify.OrdersOf(ctx, lookups)
+}

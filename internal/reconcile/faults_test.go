@@ -531,3 +531,94 @@ func TestOptOutsGoFirst(t *testing.T) {
 		}
 	})
 }
+
+// In no queue does a subscribe go before an unsubscribe, not even beside it: neither within a batch whose deliveries run in parallel,
+// nor by the look-ups of checkout windows that end in the same round, nor by a window that wakes by itself.
+func TestNoSubscribeGoesBesideAnOptOut(t *testing.T) {
+	t.Parallel()
+	const waiting, leaving = 12, 3
+	leave := func(w *world) {
+		for i := range leaving {
+			w.consents(fmt.Sprintf("leaving-%d@example.com", i), shop.Unsubscribed, w.clock.Now())
+		}
+	}
+	begin := func(t *testing.T) *world {
+		w := newWorld(t).enable()
+		for i := range leaving {
+			w.subscribes(fmt.Sprintf("leaving-%d@example.com", i), w.clock.Now())
+		}
+		w.agree()
+		return w
+	}
+	t.Run("within a batch", func(t *testing.T) {
+		t.Parallel()
+		w := begin(t)
+		for i := range waiting {
+			w.customer(fmt.Sprintf("waiting-%d@example.com", i), shop.Subscribed, w.clock.Now())
+		}
+		w.clock.advance(7 * time.Minute)
+		leave(w)
+		calls := &calledListrak{}
+		w.engine.Connect = (&connections{world: w, wrap: func(a Shopify, b Listrak) (Shopify, Listrak) {
+			calls.Listrak = b
+			return a, calls
+		}}).open
+		w.agree()
+		for i, call := range calls.made {
+			if (call == "unsubscribe") != (i < leaving) {
+				t.Fatalf("the calls are %v", calls.made)
+			}
+		}
+		if len(calls.made) != waiting+leaving {
+			t.Errorf("%d calls that write, want %d", len(calls.made), waiting+leaving)
+		}
+	})
+	t.Run("before the look-ups of windows", func(t *testing.T) {
+		t.Parallel()
+		w := begin(t)
+		for i := range waiting {
+			w.customer(fmt.Sprintf("waiting-%d@example.com", i), shop.Subscribed, w.clock.Now())
+		}
+		w.round()
+		w.clock.advance(7 * time.Minute)
+		leave(w)
+		before := len(w.list.Writes())
+		lookedUp := 0
+		w.engine.Connect = (&connections{world: w, wrap: func(a Shopify, b Listrak) (Shopify, Listrak) {
+			return orderingShopify{a, func() {
+				if lookedUp++; lookedUp == 1 && len(w.list.Writes())-before != leaving {
+					t.Errorf("orders are looked up after %d of %d opt-outs", len(w.list.Writes())-before, leaving)
+				}
+			}}, b
+		}}).open
+		w.agree()
+		if lookedUp == 0 {
+			t.Error("no order was looked up")
+		}
+	})
+	t.Run("by a window", func(t *testing.T) {
+		t.Parallel()
+		w := begin(t)
+		w.customer("waiting@example.com", shop.Subscribed, w.clock.Now())
+		held := w.round().Windows
+		if len(held) != 1 {
+			t.Fatalf("%d windows", len(held))
+		}
+		leave(w)
+		// A round reads that they have left and dies before it delivers.
+		w.clock.advance(7 * time.Minute)
+		w.list.Faults.Set(1, fault.Rule{Kind: fault.ServerError, Times: 1000})
+		_, _ = w.engine.Round(t.Context(), storeID)
+		w.list.Faults.Set(0)
+		w.clock.advance(time.Minute) // their next try is due
+		state, err := w.engine.SettleWindow(t.Context(), storeID, held[0].Hold.Customer, held[0].Hold.Consent, nil)
+		w.must(err)
+		w.shows("waiting@example.com", shop.Subscribed, nobody)
+		if state.Outcome != "left to the rounds" && state.Outcome != "the hold has ended" {
+			t.Errorf("the window ended with %q", state.Outcome)
+		}
+		w.agree()
+		w.shows("waiting@example.com", shop.Subscribed, list.Subscribed)
+		w.shows("leaving-0@example.com", shop.Unsubscribed, list.Unsubscribed)
+	})
+}
