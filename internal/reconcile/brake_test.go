@@ -88,6 +88,20 @@ func (w *world) approve(n int64) {
 	w.must(err)
 }
 
+// told counts the lines of a kind in a person's journal.
+func (w *world) told(email string, kind ledger.Kind) int {
+	w.t.Helper()
+	lines, err := w.ledger.Journal(w.t.Context(), storeID, consent.Email, w.subject(email))
+	w.must(err)
+	n := 0
+	for _, line := range lines {
+		if line.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
 // Of an avalanche exactly the limit is delivered, in either direction; an approval releases exactly whom it says, the oldest decisions
 // first; and the others go on as the window slides.
 func TestAnAvalancheStopsAtTheLimit(t *testing.T) {
@@ -127,16 +141,8 @@ func TestAnAvalancheStopsAtTheLimit(t *testing.T) {
 				if n := calls(); n != 3 {
 					t.Errorf("a round with people who wait costs %d calls, want the 3 of an idle one", n)
 				}
-				lines, err := w.ledger.Journal(t.Context(), storeID, consent.Email, w.subject(someone(people-1)))
-				w.must(err)
-				told := 0
-				for _, line := range lines {
-					if line.Kind == ledger.Stopped {
-						told++
-					}
-				}
-				if told != 1 {
-					t.Errorf("the journal tells %d times that somebody is stopped\n%s", told, w.history(someone(people-1)))
+				if n := w.told(someone(people-1), ledger.Stopped); n != 1 {
+					t.Errorf("the journal tells %d times that somebody is stopped\n%s", n, w.history(someone(people-1)))
 				}
 
 				w.approve(3)
@@ -164,6 +170,49 @@ func TestAnAvalancheStopsAtTheLimit(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Where only the look-up before the write shows that somebody is unsubscribed there, the claim stops them, once.
+func TestALookUpMayTellOfAResubscription(t *testing.T) {
+	t.Parallel()
+	const people = 11
+	for _, to := range consent.Sides {
+		t.Run("to "+to.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, braked(false))
+			for i := range people {
+				// From before anything was on, and never read.
+				if to == consent.Shopify {
+					w.customer(someone(i), shop.Unsubscribed, w.clock.Now().Add(-48*time.Hour))
+				} else {
+					w.subscribes(someone(i), w.clock.Now().Add(-49*time.Hour))
+					w.unsubscribes(someone(i), w.clock.Now().Add(-48*time.Hour))
+				}
+			}
+			w.shop.FinishIndexing()
+			w.clock.advance(24 * time.Hour)
+			w.enable()
+			w.comeBack(to, 0, people)
+			w.agree()
+			if n := w.resubscribed(people); n != dailyLimit {
+				t.Errorf("%d people are resubscribed, want %d", n, dailyLimit)
+			}
+			if n := w.stopped(); n[to] != people-dailyLimit {
+				t.Errorf("%v wait", n)
+			}
+			for i := range people {
+				if n := w.told(someone(i), ledger.Stopped) + w.told(someone(i), ledger.Claimed); n != 1 {
+					t.Errorf("neither let through nor stopped once\n%s", w.history(someone(i)))
+				}
+			}
+			w.round()
+			calls := w.countingCalls()
+			w.round()
+			if n := calls(); n != 3 {
+				t.Errorf("a round with people who wait costs %d calls, want 3", n)
+			}
+		})
 	}
 }
 
@@ -271,6 +320,9 @@ func TestADirectionThatIsOffHoldsNobodyUp(t *testing.T) {
 	w.agree()
 	for i := 12; i < 15; i++ {
 		w.shows(someone(i), shop.Subscribed, list.Subscribed)
+		if n := w.told(someone(i), ledger.Stopped); n != 0 {
+			t.Errorf("stopped although there was room\n%s", w.history(someone(i)))
+		}
 	}
 	if n := w.stopped(); n != [2]int64{12 - dailyLimit, 0} {
 		t.Errorf("%v wait", n)

@@ -162,27 +162,32 @@ func (l interferedListrak) Unsubscribe(ctx context.Context, address string) (lis
 	return l.Listrak.Unsubscribe(ctx, address)
 }
 
-// calledListrak notes the calls that write: a subscribe when it begins, an unsubscribe when it has ended.
+// calledListrak notes whom calls are about: look-ups and subscribes when they begin, an unsubscribe when it has ended.
 type calledListrak struct {
 	Listrak
 	mu   sync.Mutex
 	made []string
 }
 
-func (l *calledListrak) note(call string) {
+func (l *calledListrak) note(address string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.made = append(l.made, call)
+	l.made = append(l.made, address)
+}
+
+func (l *calledListrak) Contact(ctx context.Context, addressOrKey string) (listrak.Contact, bool, error) {
+	l.note(addressOrKey)
+	return l.Listrak.Contact(ctx, addressOrKey)
 }
 
 func (l *calledListrak) Subscribe(ctx context.Context, address string, options listrak.SubscribeOptions) (listrak.WriteResult, error) {
-	l.note("subscribe")
+	l.note(address)
 	return l.Listrak.Subscribe(ctx, address, options)
 }
 
 func (l *calledListrak) Unsubscribe(ctx context.Context, address string) (listrak.WriteResult, error) {
 	result, err := l.Listrak.Unsubscribe(ctx, address)
-	l.note("unsubscribe")
+	l.note(address)
 	return result, err
 }
 
