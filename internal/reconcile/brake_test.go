@@ -459,10 +459,18 @@ func TestAWindowIsNoWayAroundTheLimit(t *testing.T) {
 		t.Fatalf("%d windows", len(held))
 	}
 	w.clock.advance(7 * time.Minute)
+	calls := &calledListrak{}
+	w.engine.Connect = (&connections{world: w, wrap: func(a Shopify, b Listrak) (Shopify, Listrak) {
+		calls.Listrak = b
+		return a, calls
+	}}).open
 	state, err := w.engine.SettleWindow(t.Context(), storeID, held[0].Hold.Customer, held[0].Hold.Consent, nil)
 	w.must(err)
 	if state.Open != nil || !strings.Contains(state.Outcome, "operator") {
 		t.Errorf("the window ended with %+v", state)
+	}
+	if len(calls.made) > 0 {
+		t.Errorf("the window has called Listrak %d times", len(calls.made))
 	}
 	w.shows(last, shop.Subscribed, list.Unsubscribed)
 	// Woken once more, it finds the person stopped.

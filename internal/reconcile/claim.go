@@ -68,6 +68,7 @@ func (s *session) claim(ctx context.Context, side consent.Side, items []item) ([
 		case errors.Is(result.Err, ledger.ErrClaimed):
 			busy = append(busy, s.putOff(items[i].subject, side, s.later(0, false)))
 		case errors.Is(result.Err, ledger.ErrBrake):
+			// Marked at once: nobody who is beyond the limit is looked up twice.
 			stopped = append(stopped, stopping(items[i].subject, side))
 		case errors.Is(result.Err, ledger.ErrConflict):
 		default:

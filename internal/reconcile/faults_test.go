@@ -557,7 +557,12 @@ func TestNoSubscribeGoesBesideAnOptOut(t *testing.T) {
 		for i := range waiting {
 			w.customer(fmt.Sprintf("waiting-%d@example.com", i), shop.Subscribed, w.clock.Now())
 		}
+		// Their windows end while Listrak is away, so that all of them are due together with those who leave.
 		w.clock.advance(7 * time.Minute)
+		w.list.Faults.Set(1, fault.Rule{Kind: fault.ServerError, Times: 1000})
+		_, _ = w.engine.Round(t.Context(), storeID)
+		w.list.Faults.Set(0)
+		w.clock.advance(10 * time.Minute)
 		leave(w)
 		calls := &calledListrak{}
 		w.engine.Connect = (&connections{world: w, wrap: func(a Shopify, b Listrak) (Shopify, Listrak) {
