@@ -170,7 +170,7 @@ func (v *approvedView) preview(p *page, people int64) error {
 		{"waiting", fmt.Sprint(v.WaitingInListrak), "to be subscribed in Listrak"},
 		{"to approve", fmt.Sprint(people), "of them, the oldest decisions first"},
 	})
-	p.line("%s", v.Resubscriptions.words())
+	p.line("%s To see who: starter refused %s", v.Resubscriptions.words(), v.Merchant)
 	if p.err != nil {
 		return fmt.Errorf("show what an approval would do: %w", p.err)
 	}

@@ -64,6 +64,8 @@ func TestAnApprovalIsAskedForAndJournaled(t *testing.T) {
 		t.Errorf("got %+v", one)
 	}
 
+	d.run("refused").is(exitOK).says("SUBJECT", "Shopify", "stopped", "Listrak")
+
 	// Nobody can be asked, or the answer is no: nothing is approved.
 	d.run("approve").is(exitRefused).tells("5", "to be subscribed in Shopify", "2", "to be subscribed in Listrak", "7", "of them",
 		"the limit is 3", "--yes")

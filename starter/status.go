@@ -243,7 +243,7 @@ func (s *merchantStatus) brakeText(p *page) {
 		p.line("  %s resubscribed and wait at the limit: %d in Shopify, %d in Listrak.", count(stopped, "person would be", "people would be"),
 			s.ToShopify.Stopped, s.ToListrak.Stopped)
 		p.line("  %s", b.words())
-		p.line("  To let them go on: starter approve %s", s.Merchant)
+		p.line("  To see who: starter refused %s. To let them go on: starter approve %[1]s", s.Merchant)
 	}
 	if b.Alarm {
 		p.line("")
