@@ -384,7 +384,7 @@ func TestDyingAtTheLimitGrantsNobodyMore(t *testing.T) {
 	t.Parallel()
 	const people = 8
 	for _, to := range consent.Sides {
-		for nth := int64(1); nth <= 40; nth += 3 {
+		for nth := int64(1); nth <= 28; nth += 3 {
 			for _, made := range []bool{true, false} {
 				if testing.Short() && nth%2 == 0 {
 					continue
