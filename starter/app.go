@@ -119,7 +119,7 @@ func newRootCommand(a *app) *cobra.Command {
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newDevCommand(a), newDemoCommand(a), newMerchantCommand(a), newSyncCommand(a), newStatusCommand(a),
-		newExplainCommand(a), newRefusedCommand(a), newRetryCommand(a), newConfigCommand(a), newKeyCommand(a))
+		newExplainCommand(a), newRefusedCommand(a), newRetryCommand(a), newApproveCommand(a), newConfigCommand(a), newKeyCommand(a))
 	return root
 }
 

@@ -65,7 +65,7 @@ func newKeyRotateCommand(a *app) *cobra.Command {
                                    key file where there is one, with mode 600) and restart them.
   2. starter key rotate --reseal   seals the credentials of all merchants with the new primary key.
   3. starter key rotate --retire   prints the keyset without its older keys, for when no sealed address is older either:
-                                   when nothing is owed, held, refused or disputed since step 1 ("starter status").
+                                   when nothing is owed, stopped, held, refused or disputed since step 1 ("starter status").
 The present keyset is read from CONCORD_MASTER_KEY, CONCORD_MASTER_KEY_FILE, the ledger's key file, or with --stdin from
 standard input.`,
 	}

@@ -110,6 +110,8 @@ func addSettingsFlags(f *pflag.FlagSet) *settingsFlags {
 	f.StringSliceVar(&s.values.MachineMethods, "machine-methods", nil, "Listrak's unsubscribe methods that no person caused, as `NAMES` with commas")
 	f.StringSliceVar(&s.values.SubscriptionSources, "subscription-sources", nil, "source names of orders that renew a subscription, as `NAMES` with commas")
 	f.DurationVar(&s.values.OrderBeforeConsent, "order-before-consent", 0, "how long before the consent an order may lie, a `DURATION` (default 1m)")
+	f.IntVar(&s.values.ResubscribeLimit, "resubscribe-limit", 0,
+		"most people who are resubscribed within 24 hours before it waits for starter approve, a `NUMBER` (default 0: 100 and one in 1000 known)")
 	return s
 }
 
@@ -135,6 +137,7 @@ func (s *settingsFlags) apply(to *merchant.Settings, each func()) {
 		"machine-methods":      func() { to.MachineMethods = slices.Clone(s.values.MachineMethods) },
 		"subscription-sources": func() { to.SubscriptionSources = slices.Clone(s.values.SubscriptionSources) },
 		"order-before-consent": func() { to.OrderBeforeConsent = s.values.OrderBeforeConsent },
+		"resubscribe-limit":    func() { to.ResubscribeLimit = s.values.ResubscribeLimit },
 	} {
 		if s.flags.Changed(name) {
 			set()
@@ -451,6 +454,8 @@ func (v *merchantView) text(p *page) {
 		"API address", orReal(s.ListrakURL, merchant.ListrakURL), "Token address", orReal(s.ListrakAuthURL, merchant.ListrakAuthURL),
 		"Requests a second", strconv.FormatFloat(s.ListrakRate, 'g', -1, 64), "Imports are", strings.Join(s.ImportMethods, ", "),
 		"Machines are", strings.Join(s.MachineMethods, ", "))
+	p.line("Limits")
+	p.facts("  ", "Resubscribed in 24 h", resubscribeWords(s.ResubscribeLimit))
 	p.line("Credentials")
 	p.line("  %s", v.Credentials)
 }
@@ -460,6 +465,15 @@ func orReal(set, real string) string {
 		return real
 	}
 	return set
+}
+
+// resubscribeWords tells a merchant's limit on re-subscriptions.
+func resubscribeWords(limit int) string {
+	if limit == 0 {
+		return fmt.Sprintf("at most %d people and one in %d known; more wait for starter approve", merchant.DefaultResubscribeLimit,
+			merchant.DefaultResubscribeKnownPer)
+	}
+	return "at most " + count(int64(limit), "person", "people") + "; more wait for starter approve"
 }
 
 func orNumber(n int) string {

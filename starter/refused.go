@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,10 +19,12 @@ func newRefusedCommand(a *app) *cobra.Command {
 	var addresses bool
 	var id string
 	c := &cobra.Command{
-		Use: "refused [MERCHANT]", Short: "List the people whose decision a side refuses, disputes, or somebody keeps undoing", Args: arguments(0, 1),
+		Use: "refused [MERCHANT]", Short: "List the people whose decision is refused, disputed or contested, or who wait at the limit",
+		Args: arguments(0, 1),
 		Long: `Lists whose decision could not be delivered for good: refused by a side, with its code, disputed (accepted three times and still not
 shown), or contested (somebody keeps undoing what we deliver). They are tried again only on a newer decision, or on request: "starter
-retry". At most 1000 of each kind and side are listed, opt-outs first.`,
+retry". Also lists who is stopped at the limit on re-subscriptions, and goes on with "starter approve". At most 1000 of each kind and side
+are listed, opt-outs first.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := namedOnce(args, id)
 			if err != nil {
@@ -59,7 +62,7 @@ func (a *app) refused(ctx context.Context, args []string, addresses bool) error 
 	}
 	v := &refusedView{Merchant: m.Settings.ID, People: []refusedPerson{}}
 	for _, side := range consent.Sides {
-		for _, debt := range unsettled {
+		for _, debt := range append(slices.Clone(unsettled), consent.Stopped) {
 			found, err := h.Ledger.Unsettled(ctx, m.Settings.ID, consent.Email, side, debt, refusedLimit)
 			if err != nil {
 				return err
@@ -68,6 +71,10 @@ func (a *app) refused(ctx context.Context, args []string, addresses bool) error 
 				person := refusedPerson{
 					Subject: shortSubject(u.Subject), Side: side.String(), Problem: debt.String(), Decision: u.Decision.String(),
 					Decided: u.At.Time(), Code: u.Code, Since: u.Since.Time(),
+				}
+				if debt == consent.Stopped {
+					// The last delivery was an earlier one: this one has not been tried.
+					person.Code, person.Since = "", time.Time{}
 				}
 				if addresses {
 					person.Address = openSealed(h, u)
@@ -95,7 +102,7 @@ func shortSubject(s consent.Subject) string { return s.Hex()[:12] }
 
 func (v *refusedView) text(p *page) {
 	if len(v.People) == 0 {
-		p.line("Nobody's decision is refused, disputed or contested for merchant %s.", v.Merchant)
+		p.line("Nobody's decision is refused, disputed, contested or stopped for merchant %s.", v.Merchant)
 		return
 	}
 	rows := [][]string{{"SUBJECT", "SIDE", "PROBLEM", "DECISION", "CODE", "SINCE (UTC)", "ADDRESS"}}

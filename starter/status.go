@@ -23,7 +23,8 @@ func newStatusCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "status [MERCHANT]", Short: "How every merchant stands", Args: arguments(0, 1),
 		Long: `Shows per merchant the last round, what each side is owed, what is held, refused, disputed or contested, and the oldest opt-out that is
-not yet delivered. It reads the ledger alone, so it works without Temporal. It exits 1 when an opt-out has waited for more than 24 hours.`,
+not yet delivered. It tells when people wait at the limit on re-subscriptions, and when many were unsubscribed. It reads the ledger alone,
+so it works without Temporal. It exits 1 when an opt-out has waited for more than 24 hours.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := namedOnce(args, id)
 			if err != nil {
@@ -60,6 +61,8 @@ type merchantStatus struct {
 	OldestOptOut time.Time `json:"oldest_opt_out,omitzero"`
 	// OptOutOverdue: it has waited for more than 24 hours.
 	OptOutOverdue bool `json:"opt_out_overdue"`
+	// Resubscriptions are the counts of 24 hours, against the merchant's limit.
+	Resubscriptions brakeView `json:"resubscriptions"`
 
 	now time.Time
 }
@@ -79,13 +82,15 @@ type roundStatus struct {
 type sideStatus struct {
 	OwedSubscribes   int64 `json:"owed_subscribes"`
 	OwedUnsubscribes int64 `json:"owed_unsubscribes"`
-	Held             int64 `json:"held"`
-	Refused          int64 `json:"refused"`
-	Disputed         int64 `json:"disputed"`
-	Contested        int64 `json:"contested"`
-	Awaiting         int64 `json:"awaiting_confirmation"`
-	Gone             int64 `json:"gone"`
-	Blocked          int64 `json:"blocked"`
+	// Stopped wait at the limit on re-subscriptions; they are not among OwedSubscribes.
+	Stopped   int64 `json:"stopped"`
+	Held      int64 `json:"held"`
+	Refused   int64 `json:"refused"`
+	Disputed  int64 `json:"disputed"`
+	Contested int64 `json:"contested"`
+	Awaiting  int64 `json:"awaiting_confirmation"`
+	Gone      int64 `json:"gone"`
+	Blocked   int64 `json:"blocked"`
 	// NotPermitted differ, but lie outside of what the switches allow (decided before the direction was on).
 	NotPermitted int64 `json:"not_permitted"`
 }
@@ -144,6 +149,9 @@ func (a *app) statusOf(ctx context.Context, h *host.Host, m merchant.Merchant) (
 	if s.Held, _, err = h.Ledger.CountHeld(ctx, id); err != nil {
 		return s, err
 	}
+	if s.Resubscriptions, _, err = brakeOf(ctx, h, m, s.People); err != nil {
+		return s, err
+	}
 	runs, err := h.Ledger.RunStatuses(ctx, id)
 	if err != nil {
 		return s, err
@@ -162,7 +170,7 @@ func (a *app) statusOf(ctx context.Context, h *host.Host, m merchant.Merchant) (
 		}
 		one := sideStatus{
 			OwedSubscribes: debts.OwedSubscribes, OwedUnsubscribes: debts.OwedUnsubscribes, NotPermitted: debts.NotPermitted,
-			Held: debts.ByDebt[consent.Held], Refused: debts.ByDebt[consent.Refused], Disputed: debts.ByDebt[consent.Disputed],
+			Stopped: debts.ByDebt[consent.Stopped], Held: debts.ByDebt[consent.Held], Refused: debts.ByDebt[consent.Refused], Disputed: debts.ByDebt[consent.Disputed],
 			Awaiting: debts.ByDebt[consent.Awaiting], Gone: debts.ByDebt[consent.Gone], Blocked: debts.ByDebt[consent.Blocked],
 			Contested: debts.ByDebt[consent.Contested],
 		}
@@ -229,6 +237,25 @@ func (s *merchantStatus) text(p *page) {
 	p.table("  ", rows)
 	if s.ToShopify.unsettled()+s.ToListrak.unsettled() > 0 {
 		p.line("  To see who: starter refused %s. To try again: starter retry --help", s.Merchant)
+	}
+	s.brakeText(p)
+}
+
+// brakeText tells of people who wait at the limit on re-subscriptions, and of many unsubscribes.
+func (s *merchantStatus) brakeText(p *page) {
+	b := &s.Resubscriptions
+	if stopped := s.ToShopify.Stopped + s.ToListrak.Stopped; stopped > 0 {
+		p.line("")
+		p.line("  %s resubscribed and wait at the limit: %d in Shopify, %d in Listrak.", count(stopped, "person would be", "people would be"),
+			s.ToShopify.Stopped, s.ToListrak.Stopped)
+		p.line("  %s", b.words())
+		p.line("  To see who: starter refused %s. To let them go on: starter approve %[1]s", s.Merchant)
+	}
+	if b.Alarm {
+		p.line("")
+		p.line("  Many unsubscribes: %s unsubscribed by deliveries within 24 hours, and the limit on re-subscriptions is %d.",
+			count(b.Unsubscribed, "person was", "people were"), b.Limit)
+		p.line("  Nobody is stopped. If it is a mistake: starter merchant pause %s", s.Merchant)
 	}
 }
 

@@ -165,12 +165,14 @@ type enabledView struct {
 }
 
 type previewView struct {
-	Sync            consent.Sync `json:"sync"`
-	Create          int64        `json:"create"`
-	Subscribe       int64        `json:"subscribe"`
-	Unsubscribe     int64        `json:"unsubscribe"`
-	Leave           int64        `json:"leave"`
-	ExistingOptOuts int64        `json:"existing_opt_outs"`
+	Sync      consent.Sync `json:"sync"`
+	Create    int64        `json:"create"`
+	Subscribe int64        `json:"subscribe"`
+	// Resubscribe counts those of Subscribe who are unsubscribed there now; beyond the merchant's limit they wait for an approval.
+	Resubscribe     int64 `json:"resubscribe"`
+	Unsubscribe     int64 `json:"unsubscribe"`
+	Leave           int64 `json:"leave"`
+	ExistingOptOuts int64 `json:"existing_opt_outs"`
 }
 
 // prepare does what a first enabling needs: both sides read, the effect counted and agreed to.
@@ -196,7 +198,8 @@ func (a *app) prepare(ctx context.Context, h *host.Host, switches ledger.Switche
 			return err
 		}
 		v.Previews = append(v.Previews, previewView{
-			sync, preview.Create, preview.Subscribe, preview.Unsubscribe, preview.Leave, preview.ExistingOptOuts,
+			Sync: sync, Create: preview.Create, Subscribe: preview.Subscribe, Resubscribe: preview.Resubscribe,
+			Unsubscribe: preview.Unsubscribe, Leave: preview.Leave, ExistingOptOuts: preview.ExistingOptOuts,
 		})
 	}
 	var ask bool
@@ -232,6 +235,10 @@ func (v *previewView) toShopify(p *page) {
 		{"unsubscribe", fmt.Sprint(v.Unsubscribe), "customers"},
 		{"leave", fmt.Sprint(v.Leave), "people as they are"},
 	})
+	if v.Resubscribe > 0 {
+		p.line("Of those to subscribe, %s there now. Beyond the limit of 24 hours they wait for starter approve.",
+			count(v.Resubscribe, "person is unsubscribed", "people are unsubscribed"))
+	}
 	p.line("If Listrak's own Shopify integration syncs the same data, switch that off first: two syncs would undo each other's work.")
 }
 

@@ -73,6 +73,10 @@ func TestBadInputIsToldWithWhatToDo(t *testing.T) {
 		"secrets that are no":     {before: func(d *desk) { d.env = nil }, stdin: "hello", args: []string{"merchant", "add", "acme.myshopify.com", "--zone", "UTC", "--list", "1"}, code: exitUsage, tells: []string{"line 1 of standard input"}},
 		"nothing to set":          {before: func(d *desk) { d.add(); d.env = nil }, args: []string{"merchant", "set"}, code: exitUsage, tells: []string{"nothing to change"}},
 		"events without a list":   {args: []string{"merchant", "events", "--listrak-url", "http://127.0.0.1:1"}, code: exitUsage, tells: []string{"--list is missing"}},
+		"nobody to approve":       {before: added, args: []string{"approve", "--people", "0"}, code: exitUsage, tells: []string{"--people must be"}},
+		"no number of people":     {before: added, args: []string{"approve", "--people", "many"}, code: exitUsage, tells: []string{"--people"}},
+		"approved twice":          {before: added, args: []string{"approve", "acme", "--merchant", "acme"}, code: exitUsage, tells: []string{"given twice", "Try:"}},
+		"a limit below none":      {before: added, args: []string{"merchant", "set", "--resubscribe-limit", "-1"}, code: exitUsage, tells: []string{"--resubscribe-limit must be"}},
 		"remove without a name":   {before: added, args: []string{"merchant", "remove"}, code: exitUsage, tells: []string{"something is missing"}},
 		"remove without terminal": {before: added, args: []string{"merchant", "remove", "ID"}, code: exitRefused, tells: []string{"--yes"}},
 		"two steps of a rotation": {args: []string{"key", "rotate", "--reseal", "--retire"}, code: exitUsage, tells: []string{"two steps"}},
@@ -204,7 +208,7 @@ func TestJSONFieldsStay(t *testing.T) {
 	settings := func(prefix string) []string {
 		var fields []string
 		for _, name := range []string{"checkout_event", "email_list", "id", "import_methods", "listrak_auth_url", "listrak_requests_per_second",
-			"listrak_url", "machine_methods", "marketing_event", "order_before_consent", "shop", "shopify_url", "subscription_sources", "version",
+			"listrak_url", "machine_methods", "marketing_event", "order_before_consent", "resubscribe_limit", "shop", "shopify_url", "subscription_sources", "version",
 			"zone", "zone_proven"} {
 			fields = append(fields, prefix+"."+name)
 		}
@@ -213,7 +217,14 @@ func TestJSONFieldsStay(t *testing.T) {
 	side := func(prefix string) []string {
 		fields := []string{prefix}
 		for _, name := range []string{"awaiting_confirmation", "blocked", "contested", "disputed", "gone", "held", "not_permitted", "owed_subscribes",
-			"owed_unsubscribes", "refused"} {
+			"owed_unsubscribes", "refused", "stopped"} {
+			fields = append(fields, prefix+"."+name)
+		}
+		return fields
+	}
+	brake := func(prefix string) []string {
+		fields := []string{prefix}
+		for _, name := range []string{"alarm", "approved", "limit", "resubscribed", "unsubscribed"} {
 			fields = append(fields, prefix+"."+name)
 		}
 		return fields
@@ -226,11 +237,12 @@ func TestJSONFieldsStay(t *testing.T) {
 		"merchant events": {"events", "events[].active", "events[].id", "events[].name"},
 		"merchant check":  {"findings", "findings[].ok", "findings[].side", "findings[].what", "healed", "merchant", "ok"},
 		"sync status":     {"full_read_done", "merchant", "state", "syncs", "syncs[].on", "syncs[].sync"},
-		"status": slices.Concat([]string{"merchants", "merchants[].held", "merchants[].merchant", "merchants[].opt_out_overdue", "merchants[].people",
-			"merchants[].state", "merchants[].syncs_on"}, side("merchants[].to_listrak"), side("merchants[].to_shopify")),
+		"status": slices.Concat([]string{"merchants", "merchants[].held", "merchants[].merchant", "merchants[].opt_out_overdue", "merchants[].people"},
+			brake("merchants[].resubscriptions"), []string{"merchants[].state", "merchants[].syncs_on"}, side("merchants[].to_listrak"), side("merchants[].to_shopify")),
 		"explain nobody@example.com": {"known", "merchant", "story", "subject"},
 		"refused":                    {"merchant", "people"},
 		"retry --all":                {"merchant", "people", "state"},
+		"approve":                    slices.Concat([]string{"approved", "merchant"}, brake("resubscriptions"), []string{"waiting_in_listrak", "waiting_in_shopify"}),
 		"config": {"settings", "settings[].allowed", "settings[].default", "settings[].description", "settings[].set", "settings[].value",
 			"settings[].variable", "temporal", "temporal.address", "temporal.from"},
 		"key generate": {"fingerprint", "fingerprints", "key"},

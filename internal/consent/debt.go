@@ -21,7 +21,10 @@ const (
 	Gone Debt = 6
 	// Blocked: the side shows pending, invalid or redacted, which is never written over (rule 2).
 	Blocked Debt = 7
-	// Contested: somebody keeps undoing what we deliver, and has undone the last no too; nothing is sent there (I3). 8 is another's.
+	// Stopped: owed, but more people would be resubscribed than the merchant's limit allows; it waits for room or an operator (I10).
+	// DebtTo never returns it, because it depends on the deliveries to others: only the ledger's column and its readers know it.
+	Stopped Debt = 8
+	// Contested: somebody keeps undoing what we deliver, and has undone the last no too; nothing is sent there (I3).
 	Contested Debt = 9
 )
 
@@ -44,6 +47,8 @@ func (d Debt) String() string {
 		return "gone"
 	case Blocked:
 		return "blocked"
+	case Stopped:
+		return "stopped"
 	case Contested:
 		return "contested"
 	default:
@@ -124,6 +129,11 @@ func Retry(rec Record, side Side) Record {
 func (rec *Record) Shows(side Side) bool {
 	seen, decided := rec.Seen[side].State, rec.Decision.State
 	return decided.IsDecision() && (seen == decided || seen == Absent && decided == Unsubscribed)
+}
+
+// Resubscribes reports whether a delivery of the decision would turn the person from unsubscribed to subscribed on side (I10).
+func (rec *Record) Resubscribes(side Side) bool {
+	return rec.Decision.State == Subscribed && rec.Seen[side].State == Unsubscribed
 }
 
 // Debts derives what both sides are owed.

@@ -40,7 +40,7 @@ type SideNow struct {
 	Date  time.Time `json:"date,omitzero"`
 	// Read is when the side last brought news of the person.
 	Read time.Time `json:"read,omitzero"`
-	// Debt is the ledger's word: settled, owed, held, refused, awaiting confirmation, disputed, contested, gone or blocked.
+	// Debt is the ledger's word: settled, owed, stopped, held, refused, awaiting confirmation, disputed, contested, gone or blocked.
 	Debt string `json:"debt"`
 	Code string `json:"code,omitempty"`
 	// Until is when what is held is let go, or what failed is tried again.
@@ -73,6 +73,9 @@ func (p *Person) decision() DecisionNow {
 func (p *Person) side(side consent.Side) SideNow {
 	rec := &p.Entry.Record
 	seen, debt := &rec.Seen[side], rec.DebtTo(side)
+	if debt == consent.Owed && p.Entry.Debts[side] == consent.Stopped {
+		debt = consent.Stopped
+	}
 	now := SideNow{Shows: seen.State.String(), Date: seen.Shown.Time(), Read: seen.ReadBegan.Time(), Debt: debt.String()}
 	now.Text = p.shows(seen)
 	if rec.Decision.State.IsDecision() {
@@ -114,8 +117,8 @@ func (p *Person) owed(side consent.Side, debt consent.Debt, now *SideNow) string
 			return "Nothing is owed: who is unknown there need not be unsubscribed."
 		}
 		return "Nothing is owed."
-	case consent.Owed:
-		return p.notYet(side, now)
+	case consent.Owed, consent.Stopped:
+		return p.notYet(side, debt, now)
 	case consent.Held:
 		now.Until = rec.Hold.Until.Time()
 		return fmt.Sprintf("Held until %s for an order; late ones are looked for until %s.", p.clock(rec.Hold.Until),
@@ -144,7 +147,7 @@ func (p *Person) owed(side consent.Side, debt consent.Debt, now *SideNow) string
 }
 
 // notYet says why what is owed has not been delivered.
-func (p *Person) notYet(side consent.Side, now *SideNow) string {
+func (p *Person) notYet(side consent.Side, debt consent.Debt, now *SideNow) string {
 	rec := &p.Entry.Record
 	sync := consent.SyncTo(consent.Email, side)
 	permit := p.Permits[side]
@@ -159,6 +162,9 @@ func (p *Person) notYet(side consent.Side, now *SideNow) string {
 		return fmt.Sprintf("Owed: %s. Nothing is delivered while the merchant is %s.", rec.Decision.State, p.Switches.State)
 	case !p.Switches.Syncs[sync].On:
 		return fmt.Sprintf("Owed: %s. Nothing is delivered while %s is off.", rec.Decision.State, sync)
+	case debt == consent.Stopped:
+		return fmt.Sprintf("Owed: %s. Stopped, because more people would be resubscribed within 24 hours than the limit allows: it goes on when "+
+			"there is room, or with `starter approve`.", rec.Decision.State)
 	}
 	if open := rec.OpenUntil(side); open > consent.InstantOf(p.Now) {
 		now.Until = open.Time()

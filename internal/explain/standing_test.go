@@ -100,6 +100,16 @@ func TestWhatHoldsNow(t *testing.T) {
 		}, debt: "owed", listrak: "opt-outs from before email_to_listrak was first switched on are left as they are."},
 		"an open attempt": {change: func(p *Person) { p.Entry.Record.Sent[consent.Listrak][0] = sent(consent.Open, "TIMEOUT") }, debt: "owed",
 			until: "20:16:30", listrak: "The end of the last try is not known; it may still take effect until 20:16:30."},
+		"stopped": {change: func(p *Person) {
+			p.Entry.Record.Seen[consent.Listrak] = consent.Sighting{State: consent.Unsubscribed, Shown: at("20:05:00")}
+			p.Entry.Debts[consent.Listrak] = consent.Stopped
+		}, debt: "stopped", listrak: "Shows unsubscribed (dated 20:05:00). Owed: subscribed. Stopped, because more people would be resubscribed " +
+			"within 24 hours than the limit allows: it goes on when there is room, or with `starter approve`."},
+		"stopped while the direction is off": {change: func(p *Person) {
+			p.Entry.Record.Seen[consent.Listrak] = consent.Sighting{State: consent.Unsubscribed, Shown: at("20:05:00")}
+			p.Entry.Debts[consent.Listrak] = consent.Stopped
+			p.Switches.Syncs[consent.EmailToListrak] = ledger.Switch{}
+		}, debt: "stopped", listrak: "Nothing is delivered while email_to_listrak is off."},
 		"a failed attempt": {change: func(p *Person) {
 			p.Entry.Record.Sent[consent.Listrak][0] = sent(consent.Failed, "HTTP_503")
 			p.Entry.NextTry[consent.Listrak] = at("20:15:30")

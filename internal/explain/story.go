@@ -66,6 +66,14 @@ func Tell(line ledger.Line) string {
 			"and a yes is heard again if it is dated after %s and nobody says anything else before.", line.State, moment(line.Date, line.At))
 	case ledger.Retried:
 		return tellRetried(line)
+	case ledger.Stopped:
+		return fmt.Sprintf("%s is not told yet: more people would be turned from unsubscribed to subscribed within 24 hours than the limit "+
+			"allows. It waits until there is room, or an operator approves.", line.Side)
+	case ledger.Approved:
+		return tellApproved(line)
+	case ledger.AlarmRaised:
+		return fmt.Sprintf("By now deliveries had unsubscribed %s within 24 hours, more than the limit on re-subscriptions. Nobody was stopped; "+
+			"an operator should look at it.", people(line.Count))
 	case ledger.Switched:
 		return tellSwitched(line)
 	case ledger.MerchantAdded:
@@ -227,6 +235,20 @@ func tellSwitched(line ledger.Line) string {
 		}
 	}
 	return fmt.Sprintf("%s was changed%s.", line.Sync, reasonWords(line))
+}
+
+func tellApproved(line ledger.Line) string {
+	if line.Reason == ledger.OverLimit {
+		return fmt.Sprintf("The approval also covers %s resubscribed beyond the limit before it.", people(line.Count))
+	}
+	return fmt.Sprintf("An operator approved that %s more may be resubscribed within 24 hours than the limit allows.", people(line.Count))
+}
+
+func people(n int64) string {
+	if n == 1 {
+		return "1 person"
+	}
+	return fmt.Sprintf("%d people", n)
 }
 
 func tellState(line ledger.Line) string {

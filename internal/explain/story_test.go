@@ -114,6 +114,17 @@ var lines = map[string]struct {
 	"disputed": {ledger.Line{Kind: ledger.Disputed, Side: consent.Listrak, State: consent.Subscribed},
 		"Listrak had accepted this 3 times and still shows something else. It is disputed: nothing is sent until somebody decides anew, or on request."},
 
+	"stopped": {ledger.Line{Kind: ledger.Stopped, State: consent.Subscribed, Date: at("20:13:59")},
+		"Shopify is not told yet: more people would be turned from unsubscribed to subscribed within 24 hours than the limit allows. It waits " +
+			"until there is room, or an operator approves."},
+	"approved": {ledger.Line{Kind: ledger.Approved, Side: ledger.NoSide, Count: 12},
+		"An operator approved that 12 people more may be resubscribed within 24 hours than the limit allows."},
+	"approved beyond": {ledger.Line{Kind: ledger.Approved, Side: ledger.NoSide, Reason: ledger.OverLimit, Count: 1},
+		"The approval also covers 1 person resubscribed beyond the limit before it."},
+	"alarm": {ledger.Line{Kind: ledger.AlarmRaised, Side: ledger.NoSide, Reason: ledger.ManyUnsubscribed, Count: 120},
+		"By now deliveries had unsubscribed 120 people within 24 hours, more than the limit on re-subscriptions. Nobody was stopped; an " +
+			"operator should look at it."},
+
 	"switched on":  {ledger.Line{Kind: ledger.Switched, Side: ledger.NoSide, Sync: consent.EmailToListrak, Reason: "on"}, "email_to_listrak was switched on."},
 	"switched off": {ledger.Line{Kind: ledger.Switched, Side: ledger.NoSide, Sync: consent.EmailToListrak, Reason: "off"}, "email_to_listrak was switched off."},
 	"opt-outs delivered": {ledger.Line{Kind: ledger.Switched, Side: ledger.NoSide, Sync: consent.EmailToListrak, Reason: "existing opt-outs: deliver"},
@@ -176,8 +187,8 @@ func TestNothingIsForgotten(t *testing.T) {
 		least           int
 		covered         map[string]bool
 	}{
-		{"../ledger", "Kind", 16, kinds},
-		{"../ledger", "Reason", 1, reasons},
+		{"../ledger", "Kind", 19, kinds},
+		{"../ledger", "Reason", 3, reasons},
 		{"../ledger", "MerchantState", 4, reasons},
 		{"../reconcile", "Reason", 5, reasons},
 		{"../consent", "Verdict", 14, reasons},

@@ -114,7 +114,7 @@ func BenchmarkClaim(b *testing.B) {
 					for _, change := range changes(versions, from, size) {
 						requests = append(requests, ledger.ClaimRequest{Change: change, Side: consent.Listrak, Sync: consent.EmailToListrak, Lease: 1000})
 					}
-					results, err := l.Claims(b.Context(), acme, requests)
+					results, err := l.Claims(b.Context(), acme, plenty, requests)
 					if err != nil {
 						b.Fatal(err)
 					}

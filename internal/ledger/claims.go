@@ -17,7 +17,8 @@ type ClaimToken int64
 
 // ClaimRequest asks for the right to deliver to one side of a subject (I5). Its Change carries the record with the open delivery
 // already in it and is written with the claim, so that a crash after it leaves an attempt with unknown end, never an unknown one.
-// Its Version must be at least 1. Release is not used.
+// Its Version must be at least 1. Release is not used. A Claimed line of reason Resubscribed in its Journal says that the delivery
+// turns the person from unsubscribed to subscribed, and puts it under the merchant's limit (I10).
 type ClaimRequest struct {
 	Change
 	Side consent.Side
@@ -35,15 +36,15 @@ type Claim struct {
 	Version int64
 }
 
-// ClaimResult is the answer to one request of a batch: Err is nil, ErrNotPermitted, ErrConflict or ErrClaimed.
+// ClaimResult is the answer to one request of a batch: Err is nil, ErrNotPermitted, ErrConflict, ErrClaimed or ErrBrake.
 type ClaimResult struct {
 	Claim Claim
 	Err   error
 }
 
 // Claim asks for one claim; see Claims.
-func (l *Ledger) Claim(ctx context.Context, merchant string, request ClaimRequest) (Claim, error) {
-	results, err := l.Claims(ctx, merchant, []ClaimRequest{request})
+func (l *Ledger) Claim(ctx context.Context, merchant string, limit ResubscribeLimit, request ClaimRequest) (Claim, error) {
+	results, err := l.Claims(ctx, merchant, limit, []ClaimRequest{request})
 	if err != nil {
 		return Claim{}, err
 	}
@@ -51,18 +52,21 @@ func (l *Ledger) Claim(ctx context.Context, merchant string, request ClaimReques
 }
 
 // Claims grants what it can in one transaction: the merchant is running and the sync on (else ErrNotPermitted), the subject has the
-// expected version (else ErrConflict), and no live claim on the same side exists (else ErrClaimed). The results keep the order of
-// the requests. The error is for the whole batch: then nothing was granted.
-func (l *Ledger) Claims(ctx context.Context, merchant string, requests []ClaimRequest) ([]ClaimResult, error) {
-	for _, request := range requests {
-		if request.Lease <= 0 {
+// expected version (else ErrConflict), no live claim on the same side exists (else ErrClaimed), and it does not resubscribe more people
+// within 24 hours than the limit and the approvals allow (else ErrBrake; somebody counted already passes again). The results keep the
+// order of the requests. The error is for the whole batch: then nothing was granted.
+func (l *Ledger) Claims(ctx context.Context, merchant string, limit ResubscribeLimit, requests []ClaimRequest) ([]ClaimResult, error) {
+	braked := false
+	for i := range requests {
+		if requests[i].Lease <= 0 {
 			return nil, errors.New("claim: the lease must be longer than nothing")
 		}
+		braked = braked || requests[i].resubscribes()
 	}
 	var results []ClaimResult
-	err := l.transact(ctx, "claim", func(t *transaction) error {
+	err := l.transactCounting(ctx, "claim", merchant, func(t *transaction, known *int64) error {
 		results = make([]ClaimResult, len(requests))
-		on, err := t.permitted(ctx, merchant)
+		on, err := t.permitted(ctx, merchant, braked)
 		if err != nil {
 			return err
 		}
@@ -83,6 +87,10 @@ func (l *Ledger) Claims(ctx context.Context, merchant string, requests []ClaimRe
 		if err != nil {
 			return err
 		}
+		free, err := t.placesFor(ctx, merchant, limit, requests, known, now)
+		if err != nil {
+			return err
+		}
 		won := make([]bool, len(requests))
 		for i, request := range requests {
 			switch key := request.key(); {
@@ -92,6 +100,8 @@ func (l *Ledger) Claims(ctx context.Context, merchant string, requests []ClaimRe
 				results[i].Err = ErrConflict
 			case live[claimKey{key, request.Side}]:
 				results[i].Err = ErrClaimed
+			case request.resubscribes() && !free.take(request.Subject):
+				results[i].Err = ErrBrake
 			default:
 				won[i] = true
 				versions[key] = beaten
@@ -149,11 +159,16 @@ func (l *Ledger) LiveClaims(ctx context.Context, merchant string, sync consent.S
 }
 
 // permitted returns the syncs that may deliver now and keeps the switches from changing until the transaction ends: "off" waits for
-// the claims that came first, and those that come later see it.
-func (t *transaction) permitted(ctx context.Context, merchant string) (map[consent.Sync]bool, error) {
+// the claims that came first, and those that come later see it. A braked transaction also keeps out all others that count
+// re-subscriptions: of two workers at the limit, the second must see what the first was granted.
+func (t *transaction) permitted(ctx context.Context, merchant string, braked bool) (map[consent.Sync]bool, error) {
 	var state MerchantState
+	lock := t.ledger.dialect.forShare()
+	if braked {
+		lock = t.ledger.dialect.forWrite()
+	}
 	if err := each(ctx, t, func(rows *sql.Rows) error { return rows.Scan(&state) },
-		"SELECT state FROM merchants WHERE id = $1"+t.ledger.dialect.forShare(), merchant); err != nil {
+		"SELECT state FROM merchants WHERE id = $1"+lock, merchant); err != nil {
 		return nil, err
 	}
 	on := map[consent.Sync]bool{}

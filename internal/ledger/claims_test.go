@@ -14,6 +14,9 @@ import (
 
 const lease = 30 * consent.Second
 
+// plenty is a limit that stops nobody.
+var plenty = ledger.ResubscribeLimit{Fixed: 1_000_000}
+
 func claimOf(n int, version int64, side consent.Side) ledger.ClaimRequest {
 	return ledger.ClaimRequest{
 		Change: ledger.Change{Channel: consent.Email, Subject: subject(n), Version: version, Record: decided(consent.Subscribed, 5),
@@ -25,27 +28,27 @@ func TestAClaimIsGrantedOnceUntilItIsReleasedOrRunsOut(t *testing.T) {
 	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
 		addMerchant(t, l, consent.EmailToListrak, consent.EmailToShopify)
 		save(t, l, ledger.Change{Channel: consent.Email, Subject: subject(1)})
-		first, err := l.Claim(t.Context(), acme, claimOf(1, 1, consent.Listrak))
+		first, err := l.Claim(t.Context(), acme, plenty, claimOf(1, 1, consent.Listrak))
 		require.NoError(t, err)
 		require.Equal(t, ledger.Claim{Token: first.Token, At: clock.Now(), Until: clock.Now().Plus(lease), Version: 2}, first)
 		entry := load(t, l, subject(1))
 		require.Equal(t, decided(consent.Subscribed, 5), entry.Record, "the attempt is on record before the call")
 		require.EqualValues(t, 2, entry.Version)
 
-		_, err = l.Claim(t.Context(), acme, claimOf(1, 2, consent.Listrak))
+		_, err = l.Claim(t.Context(), acme, plenty, claimOf(1, 2, consent.Listrak))
 		require.ErrorIs(t, err, ledger.ErrClaimed)
-		_, err = l.Claim(t.Context(), acme, claimOf(1, 1, consent.Listrak))
+		_, err = l.Claim(t.Context(), acme, plenty, claimOf(1, 1, consent.Listrak))
 		require.ErrorIs(t, err, ledger.ErrConflict)
-		_, err = l.Claim(t.Context(), acme, claimOf(2, 0, consent.Listrak))
+		_, err = l.Claim(t.Context(), acme, plenty, claimOf(2, 0, consent.Listrak))
 		require.ErrorIs(t, err, ledger.ErrConflict, "nobody is owed anything without a record")
-		other, err := l.Claim(t.Context(), acme, claimOf(1, 2, consent.Shopify))
+		other, err := l.Claim(t.Context(), acme, plenty, claimOf(1, 2, consent.Shopify))
 		require.NoError(t, err, "the other side is another claim")
 
 		clock.Advance(lease - 1)
-		_, err = l.Claim(t.Context(), acme, claimOf(1, 3, consent.Listrak))
+		_, err = l.Claim(t.Context(), acme, plenty, claimOf(1, 3, consent.Listrak))
 		require.ErrorIs(t, err, ledger.ErrClaimed)
 		clock.Advance(1)
-		second, err := l.Claim(t.Context(), acme, claimOf(1, 3, consent.Listrak))
+		second, err := l.Claim(t.Context(), acme, plenty, claimOf(1, 3, consent.Listrak))
 		require.NoError(t, err, "it has run out")
 
 		// The first holder wakes up and releases what is no longer its own.
@@ -53,7 +56,7 @@ func TestAClaimIsGrantedOnceUntilItIsReleasedOrRunsOut(t *testing.T) {
 			{Channel: consent.Email, Subject: subject(1), Version: 2, Release: first.Token}}})
 		require.NoError(t, err)
 		require.Len(t, conflicts, 1)
-		_, err = l.Claim(t.Context(), acme, claimOf(1, 4, consent.Listrak))
+		_, err = l.Claim(t.Context(), acme, plenty, claimOf(1, 4, consent.Listrak))
 		require.ErrorIs(t, err, ledger.ErrClaimed, "a late release frees nobody else's claim")
 
 		// A lost race releases too.
@@ -61,16 +64,18 @@ func TestAClaimIsGrantedOnceUntilItIsReleasedOrRunsOut(t *testing.T) {
 			{Channel: consent.Email, Subject: subject(1), Version: 3, Release: second.Token}}})
 		require.NoError(t, err)
 		require.Len(t, conflicts, 1)
-		_, err = l.Claim(t.Context(), acme, claimOf(1, 4, consent.Listrak))
+		_, err = l.Claim(t.Context(), acme, plenty, claimOf(1, 4, consent.Listrak))
 		require.NoError(t, err)
 		require.NotEqual(t, other.Token, second.Token)
 
-		n, err := l.Resubscriptions(t.Context(), acme, consent.Email, clock.Now().Plus(-consent.Hour))
+		brake, err := l.Brake(t.Context(), acme, plenty, []consent.Subject{subject(1), subject(2)})
 		require.NoError(t, err)
-		require.EqualValues(t, 1, n, "one person, however often claimed")
-		n, err = l.Resubscriptions(t.Context(), acme, consent.Email, clock.Now()+1)
+		require.EqualValues(t, 1, brake.Resubscribed, "one person, however often claimed")
+		require.Equal(t, map[consent.Subject]bool{subject(1): true}, brake.Counted)
+		clock.Advance(24*consent.Hour + 1)
+		brake, err = l.Brake(t.Context(), acme, plenty, nil)
 		require.NoError(t, err)
-		require.Zero(t, n)
+		require.Zero(t, brake.Resubscribed)
 	})
 }
 
@@ -80,9 +85,9 @@ func TestABatchOfClaimsAnswersEachByItself(t *testing.T) {
 		for n := range 4 {
 			save(t, l, ledger.Change{Channel: consent.Email, Subject: subject(n)})
 		}
-		_, err := l.Claim(t.Context(), acme, claimOf(1, 1, consent.Listrak))
+		_, err := l.Claim(t.Context(), acme, plenty, claimOf(1, 1, consent.Listrak))
 		require.NoError(t, err)
-		results, err := l.Claims(t.Context(), acme, []ledger.ClaimRequest{
+		results, err := l.Claims(t.Context(), acme, plenty, []ledger.ClaimRequest{
 			claimOf(0, 1, consent.Listrak), claimOf(1, 2, consent.Listrak), claimOf(2, 7, consent.Listrak),
 			claimOf(3, 1, consent.Shopify), claimOf(0, 1, consent.Listrak), claimOf(9, 1, consent.Listrak)})
 		require.NoError(t, err)
@@ -94,13 +99,13 @@ func TestABatchOfClaimsAnswersEachByItself(t *testing.T) {
 		lines, err := l.Journal(t.Context(), acme, consent.Email, subject(2))
 		require.NoError(t, err)
 		require.Empty(t, lines)
-		_, err = l.Claims(t.Context(), "nobody", []ledger.ClaimRequest{claimOf(0, 1, consent.Listrak)})
+		_, err = l.Claims(t.Context(), "nobody", plenty, []ledger.ClaimRequest{claimOf(0, 1, consent.Listrak)})
 		require.ErrorIs(t, err, ledger.ErrUnknownMerchant)
 		bad := claimOf(0, 2, consent.Listrak)
 		bad.Lease = 0
-		_, err = l.Claim(t.Context(), acme, bad)
+		_, err = l.Claim(t.Context(), acme, plenty, bad)
 		require.Error(t, err)
-		results, err = l.Claims(t.Context(), acme, nil)
+		results, err = l.Claims(t.Context(), acme, plenty, nil)
 		require.NoError(t, err)
 		require.Empty(t, results)
 	})
@@ -115,7 +120,7 @@ func TestOfManyClaimersExactlyOneWins(t *testing.T) {
 			errs := make([]error, 6)
 			var group sync.WaitGroup
 			for i := range errs {
-				group.Go(func() { _, errs[i] = l.Claim(t.Context(), acme, claimOf(n, 1, consent.Listrak)) })
+				group.Go(func() { _, errs[i] = l.Claim(t.Context(), acme, plenty, claimOf(n, 1, consent.Listrak)) })
 			}
 			group.Wait()
 			won := 0
@@ -149,7 +154,7 @@ func TestNoClaimAfterOffWasAnswered(t *testing.T) {
 		for w := range 4 {
 			group.Go(func() {
 				for n := w; n < subjects; n += 4 {
-					_, err := l.Claim(t.Context(), acme, claimOf(n, 1, consent.Listrak))
+					_, err := l.Claim(t.Context(), acme, plenty, claimOf(n, 1, consent.Listrak))
 					started <- struct{}{}
 					switch {
 					case err == nil:

@@ -25,25 +25,32 @@ type OwedQuery struct {
 	Channel  consent.Channel
 	Side     consent.Side
 	Permit   Permit
+	// Stopped asks for those whom the limit on re-subscriptions has stopped, instead of those who are Owed.
+	Stopped bool
 	// Now is compared with the next try of each subject.
 	Now consent.Instant
 	// Limit bounds the answer, 1 or more.
 	Limit int
 }
 
-// Owed returns subjects whose debt to the side is consent.Owed, permitted and due: every opt-out before every opt-in (I9), the
-// oldest decision first.
+// Owed returns subjects whose debt to the side is consent.Owed (or consent.Stopped), permitted and due: every opt-out before every
+// opt-in (I9), the oldest decision first.
 func (l *Ledger) Owed(ctx context.Context, q OwedQuery) ([]Located, error) {
 	if q.Limit < 1 {
 		return nil, errors.New("read what is owed: the limit must be 1 or more")
 	}
 	var due []Located
 	column, next := debtColumns(q.Side)
+	debt, spans := " = 1", q.Permit.spans()
+	if q.Stopped {
+		// An opt-out is never stopped.
+		debt, spans = " = 8", spans[1:]
+	}
 	// One query an interval, oldest first: each walks the index in the order of the answer and sees nothing that is not permitted,
 	// however many that are not permitted there are (a shop's subscribers from before the direction was enabled).
-	query := "SELECT " + subjectColumns + " FROM subjects WHERE merchant = $1 AND channel = $2 AND " + column + " = 1 AND " + column +
+	query := "SELECT " + subjectColumns + " FROM subjects WHERE merchant = $1 AND channel = $2 AND " + column + debt + " AND " + column +
 		" > 0 AND decision = $3 AND decided_at >= $4 AND decided_at < $5 AND " + next + " <= $6 ORDER BY decided_at LIMIT $7"
-	for _, span := range q.Permit.spans() {
+	for _, span := range spans {
 		if len(due) >= q.Limit {
 			break
 		}

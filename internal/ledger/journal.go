@@ -31,6 +31,8 @@ const (
 	Contested Kind = "contested"
 	// Retried: what had ended badly is owed again, because a person asked for it.
 	Retried Kind = "retried"
+	// Stopped: the delivery would resubscribe more people than the limit allows, and waits for room or an operator (I10).
+	Stopped Kind = "stopped"
 	// Shown: brought to the operator's notice, nothing done.
 	Shown Kind = "shown"
 	// Lines of the merchant.
@@ -39,13 +41,22 @@ const (
 	MerchantChanged Kind = "merchant changed"
 	MerchantRemoved Kind = "merchant removed"
 	StateChanged    Kind = "state changed"
+	// Approved: an operator lets Count people more be resubscribed. AlarmRaised: Count people were unsubscribed within 24 hours.
+	Approved    Kind = "approved"
+	AlarmRaised Kind = "alarm"
 )
 
 // Reason says why. The values are stored; callers define their own beside these.
 type Reason string
 
-// Resubscribed marks a Claimed line that turns a person from unsubscribed to subscribed; Resubscriptions counts them (I10).
-const Resubscribed Reason = "resubscribed"
+const (
+	// Resubscribed marks a Claimed line that turns a person from unsubscribed to subscribed; the limit counts them (I10).
+	Resubscribed Reason = "resubscribed"
+	// OverLimit marks an Approved line about those by whom the limit was exceeded before.
+	OverLimit Reason = "over_limit"
+	// ManyUnsubscribed marks an AlarmRaised line.
+	ManyUnsubscribed Reason = "many_unsubscribed"
+)
 
 // NoSide is the Side of a line that concerns none.
 const NoSide consent.Side = 255
@@ -95,17 +106,6 @@ func (l *Ledger) Journal(ctx context.Context, merchant string, channel consent.C
 		return nil, fmt.Errorf("read journal: %w", explain(err))
 	}
 	return lines, nil
-}
-
-// Resubscriptions counts the subjects with a Claimed line of reason Resubscribed at or after since.
-func (l *Ledger) Resubscriptions(ctx context.Context, merchant string, channel consent.Channel, since consent.Instant) (int64, error) {
-	var n int64
-	if err := l.reads.QueryRowContext(ctx, `SELECT count(DISTINCT subject) FROM journal
-		WHERE merchant = $1 AND channel = $2 AND at >= $3 AND reason = 'resubscribed' AND kind = 'claimed'`,
-		merchant, int64(channel), int64(since)).Scan(&n); err != nil {
-		return 0, fmt.Errorf("count resubscriptions: %w", explain(err))
-	}
-	return n, nil
 }
 
 // journalLine is a line with its place among those of one moment.

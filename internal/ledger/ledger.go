@@ -34,6 +34,8 @@ type Ledger struct {
 	file os.FileInfo
 	// image is what a ledger in memory begins with instead of the migrations.
 	image Image
+	// known remembers how many people are known of each merchant, for the limit on re-subscriptions.
+	known knownCounts
 }
 
 // Option changes how Open opens.

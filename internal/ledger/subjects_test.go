@@ -237,7 +237,7 @@ func TestSavesAndClaimsAgreeWithAModel(t *testing.T) {
 					n, side := rapid.IntRange(0, len(subjects)-1).Draw(r, "subject"), rapid.SampledFrom(consent.Sides[:]).Draw(r, "side")
 					c := change(n)
 					c.Release = 0
-					claim, err := l.Claim(t.Context(), id, ledger.ClaimRequest{Change: c, Side: side,
+					claim, err := l.Claim(t.Context(), id, plenty, ledger.ClaimRequest{Change: c, Side: side,
 						Sync: consent.EmailToListrak, Lease: lease.Duration()})
 					s := &subjects[n]
 					switch {

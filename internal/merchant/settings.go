@@ -17,6 +17,8 @@ import (
 	"time"
 	_ "time/tzdata" // zones must load in an image without a zone database, and the same ones everywhere
 	"unicode"
+
+	"github.com/concordsync/concord/internal/ledger"
 )
 
 // The real addresses of both sides (contracts/listrak.md "Access"). Shopify's is https:// and the shop's domain.
@@ -36,11 +38,15 @@ const (
 	DefaultOrderBeforeConsent = time.Minute
 	// MaxOrderBeforeConsent is how long an order is remembered.
 	MaxOrderBeforeConsent = 15 * time.Minute
+	// DefaultResubscribeLimit, and one more for every DefaultResubscribeKnownPer people known: so many people may be resubscribed within
+	// 24 hours (consent-rules.md, I10).
+	DefaultResubscribeLimit    = 100
+	DefaultResubscribeKnownPer = 1000
 
 	maxListed      = 100     // entries of a list
 	maxListedBytes = 200     // of one entry
 	maxURLBytes    = 2048    // of a base address
-	maxNumber      = 1 << 31 // ids of lists and events lie below
+	maxNumber      = 1 << 31 // ids of lists and events, and limits, lie below
 )
 
 // DefaultImportMethods are Listrak's subscribeMethods that count as an import (rule 8). Listrak documents the field, but not its
@@ -88,6 +94,17 @@ type Settings struct {
 	// OrderBeforeConsent is how long before the consent an order may lie to belong to it, 0 to 15 minutes. 0 is a value, not
 	// the default: New sets that.
 	OrderBeforeConsent time.Duration
+	// ResubscribeLimit is how many people deliveries may turn from unsubscribed to subscribed within 24 hours before they stop and wait
+	// for an operator (I10); 0 is the default, which grows with the people known.
+	ResubscribeLimit int
+}
+
+// ResubscriptionLimit is ResubscribeLimit as the ledger enforces it.
+func (s Settings) ResubscriptionLimit() ledger.ResubscribeLimit {
+	if s.ResubscribeLimit > 0 {
+		return ledger.ResubscribeLimit{Fixed: int64(s.ResubscribeLimit)}
+	}
+	return ledger.ResubscribeLimit{Fixed: DefaultResubscribeLimit, KnownPer: DefaultResubscribeKnownPer}
 }
 
 // New returns the settings of a shop with every default filled in; the list and the zone are still missing.
@@ -155,6 +172,9 @@ func (s *Settings) Normalize() error {
 	}
 	if s.OrderBeforeConsent < 0 || s.OrderBeforeConsent > MaxOrderBeforeConsent {
 		wrong.add("--order-before-consent", "must be between 0s and 15m")
+	}
+	if s.ResubscribeLimit < 0 || s.ResubscribeLimit >= maxNumber {
+		wrong.add("--resubscribe-limit", "must be a number of people above 0, or 0 for the default")
 	}
 	return wrong.err()
 }
@@ -298,6 +318,7 @@ type stored struct {
 	MachineMethods      []string  `json:"machine_methods,omitzero"`
 	SubscriptionSources []string  `json:"subscription_sources,omitzero"`
 	OrderBeforeConsent  *duration `json:"order_before_consent,omitempty"`
+	ResubscribeLimit    int       `json:"resubscribe_limit"`
 }
 
 // duration is written as people write it ("1m0s").
@@ -321,6 +342,7 @@ func (s Settings) stored() stored {
 		ListrakAuthURL: s.ListrakAuthURL, EmailList: s.EmailList, MarketingEvent: s.MarketingEvent, CheckoutEvent: s.CheckoutEvent,
 		Zone: s.Zone, ZoneProven: s.ZoneProven, ListrakRate: s.ListrakRate, ImportMethods: s.ImportMethods,
 		MachineMethods: s.MachineMethods, SubscriptionSources: s.SubscriptionSources, OrderBeforeConsent: &before,
+		ResubscribeLimit: s.ResubscribeLimit,
 	}
 }
 
@@ -344,7 +366,7 @@ func (s *Settings) UnmarshalJSON(data []byte) error {
 		ID: in.ID, Shop: in.Shop, ShopifyURL: in.ShopifyURL, ListrakURL: in.ListrakURL, ListrakAuthURL: in.ListrakAuthURL,
 		EmailList: in.EmailList, MarketingEvent: in.MarketingEvent, CheckoutEvent: in.CheckoutEvent, Zone: in.Zone,
 		ZoneProven: in.ZoneProven, ListrakRate: in.ListrakRate, ImportMethods: in.ImportMethods, MachineMethods: in.MachineMethods,
-		SubscriptionSources: in.SubscriptionSources, OrderBeforeConsent: DefaultOrderBeforeConsent,
+		SubscriptionSources: in.SubscriptionSources, OrderBeforeConsent: DefaultOrderBeforeConsent, ResubscribeLimit: in.ResubscribeLimit,
 	}
 	if in.OrderBeforeConsent != nil {
 		s.OrderBeforeConsent = time.Duration(*in.OrderBeforeConsent)

@@ -76,6 +76,8 @@ func TestNormalizeNamesWhatIsWrong(t *testing.T) {
 		"too many sources":      {func(s *Settings) { s.SubscriptionSources = make([]string, 101) }, "--subscription-sources must not have more than 100"},
 		"a method in both":      {func(s *Settings) { s.MachineMethods = []string{"list-import"} }, "--machine-methods and --import-methods must not share"},
 		"orders far before":     {func(s *Settings) { s.OrderBeforeConsent = 16 * time.Minute }, "--order-before-consent must be between"},
+		"a negative limit":      {func(s *Settings) { s.ResubscribeLimit = -1 }, "--resubscribe-limit must be a number of people"},
+		"a huge limit":          {func(s *Settings) { s.ResubscribeLimit = 1 << 31 }, "--resubscribe-limit must be a number of people"},
 		"orders after":          {func(s *Settings) { s.OrderBeforeConsent = -time.Second }, "--order-before-consent must be between"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -145,6 +147,15 @@ func TestNormalizeBringsEverythingIntoOneForm(t *testing.T) {
 	require.NotNil(t, s.SubscriptionSources, "an empty list means none, and must not become the default later")
 }
 
+func TestTheLimitOnResubscriptionsGrowsOnlyByDefault(t *testing.T) {
+	t.Parallel()
+	s := valid(t)
+	require.EqualValues(t, 100, s.ResubscriptionLimit().Of(999))
+	require.EqualValues(t, 350, s.ResubscriptionLimit().Of(250_000))
+	s.ResubscribeLimit = 7
+	require.EqualValues(t, 7, s.ResubscriptionLimit().Of(250_000))
+}
+
 func TestMethodsAndSourcesAreMatchedByLettersAndDigits(t *testing.T) {
 	t.Parallel()
 	s := valid(t)
@@ -184,6 +195,7 @@ func settingsGenerator(t *rapid.T) Settings {
 		ImportMethods:       names.Draw(t, "imports"),
 		SubscriptionSources: rapid.SampledFrom([][]string{nil, {}, {"a"}}).Draw(t, "sources"),
 		MachineMethods:      rapid.SampledFrom([][]string{nil, {}, {"Bounce!"}}).Draw(t, "machines"),
+		ResubscribeLimit:    rapid.IntRange(0, maxNumber-1).Draw(t, "limit"),
 		OrderBeforeConsent:  time.Duration(rapid.Int64Range(0, int64(MaxOrderBeforeConsent)).Draw(t, "before")),
 	}
 }

@@ -44,7 +44,7 @@ func (s *session) claim(ctx context.Context, side consent.Side, items []item) ([
 		point, deadline := pointTo(side, &it.entry.Record), now.Plus(consent.SpanOf(s.Timing.CallTimeout))
 		rec := consent.Begin(it.entry.Record, side, point, it.written, now, deadline)
 		line := ledger.Line{Side: side, Kind: ledger.Claimed, State: rec.Decision.State, Date: rec.Decision.At, Point: point}
-		if rec.Decision.State == consent.Subscribed && rec.Seen[side].State == consent.Unsubscribed {
+		if rec.Resubscribes(side) {
 			line.Reason = ledger.Resubscribed
 		}
 		change := ledger.Change{
@@ -55,12 +55,12 @@ func (s *session) claim(ctx context.Context, side consent.Side, items []item) ([
 		it.entry.Record, it.started = rec, now
 		requests[i] = ledger.ClaimRequest{Change: change, Side: side, Sync: consent.SyncTo(consent.Email, side), Lease: lease}
 	}
-	results, err := s.records().Claims(ctx, s.merchant, requests)
+	results, err := s.records().Claims(ctx, s.merchant, s.account.Settings.ResubscriptionLimit(), requests)
 	if err != nil {
 		return nil, fmt.Errorf("claim deliveries: %w", err)
 	}
 	granted := items[:0]
-	var busy []revision
+	var busy, stopped []revision
 	for _, it := range stale {
 		busy = append(busy, s.putOff(it.subject, side, now))
 	}
@@ -74,10 +74,16 @@ func (s *session) claim(ctx context.Context, side consent.Side, items []item) ([
 			s.denied[side].Store(true)
 		case errors.Is(result.Err, ledger.ErrClaimed):
 			busy = append(busy, s.putOff(items[i].subject, side, s.later(0, false)))
+		case errors.Is(result.Err, ledger.ErrBrake):
+			// Marked at once: nobody who is beyond the limit is looked up twice.
+			stopped = append(stopped, stopping(items[i].subject, side))
 		case errors.Is(result.Err, ledger.ErrConflict):
 		default:
 			return nil, fmt.Errorf("claim a delivery: %w", result.Err)
 		}
+	}
+	if err := s.stopAtLimit(ctx, stopped); err != nil {
+		return nil, err
 	}
 	if _, err := s.revise(ctx, busy); err != nil {
 		return nil, err
@@ -100,6 +106,14 @@ func fresh(items []item, now consent.Instant) (good, stale []item) {
 		}
 	}
 	return good, stale
+}
+
+// delivered counts a write that a side has accepted.
+func (s *session) delivered(side consent.Side, it item) {
+	atomic.AddInt64(&s.stats.Delivered[side], 1)
+	if it.entry.Record.Decision.State == consent.Unsubscribed {
+		s.unsubscribed.Add(1)
+	}
 }
 
 func pointTo(side consent.Side, rec *consent.Record) consent.Point {
@@ -190,21 +204,6 @@ func endLine(it item, side consent.Side, e end) ledger.Line {
 		line.Kind = ledger.Failed
 	}
 	return line
-}
-
-// due asks the ledger for what is owed to side, opt-outs first.
-func (s *session) due(ctx context.Context, side consent.Side, limit int) ([]ledger.Located, error) {
-	sync := consent.SyncTo(consent.Email, side)
-	if !s.switches.May(sync) || s.denied[side].Load() {
-		return nil, nil
-	}
-	due, err := s.records().Owed(ctx, ledger.OwedQuery{
-		Merchant: s.merchant, Channel: consent.Email, Side: side, Permit: LedgerPermit(s.switches, sync), Now: s.now(), Limit: limit,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("ask what is owed: %w", err)
-	}
-	return due, nil
 }
 
 // putOff makes sure that a subject which could not be delivered now is not asked for again at once.

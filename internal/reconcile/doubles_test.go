@@ -96,11 +96,11 @@ type interruptedLedger struct {
 	beforeClaims, beforeCursor func()
 }
 
-func (l interruptedLedger) Claims(ctx context.Context, id string, requests []ledger.ClaimRequest) ([]ledger.ClaimResult, error) {
+func (l interruptedLedger) Claims(ctx context.Context, id string, limit ledger.ResubscribeLimit, requests []ledger.ClaimRequest) ([]ledger.ClaimResult, error) {
 	if l.beforeClaims != nil {
 		l.beforeClaims()
 	}
-	return l.Records.Claims(ctx, id, requests)
+	return l.Records.Claims(ctx, id, limit, requests)
 }
 
 func (l interruptedLedger) Save(ctx context.Context, id string, batch ledger.Batch) ([]consent.Subject, error) {
@@ -160,4 +160,44 @@ func (l interferedListrak) Subscribe(ctx context.Context, address string, option
 func (l interferedListrak) Unsubscribe(ctx context.Context, address string) (listrak.WriteResult, error) {
 	l.strike()
 	return l.Listrak.Unsubscribe(ctx, address)
+}
+
+// calledListrak notes whom calls are about: look-ups and subscribes when they begin, an unsubscribe when it has ended.
+type calledListrak struct {
+	Listrak
+	mu   sync.Mutex
+	made []string
+}
+
+func (l *calledListrak) note(address string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.made = append(l.made, address)
+}
+
+func (l *calledListrak) Contact(ctx context.Context, addressOrKey string) (listrak.Contact, bool, error) {
+	l.note(addressOrKey)
+	return l.Listrak.Contact(ctx, addressOrKey)
+}
+
+func (l *calledListrak) Subscribe(ctx context.Context, address string, options listrak.SubscribeOptions) (listrak.WriteResult, error) {
+	l.note(address)
+	return l.Listrak.Subscribe(ctx, address, options)
+}
+
+func (l *calledListrak) Unsubscribe(ctx context.Context, address string) (listrak.WriteResult, error) {
+	result, err := l.Listrak.Unsubscribe(ctx, address)
+	l.note(address)
+	return result, err
+}
+
+// orderingShopify tells of every look-up of orders.
+type orderingShopify struct {
+	Shopify
+	lookUp func()
+}
+
+func (s orderingShopify) OrdersOf(ctx context.Context, lookups []shopify.OrderLookup) ([][]shopify.Order, error) {
+	s.lookUp()
+	return s.Shopify.OrdersOf(ctx, lookups)
 }

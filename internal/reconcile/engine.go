@@ -108,7 +108,9 @@ type Records interface {
 	Load(ctx context.Context, merchant string, channel consent.Channel, subjects []consent.Subject) (map[consent.Subject]ledger.Entry, error)
 	Scan(ctx context.Context, merchant string, channel consent.Channel, after consent.Subject, limit int) ([]ledger.Located, error)
 	Owed(ctx context.Context, query ledger.OwedQuery) ([]ledger.Located, error)
-	Claims(ctx context.Context, merchant string, requests []ledger.ClaimRequest) ([]ledger.ClaimResult, error)
+	Claims(ctx context.Context, merchant string, limit ledger.ResubscribeLimit, requests []ledger.ClaimRequest) ([]ledger.ClaimResult, error)
+	Brake(ctx context.Context, merchant string, limit ledger.ResubscribeLimit, subjects []consent.Subject) (ledger.Brake, error)
+	RaiseAlarm(ctx context.Context, merchant string, limit ledger.ResubscribeLimit) (alarm ledger.Alarm, news bool, err error)
 	KnownCustomers(ctx context.Context, merchant string, ids []string) (map[string]ledger.Customer, error)
 	HeldCustomers(ctx context.Context, merchant string, limit int) ([]ledger.Held, error)
 	HoldsEnded(ctx context.Context, merchant string, now consent.Instant, lag consent.Span, limit int) ([]ledger.Held, error)
@@ -143,6 +145,8 @@ type session struct {
 	// denied is set when the ledger no longer permits deliveries to a side: a direction was switched off, or the merchant stopped,
 	// since the run began.
 	denied [2]atomic.Bool
+	// unsubscribed counts the opt-outs among what this run has delivered.
+	unsubscribed atomic.Int64
 	// ahead is how far the ledger's clock, which dates claims, is ahead of ours: reads are dated by it too, so that the order of a
 	// read and a write does not depend on this machine's clock.
 	ahead time.Duration

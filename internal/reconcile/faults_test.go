@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -238,8 +239,8 @@ func (m mortalLedger) Owed(ctx context.Context, query ledger.OwedQuery) ([]ledge
 	return dying(m.fate, func() ([]ledger.Located, error) { return m.Records.Owed(ctx, query) })
 }
 
-func (m mortalLedger) Claims(ctx context.Context, id string, requests []ledger.ClaimRequest) ([]ledger.ClaimResult, error) {
-	return dying(m.fate, func() ([]ledger.ClaimResult, error) { return m.Records.Claims(ctx, id, requests) })
+func (m mortalLedger) Claims(ctx context.Context, id string, limit ledger.ResubscribeLimit, requests []ledger.ClaimRequest) ([]ledger.ClaimResult, error) {
+	return dying(m.fate, func() ([]ledger.ClaimResult, error) { return m.Records.Claims(ctx, id, limit, requests) })
 }
 
 func (m mortalLedger) MarkOpened(ctx context.Context, id string, holds []ledger.Held) error {
@@ -529,5 +530,102 @@ func TestOptOutsGoFirst(t *testing.T) {
 		if first < leaving {
 			t.Errorf("the first subscribe is write %d, want %d opt-outs before it", first, leaving)
 		}
+	})
+}
+
+// In no queue does a subscribe go before an unsubscribe, not even beside it: neither within a batch whose deliveries run in parallel,
+// nor by the look-ups of checkout windows that end in the same round, nor by a window that wakes by itself.
+func TestNoSubscribeGoesBesideAnOptOut(t *testing.T) {
+	t.Parallel()
+	const waiting, leaving = 12, 3
+	leave := func(w *world) {
+		for i := range leaving {
+			w.consents(fmt.Sprintf("leaving-%d@example.com", i), shop.Unsubscribed, w.clock.Now())
+		}
+	}
+	begin := func(t *testing.T) *world {
+		w := newWorld(t).enable()
+		for i := range leaving {
+			w.subscribes(fmt.Sprintf("leaving-%d@example.com", i), w.clock.Now())
+		}
+		w.agree()
+		return w
+	}
+	t.Run("within a batch", func(t *testing.T) {
+		t.Parallel()
+		w := begin(t)
+		for i := range waiting {
+			w.customer(fmt.Sprintf("waiting-%d@example.com", i), shop.Subscribed, w.clock.Now())
+		}
+		// Their windows end while Listrak is away, so that all of them are due together with those who leave.
+		w.clock.advance(7 * time.Minute)
+		w.list.Faults.Set(1, fault.Rule{Kind: fault.ServerError, Times: 1000})
+		_, _ = w.engine.Round(t.Context(), storeID)
+		w.list.Faults.Set(0)
+		w.clock.advance(10 * time.Minute)
+		leave(w)
+		calls := &calledListrak{}
+		w.engine.Connect = (&connections{world: w, wrap: func(a Shopify, b Listrak) (Shopify, Listrak) {
+			calls.Listrak = b
+			return a, calls
+		}}).open
+		w.agree()
+		// A look-up, a write and another look-up each.
+		for i, address := range calls.made {
+			if strings.HasPrefix(address, "leaving") != (i < 3*leaving) {
+				t.Fatalf("the calls are about %v", calls.made)
+			}
+		}
+		if len(calls.made) != 3*(waiting+leaving) {
+			t.Errorf("%d calls, want %d", len(calls.made), 3*(waiting+leaving))
+		}
+	})
+	t.Run("before the look-ups of windows", func(t *testing.T) {
+		t.Parallel()
+		w := begin(t)
+		for i := range waiting {
+			w.customer(fmt.Sprintf("waiting-%d@example.com", i), shop.Subscribed, w.clock.Now())
+		}
+		w.round()
+		w.clock.advance(7 * time.Minute)
+		leave(w)
+		before := len(w.list.Writes())
+		lookedUp := 0
+		w.engine.Connect = (&connections{world: w, wrap: func(a Shopify, b Listrak) (Shopify, Listrak) {
+			return orderingShopify{a, func() {
+				if lookedUp++; lookedUp == 1 && len(w.list.Writes())-before != leaving {
+					t.Errorf("orders are looked up after %d of %d opt-outs", len(w.list.Writes())-before, leaving)
+				}
+			}}, b
+		}}).open
+		w.agree()
+		if lookedUp == 0 {
+			t.Error("no order was looked up")
+		}
+	})
+	t.Run("by a window", func(t *testing.T) {
+		t.Parallel()
+		w := begin(t)
+		w.customer("waiting@example.com", shop.Subscribed, w.clock.Now())
+		held := w.round().Windows
+		if len(held) != 1 {
+			t.Fatalf("%d windows", len(held))
+		}
+		leave(w)
+		// A round reads that they have left and dies before it delivers.
+		w.clock.advance(7 * time.Minute)
+		w.list.Faults.Set(1, fault.Rule{Kind: fault.ServerError, Times: 1000})
+		_, _ = w.engine.Round(t.Context(), storeID)
+		w.list.Faults.Set(0)
+		w.clock.advance(time.Minute) // their next try is due
+		state, err := w.engine.SettleWindow(t.Context(), storeID, held[0].Hold.Customer, held[0].Hold.Consent, nil)
+		w.must(err)
+		w.shows("waiting@example.com", shop.Subscribed, nobody)
+		if state.Outcome != "left to the rounds" && state.Outcome != "the hold has ended" {
+			t.Errorf("the window ended with %q", state.Outcome)
+		}
+		w.agree()
+		w.shows("waiting@example.com", shop.Subscribed, list.Subscribed)
+		w.shows("leaving-0@example.com", shop.Unsubscribed, list.Unsubscribed)
 	})
 }

@@ -188,6 +188,8 @@ func (s *session) fullMissing(ctx context.Context) (bool, error) {
 type Preview struct {
 	// Create, Subscribe and Unsubscribe are writes; Leave counts people who stay as they are.
 	Create, Subscribe, Unsubscribe, Leave int64
+	// Resubscribe counts those of Subscribe who are unsubscribed there now: they are under the limit of 24 hours (I10).
+	Resubscribe int64
 	// ExistingOptOuts counts people subscribed in Listrak whose unsubscribe in Shopify is older than the direction (rule 11).
 	ExistingOptOuts int64
 }
@@ -224,6 +226,9 @@ func (e *Engine) Preview(ctx context.Context, merchant string, to consent.Side) 
 				preview.Create++
 			default:
 				preview.Subscribe++
+				if rec.Resubscribes(to) {
+					preview.Resubscribe++
+				}
 			}
 		}
 		if len(found) < missingPage {

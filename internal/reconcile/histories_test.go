@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/sandbox/fault"
 	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
@@ -110,5 +113,140 @@ func TestRandomHistoriesEndWithEverybodysLastWord(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Random histories at the limit (I10): people leave and come back on either side, operators approve, days pass, sides fail and
+// processes die, two of which run side by side. Seen from the sides, in no 24 hours were more people turned from unsubscribed to
+// subscribed than limit and approvals allowed; and in the end, as days pass, everybody's last word is shown.
+func TestRandomHistoriesStayWithinTheLimit(t *testing.T) {
+	t.Parallel()
+	seeds := uint64(4)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			random := rand.New(rand.NewPCG(seed, 10))
+			w := newWorld(t, braked(false)).enable()
+			const folk, acts = 14, 40
+			w.left(folk)
+			yes := make([]bool, folk)
+			for range acts {
+				w.clock.advance(time.Duration(20+random.IntN(100)) * time.Minute)
+				// Several at once: else nobody would ever come near the limit.
+				for _, i := range random.Perm(folk)[:1+random.IntN(5)] {
+					customer, _ := w.shop.Customer(someone(i))
+					contact, _ := w.list.Contact(someone(i))
+					agree := (customer.Consent.State == shop.Subscribed) == (contact.State == list.Subscribed)
+					switch leaves := random.IntN(3) == 0; {
+					case agree && yes[i] != leaves:
+						continue // a click that changes nothing
+					case !agree && !leaves:
+						continue
+					case leaves && contact.State == list.Subscribed:
+						w.unsubscribes(someone(i), w.clock.Now())
+						yes[i] = false
+					case leaves:
+						w.consents(someone(i), shop.Unsubscribed, w.clock.Now())
+						yes[i] = false
+					case random.IntN(2) == 0:
+						w.subscribes(someone(i), w.clock.Now())
+						yes[i] = true
+					default:
+						w.consents(someone(i), shop.Subscribed, w.clock.Now())
+						yes[i] = true
+					}
+				}
+				w.clock.advance(7 * time.Minute)
+				switch random.IntN(8) {
+				case 0:
+					w.approve(1 + random.Int64N(3))
+				case 1, 2:
+					rules := []fault.Rule{
+						{Kind: fault.TimeoutAfter, Chance: 0.2, Delay: time.Millisecond}, {Kind: fault.ErrorAfter, Chance: 0.2},
+						{Kind: fault.ServerError, Chance: 0.2},
+					}
+					w.shop.Faults.Set(random.Uint64(), rules...)
+					w.list.Faults.Set(random.Uint64(), rules...)
+				case 3:
+					_, _ = w.mortalEngine("doomed", newFate(1+random.Int64N(25), random.IntN(2) == 0)).Round(t.Context(), storeID)
+					w.clock.advance(2 * time.Minute)
+				default:
+					w.shop.Faults.Set(0)
+					w.list.Faults.Set(0)
+				}
+				_, _ = w.engine.Round(t.Context(), storeID)
+				w.clock.advance(time.Minute)
+				_, _ = w.engine.Round(t.Context(), storeID)
+			}
+			w.shop.Faults.Set(0)
+			w.list.Faults.Set(0)
+			for range 2 * folk / dailyLimit {
+				w.settle(true)
+				w.clock.advance(25 * time.Hour)
+			}
+			for i := range folk {
+				state, inListrak := shop.Unsubscribed, list.Unsubscribed
+				if yes[i] {
+					state, inListrak = shop.Subscribed, list.Subscribed
+				}
+				w.shows(someone(i), state, inListrak)
+			}
+			w.withinTheLimit()
+			stopped := 0
+			for i := range folk {
+				stopped += w.told(someone(i), ledger.Stopped)
+			}
+			if stopped == 0 {
+				t.Error("nobody was stopped: the test shows nothing")
+			}
+		})
+	}
+}
+
+// withinTheLimit looks at what both sides were written: at no such write had more people been turned within 24 hours than the limit
+// and the approvals of these hours allowed. A call may take effect a little after its claim.
+func (w *world) withinTheLimit() {
+	w.t.Helper()
+	type turn struct {
+		at    time.Time
+		email string
+	}
+	var turns []turn
+	for _, write := range w.shop.Writes() {
+		if write.Effective && write.State == shop.Subscribed && write.Operation == "customerEmailMarketingConsentUpdate" {
+			turns = append(turns, turn{write.At, write.Email})
+		}
+	}
+	for _, write := range w.list.Writes() {
+		if write.Effective && write.Override {
+			turns = append(turns, turn{write.At, write.Email})
+		}
+	}
+	slices.SortFunc(turns, func(a, b turn) int { return a.at.Compare(b.at) })
+	lines, err := w.ledger.Journal(w.t.Context(), storeID, 0, consent.Subject{})
+	w.must(err)
+	const little = 3 * time.Minute
+	for i, now := range turns {
+		people := map[string]bool{}
+		for _, earlier := range turns[:i] {
+			if now.at.Sub(earlier.at) < 24*time.Hour-little {
+				people[earlier.email] = true
+			}
+		}
+		if people[now.email] {
+			continue
+		}
+		allowed := int64(dailyLimit)
+		for _, line := range lines {
+			if age := now.at.Sub(line.At.Time()); line.Kind == ledger.Approved && age > -little && age < 24*time.Hour+little {
+				allowed += line.Count
+			}
+		}
+		if n := int64(len(people)) + 1; n > allowed {
+			w.t.Errorf("at %s the person number %d of 24 hours was resubscribed, allowed were %d", now.at.Format(time.DateTime), n, allowed)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -17,6 +18,8 @@ import (
 func (s *session) settleHolds(ctx context.Context) error {
 	// First those whose time is over, however many: a merchant who imports thousands of new consents has more than are looked at below.
 	var failed error
+	// The look-ups of an import may take up the whole round, and all of them are for subscribes: opt-outs do not wait for them (I9).
+	optOutsFirst := sync.OnceFunc(func() { failed = s.deliver(ctx, optOutsOnly) })
 	for !s.timeIsUp() {
 		ended, err := s.records().HoldsEnded(ctx, s.merchant, s.now(), s.Timing.Window.Lag, s.Timing.MaxHeld)
 		if err != nil {
@@ -25,9 +28,10 @@ func (s *session) settleHolds(ctx context.Context) error {
 		if len(ended) == 0 {
 			break
 		}
+		optOutsFirst()
 		entries, err := s.settle(ctx, ended)
 		if entries == nil {
-			return err
+			return cmp.Or(failed, err)
 		}
 		failed = cmp.Or(failed, err)
 		settled := 0
@@ -48,6 +52,7 @@ func (s *session) settleHolds(ctx context.Context) error {
 	if len(held) == 0 {
 		return failed
 	}
+	optOutsFirst()
 	_, err = s.settle(ctx, held)
 	return cmp.Or(failed, err)
 }
@@ -212,7 +217,7 @@ func (s *session) settleWindow(ctx context.Context, customer string, consentAt c
 	if entry.Record.DebtTo(consent.Listrak) != consent.Owed {
 		return WindowState{Outcome: "the hold has ended"}, nil
 	}
-	if err := s.deliverOneToListrak(ctx, ledger.Located{Channel: h.Channel, Subject: h.Subject, Entry: entry}); err != nil {
+	if err := s.deliverInTurn(ctx, ledger.Located{Channel: h.Channel, Subject: h.Subject, Entry: entry}); err != nil {
 		return WindowState{}, err
 	}
 	return s.windowOutcome(ctx, h.Subject)
@@ -224,8 +229,11 @@ func (s *session) windowOutcome(ctx context.Context, subject consent.Subject) (W
 	if err != nil {
 		return WindowState{}, fmt.Errorf("load records: %w", err)
 	}
-	rec := entries[subject].Record
+	entry := entries[subject]
+	rec := &entry.Record
 	switch debt := rec.DebtTo(consent.Listrak); {
+	case entry.Debts[consent.Listrak] == consent.Stopped:
+		return WindowState{Outcome: "stopped: so many people would be resubscribed that an operator is asked"}, nil
 	case debt == consent.Owed:
 		return WindowState{Outcome: "left to the rounds"}, nil
 	case debt != consent.Settled:
@@ -251,10 +259,26 @@ func (s *session) deliverToCustomer(ctx context.Context, customer string) error 
 		return fmt.Errorf("load records: %w", err)
 	}
 	entry := entries[subject]
-	if !s.isOwed(&entry, consent.Listrak) || entry.NextTry[consent.Listrak] > s.now() {
+	if !s.isOwed(&entry, consent.Listrak) || entry.NextTry[consent.Listrak] > s.now() || entry.Debts[consent.Listrak] == consent.Stopped {
 		return nil
 	}
-	return s.deliverOneToListrak(ctx, ledger.Located{Channel: consent.Email, Subject: subject, Entry: entry})
+	return s.deliverInTurn(ctx, ledger.Located{Channel: consent.Email, Subject: subject, Entry: entry})
+}
+
+// deliverInTurn delivers what Listrak is owed of one person, outside of a round, unless a round has to come first: it has opt-outs to
+// deliver, and the person has none (I9), or the limit on re-subscriptions stops the person (I10).
+func (s *session) deliverInTurn(ctx context.Context, located ledger.Located) error {
+	if located.Record.Decision.State != consent.Unsubscribed {
+		first, err := s.owed(ctx, consent.Listrak, 1, false)
+		if err != nil || len(optOuts(first)) > 0 {
+			return err
+		}
+	}
+	passing, err := s.passing(ctx, consent.Listrak, []ledger.Located{located})
+	if err != nil || len(passing) == 0 {
+		return err
+	}
+	return s.deliverOneToListrak(ctx, located)
 }
 
 // windowsToOpen marks and returns the holds that need a window. They are marked before the workflow knows of them: a window that

@@ -25,6 +25,8 @@ type revision struct {
 	// after puts off the next try towards side; zero leaves it.
 	side  consent.Side
 	after consent.Instant
+	// stop marks what side is owed as stopped, if it is a re-subscription.
+	stop bool
 }
 
 // revise applies revisions to fresh records and saves them, again and again until none has lost a race. Several revisions of one
@@ -103,6 +105,7 @@ func (s *session) draft(revisions []revision, loaded, entries map[consent.Subjec
 		before  consent.Record
 		change  ledger.Change
 		address string
+		stops   [2]bool
 	}
 	works := make(map[consent.Subject]*work, len(revisions))
 	order := make([]*work, 0, len(revisions))
@@ -133,6 +136,7 @@ func (s *session) draft(revisions []revision, loaded, entries map[consent.Subjec
 		if r.after != 0 {
 			w.change.NextTry[r.side] = r.after
 		}
+		w.stops[r.side] = w.stops[r.side] || r.stop
 	}
 	permits := [2]*consent.Permit{s.permit(consent.Shopify), s.permit(consent.Listrak)}
 	changes := make([]ledger.Change, 0, len(order))
@@ -141,6 +145,9 @@ func (s *session) draft(revisions []revision, loaded, entries map[consent.Subjec
 		w.change.Journal = append(w.change.Journal, holdLines(w.before.Hold, rec.Hold)...)
 		w.entry.Record, w.change.Record = rec, rec
 		w.change.Debts = rec.Debts()
+		for _, side := range consent.Sides {
+			w.change.Journal = append(w.change.Journal, stopLines(&w.change, w.entry.Debts[side], side, w.stops[side])...)
+		}
 		addressChanged, err := s.keepAddress(&w.change, &w.entry, w.address, permits)
 		if err != nil {
 			return nil, err
@@ -157,13 +164,28 @@ func (s *session) draft(revisions []revision, loaded, entries map[consent.Subjec
 	return changes, nil
 }
 
+// stopLines marks the debt of a change as stopped, if it is to be, or was before and still is a re-subscription, and tells the journal
+// when that is news. The mark is the one thing about a debt that the record does not tell; a claim takes it away.
+func stopLines(change *ledger.Change, before consent.Debt, side consent.Side, stop bool) []ledger.Line {
+	was := before == consent.Stopped
+	if !was && !stop || change.Debts[side] != consent.Owed || !change.Record.Resubscribes(side) {
+		return nil
+	}
+	change.Debts[side] = consent.Stopped
+	if was {
+		return nil
+	}
+	decision := &change.Record.Decision
+	return []ledger.Line{{Side: side, Kind: ledger.Stopped, State: decision.State, Date: decision.At}}
+}
+
 // keepAddress stores the sealed address while a delivery that may go out needs it or a person must act, and erases it after. It
 // reports whether the stored address changes.
 func (s *session) keepAddress(change *ledger.Change, entry *ledger.Entry, address string, permits [2]*consent.Permit) (bool, error) {
 	needed := false
 	for _, side := range consent.Sides {
 		switch change.Debts[side] {
-		case consent.Owed, consent.Held, consent.Refused, consent.Disputed, consent.Contested:
+		case consent.Owed, consent.Stopped, consent.Held, consent.Refused, consent.Disputed, consent.Contested:
 			needed = needed || permits[side].Allows(change.Record.Decision, side)
 		}
 	}

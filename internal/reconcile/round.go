@@ -83,11 +83,17 @@ func (s *session) round(ctx context.Context) (more bool, err error) {
 	}
 	step(s.scan(ctx, s.shopifySource(), s.scanShopify))
 	step(true, s.settleHolds(ctx))
-	// Side by side, so that a first run that fills one side for hours does not keep an opt-out from the other.
-	var toShopify, toListrak error
-	s.machine().Together(2, func() { toShopify = s.deliverToShopify(ctx) }, func() { toListrak = s.deliverToListrak(ctx) })
-	step(true, errors.Join(toShopify, toListrak))
+	step(true, s.deliver(ctx, everything))
+	step(true, s.alarm(ctx))
 	return !complete || s.timeIsUp(), errors.Join(errs...)
+}
+
+// deliver writes what both sides are owed, side by side, so that a first run that fills one side for hours does not keep an opt-out
+// from the other.
+func (s *session) deliver(ctx context.Context, what extent) error {
+	var toShopify, toListrak error
+	s.machine().Together(2, func() { toShopify = s.deliverToShopify(ctx, what) }, func() { toListrak = s.deliverToListrak(ctx, what) })
+	return errors.Join(toShopify, toListrak)
 }
 
 func anyOn(switches ledger.Switches) bool {

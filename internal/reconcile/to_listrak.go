@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
@@ -26,11 +25,11 @@ const listrakFailures = 4
 
 // deliverToListrak writes what Listrak is owed until nothing is due or time is up. Deliveries that fail are put off and do not keep
 // the others waiting; the first failure is returned.
-func (s *session) deliverToListrak(ctx context.Context) error {
+func (s *session) deliverToListrak(ctx context.Context, what extent) error {
 	away := outage{limit: listrakFailures}
 	var failed error
 	for !s.timeIsUp() {
-		due, err := s.due(ctx, consent.Listrak, listrakBatch)
+		due, err := s.due(ctx, consent.Listrak, listrakBatch, what)
 		if err != nil || len(due) == 0 {
 			return errors.Join(failed, err)
 		}
@@ -129,7 +128,7 @@ func (s *session) writeToListrak(ctx context.Context, it item) error {
 	case result.Pending:
 		e.outcome = consent.AwaitingConfirmation
 	default:
-		atomic.AddInt64(&s.stats.Delivered[consent.Listrak], 1)
+		s.delivered(consent.Listrak, it)
 		// Until the read below has shown it, the next look is put off for an interval.
 		e.after = s.later(0, false)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/failure"
@@ -17,11 +16,11 @@ import (
 const shopifyFailures = 2
 
 // deliverToShopify writes what Shopify is owed, in batches, until nothing is due or time is up. The first failure is returned.
-func (s *session) deliverToShopify(ctx context.Context) error {
+func (s *session) deliverToShopify(ctx context.Context, what extent) error {
 	away := outage{limit: shopifyFailures}
 	var failed error
 	for !s.timeIsUp() {
-		due, err := s.due(ctx, consent.Shopify, shopify.MaxWrites)
+		due, err := s.due(ctx, consent.Shopify, shopify.MaxWrites, what)
 		if err != nil || len(due) == 0 {
 			return errors.Join(failed, err)
 		}
@@ -341,7 +340,7 @@ func (s *session) write(ctx context.Context, items []item, cost int,
 		}
 		revisions[i] = s.finish(it, consent.Shopify, e)
 		if e.outcome == consent.Delivered {
-			atomic.AddInt64(&s.stats.Delivered[consent.Shopify], 1)
+			s.delivered(consent.Shopify, it)
 		}
 	}
 	if _, err := s.revise(ctx, revisions); err != nil {

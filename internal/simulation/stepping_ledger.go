@@ -106,11 +106,12 @@ func (l steppingLedger) Owed(ctx context.Context, query ledger.OwedQuery) ([]led
 	return found, err
 }
 
-func (l steppingLedger) Claims(ctx context.Context, id string, requests []ledger.ClaimRequest) ([]ledger.ClaimResult, error) {
+func (l steppingLedger) Claims(ctx context.Context, id string, limit ledger.ResubscribeLimit, requests []ledger.ClaimRequest,
+) ([]ledger.ClaimResult, error) {
 	for _, request := range requests {
 		l.world.watch.journal(request.Journal)
 	}
-	return step(l, func() ([]ledger.ClaimResult, error) { return l.Records.Claims(ctx, id, requests) })
+	return step(l, func() ([]ledger.ClaimResult, error) { return l.Records.Claims(ctx, id, limit, requests) })
 }
 
 func (l steppingLedger) KnownCustomers(ctx context.Context, id string, ids []string) (map[string]ledger.Customer, error) {
@@ -152,4 +153,16 @@ func (l steppingLedger) RememberOrder(ctx context.Context, id string, order ledg
 func (l steppingLedger) OrdersRemembered(ctx context.Context, id, customer string, email consent.Subject, from, to consent.Instant,
 ) ([]ledger.Order, error) {
 	return step(l, func() ([]ledger.Order, error) { return l.Records.OrdersRemembered(ctx, id, customer, email, from, to) })
+}
+
+func (l steppingLedger) Brake(ctx context.Context, id string, limit ledger.ResubscribeLimit, subjects []consent.Subject) (ledger.Brake, error) {
+	return step(l, func() (ledger.Brake, error) { return l.Records.Brake(ctx, id, limit, subjects) })
+}
+
+func (l steppingLedger) RaiseAlarm(ctx context.Context, id string, limit ledger.ResubscribeLimit) (alarm ledger.Alarm, news bool, err error) {
+	alarm, err = step(l, func() (alarm ledger.Alarm, err error) {
+		alarm, news, err = l.Records.RaiseAlarm(ctx, id, limit)
+		return alarm, err
+	})
+	return alarm, news, err
 }
