@@ -15,6 +15,9 @@ const lateEffect fault.Kind = "late_effect"
 // effectGrace is until when after its deadline a write may take effect, by the rules' text.
 const effectGrace = 2 * time.Minute
 
+// longest is how many seconds an answer is held up at most.
+const longest = 15
+
 // link is the way from a process to one side: what a network and a server do to a call.
 type link struct {
 	world   *world
@@ -79,7 +82,8 @@ func (l *link) exchange(ctx context.Context, operation string, write bool, items
 		}
 		return l.fail(operation, "TIMEOUT", write)
 	default: // fault.Latency
-		if err := w.pause(time.Duration(1+w.random.IntN(15)) * time.Second); err != nil {
+		w.watch.heldUp[l.side] = append(w.watch.heldUp[l.side], w.now)
+		if err := w.pause(time.Duration(1+w.random.IntN(longest)) * time.Second); err != nil {
 			return err
 		}
 		all(items)

@@ -46,6 +46,12 @@ func (o *watch) uncertainty(a, b act) time.Duration {
 			u += time.Hour
 		}
 	}
+	for _, one := range []act{a, b} {
+		// A clock that was compared by a slow answer alone is known that badly.
+		if o.slowAbout(one) {
+			u += longest * time.Second
+		}
+	}
 	return u
 }
 
@@ -55,6 +61,13 @@ func (o *watch) ahead(of side) time.Duration {
 		return o.world.scenario.storeAhead
 	}
 	return o.world.scenario.listAhead
+}
+
+// slowAbout: around the time of a word, answers of its side were held up.
+func (o *watch) slowAbout(a act) bool {
+	return slices.ContainsFunc(o.heldUp[a.side], func(at time.Time) bool {
+		return at.After(a.made.Add(-10*time.Minute)) && at.Before(a.made.Add(time.Hour))
+	})
 }
 
 // ambiguous: the clocks of Listrak's zone showed this time twice.
@@ -304,6 +317,18 @@ func (o *watch) judgeOne(l *life) {
 	customer, _ := w.store.Customer(l.address)
 	contact, _ := w.list.Contact(l.address)
 	shown[inShopify], shown[inListrak] = string(customer.Consent.State), string(contact.State)
+	entry, _, err := o.kept(l)
+	if err != nil {
+		o.violate("I6", "the ledger cannot tell of %s: %v", l.address, err)
+		return
+	}
+	if entry.Record.Contested() {
+		// Somebody undoes what we deliver: we stop, with a no, and leave a side alone that undoes that as well.
+		if n := o.flips(l); n < 3 {
+			o.violate("I3", "%s is contested, and our deliveries were undone %d times%s", l.address, n, o.record(l))
+		}
+		return
+	}
 	record := o.record(l)
 	for _, where := range []side{inShopify, inListrak} {
 		is := shown[where]
@@ -315,6 +340,23 @@ func (o *watch) judgeOne(l *life) {
 			o.violate("I1", "%s shows %q for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), record)
 		}
 	}
+}
+
+// flips counts how often somebody has undone what we had delivered.
+func (o *watch) flips(l *life) int {
+	n := 0
+	for _, a := range l.acts {
+		var last *writeCall
+		for _, call := range l.writes {
+			if call.side == a.side && !call.took.IsZero() && call.took.Before(a.made) {
+				last = call
+			}
+		}
+		if last != nil && last.word != a.word {
+			n++
+		}
+	}
+	return n
 }
 
 // must tells whether a word has to stand at a side in the end.

@@ -44,6 +44,15 @@ func newPlan(seed uint64, length time.Duration) plan {
 	d := &draft{drawer: r, plan: &p}
 	d.past()
 	d.start()
+	if p.scenario.resubscribeLimit > 0 {
+		d.comeback(d.span(time.Hour, length-time.Hour))
+	}
+	if r.one(6) {
+		d.fight(d.span(20*time.Minute, length-30*time.Minute))
+	}
+	if r.one(250) {
+		d.crowd(d.span(20*time.Minute, length-time.Hour))
+	}
 	clusters := 3 + int(length.Hours()*1.2)
 	for range clusters {
 		d.cluster(10*time.Minute + time.Duration(r.Int64N(int64(length-20*time.Minute))))
@@ -97,6 +106,9 @@ func (r *drawer) scenario() scenario {
 	}
 	if r.one(20) {
 		s.workersAhead[r.IntN(2)] = pick(r, -time.Hour, time.Hour, 5*time.Hour)
+	}
+	if r.one(8) {
+		s.resubscribeLimit = 2 + r.IntN(3)
 	}
 	switch r.IntN(12) {
 	case 0, 1:
@@ -368,6 +380,113 @@ func (d *draft) story(at time.Duration) {
 			}
 		}
 	}
+}
+
+// comeback is everybody leaving on one side and coming back within minutes, as when a tool makes a mistake: more than the merchant's
+// limit allows. An operator looks at it, and mostly approves.
+func (d *draft) comeback(at time.Duration) {
+	where := d.side()
+	for person := range d.people {
+		address := addressOf(person)
+		d.add(at+d.span(0, time.Minute), func(w *world) { w.says(address, where, no) }, "%s says no in %s", address, where)
+		d.add(at+d.span(10*time.Minute, 12*time.Minute), func(w *world) { w.says(address, where, yes) }, "%s says yes in %s", address, where)
+	}
+	if !d.one(3) {
+		people := 1 + d.IntN(3)
+		d.add(at+d.span(15*time.Minute, 40*time.Minute), func(w *world) { w.approve(people) }, "the operator approves %d re-subscriptions", people)
+	}
+}
+
+// approve is `starter approve --people`.
+func (w *world) approve(people int) {
+	w.operate(func(ctx context.Context) error {
+		b, err := w.book.Approve(ctx, merchantID, w.settings.ResubscriptionLimit(), int64(people))
+		w.watch.approved = max(w.watch.approved, b.Approved)
+		w.watch.tell("approved: %+v", b)
+		return err
+	})
+}
+
+// fight is two applications that each hold one side: what we deliver there is undone, again and again.
+func (d *draft) fight(at time.Duration) {
+	address, lasts := d.person(), d.span(15*time.Minute, 3*time.Hour)
+	holds := [2]word{yes, no}
+	if d.one(2) {
+		holds = [2]word{no, yes}
+	}
+	patience := [2]time.Duration{d.span(time.Second, 30*time.Second), d.span(time.Second, 4*time.Minute)}
+	d.add(at, func(w *world) {
+		w.watch.fights[address] = &fight{holds: holds, patience: patience}
+		w.says(address, inShopify, holds[inShopify])
+		w.says(address, inListrak, holds[inListrak])
+	}, "two applications begin to fight for %s: %s in Shopify after %s, %s in Listrak after %s", address, holds[0], patience[0], holds[1], patience[1])
+	d.add(at+lasts, func(w *world) { w.endFight(address) }, "the fight for %s is over", address)
+	if d.one(2) {
+		d.add(at+lasts+d.span(time.Minute, time.Hour), func(w *world) { w.retry(address) }, "the operator retries %s", address)
+	}
+}
+
+// fight is an application on each side that sets back what it does not like.
+type fight struct {
+	holds    [2]word
+	patience [2]time.Duration
+	over     bool
+	writes   int
+}
+
+// fightWrites bounds the writes of ours that a fight may take while both sides flip within minutes: three flips within ten minutes, or
+// ten in a row, and a last no for each side.
+const fightWrites = 14
+
+// provoke lets the application of a side answer a write of ours.
+func (w *world) provoke(address string, where side, what word) {
+	f := w.watch.fights[address]
+	if f == nil || f.over || f.holds[where] == what {
+		return
+	}
+	if f.writes++; f.writes > fightWrites {
+		w.watch.violate("I3", "%d writes in a fight for %s", f.writes, address)
+	}
+	w.after(f.patience[where], func() {
+		if !f.over {
+			w.says(address, where, f.holds[where])
+		}
+	})
+}
+
+func (w *world) endFight(address string) {
+	if f := w.watch.fights[address]; f != nil {
+		f.over = true
+	}
+}
+
+// retry is `starter retry ADDRESS`.
+func (w *world) retry(address string) {
+	if one := w.anyone(); one != nil {
+		subject := consent.SubjectOf(subjectKey, merchantID, consent.Email, address)
+		w.spawn(one.process, func() {
+			_, err := one.engine.Retry(w.context, merchantID, []consent.Subject{subject})
+			w.watch.failed(err)
+		}, nil)
+	}
+}
+
+// crowd is an import of thousands.
+func (d *draft) crowd(at time.Duration) {
+	people, kind := 1000+d.IntN(1500), d.IntN(3)
+	what := [...]string{"Listrak imports %d people", "Shopify imports %d people who consent now", "Shopify imports %d people who consented long ago"}[kind]
+	d.add(at, func(w *world) {
+		for i := range people {
+			switch address := addressOf(1_000 + i); kind {
+			case 0:
+				w.imports(address)
+			case 1:
+				w.saysInShopify(address, yes, w.now, true)
+			default:
+				w.saysInShopify(address, yes, w.now.Add(-1000*time.Hour), false)
+			}
+		}
+	}, what, people)
 }
 
 // trouble is something that fails for a while.

@@ -215,6 +215,9 @@ func (w *world) calm() {
 	w.store.Faults.Set(0)
 	w.list.Faults.Set(0)
 	w.ledgerAwayUntil = time.Time{}
+	for _, f := range w.watch.fights {
+		f.over = true
+	}
 	for _, one := range w.workers {
 		one.crashIn, one.freezeIn = 0, 0
 	}
@@ -225,6 +228,14 @@ func (w *world) calm() {
 	w.watch.resumed()
 	for _, sync := range consent.Syncs {
 		w.switchSync(sync, true, w.scenario.existingOptOuts)
+	}
+}
+
+// approveAll is an operator who has looked at those who wait at the limit.
+func (w *world) approveAll() {
+	b, err := w.book.Brake(w.context, merchantID, w.settings.ResubscriptionLimit(), nil)
+	if waiting := b.Waiting[consent.Shopify] + b.Waiting[consent.Listrak]; err == nil && waiting > 0 {
+		w.approve(int(waiting))
 	}
 }
 
@@ -243,6 +254,7 @@ func (w *world) settle() {
 		w.quiet = 0
 		w.arrangeRound(w.grid(w.now))
 		w.runUntil(w.now.Add(interval))
+		w.approveAll()
 		held, owed := w.waits()
 		if w.rounds > before && deliveries == w.watch.deliveries && w.now.After(w.lastChange.Add(w.scenario.lag+2*interval)) && !held && !owed {
 			if still++; still >= stillness {

@@ -16,6 +16,8 @@ import (
 type storeClient struct {
 	*link
 	store *shop.Store
+	// seenAs is the address under which this process last saw a customer: the one that a write by id is meant for.
+	seenAs map[shopify.CustomerID]string
 }
 
 // charge takes points from the store's bucket, or waits until it holds enough.
@@ -163,8 +165,7 @@ func (c storeClient) UpdateEmailConsents(ctx context.Context, writes []shopify.C
 	results := make([]shopify.WriteResult, len(writes))
 	calls := make([]*writeCall, len(writes))
 	for i, write := range writes {
-		customer, _ := c.store.CustomerByID(shop.CustomerID(write.Customer))
-		calls[i] = c.world.watch.writeBegins(c.process, c.side, customer.Email, wordOf(string(write.State) == string(shop.Subscribed)))
+		calls[i] = c.world.watch.writeBegins(c.process, c.side, c.seenAs[write.Customer], wordOf(string(write.State) == string(shop.Subscribed)))
 		calls[i].date = write.At
 	}
 	var err error
@@ -244,6 +245,7 @@ func (c storeClient) result(op string, answer shop.WriteAnswer, err error) shopi
 func (c storeClient) read(customer shop.Customer) shopify.Customer {
 	read := shopify.Customer{ID: shopify.CustomerID(customer.ID), UpdatedAt: customer.UpdatedAt, Email: customer.Email}
 	if customer.Email != "" {
+		c.seenAs[read.ID] = customer.Email
 		read.Consent = shopify.EmailConsent{
 			State: shopify.ConsentState(customer.Consent.State), OptInLevel: string(customer.Consent.Level), UpdatedAt: customer.Consent.UpdatedAt,
 		}

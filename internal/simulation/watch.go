@@ -8,6 +8,7 @@ import (
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
 )
 
@@ -39,6 +40,11 @@ type watch struct {
 	resubscribed map[string]time.Time
 	subjects     map[consent.Subject]string
 	errors       map[string]int
+	fights       map[string]*fight
+	// approved is how many re-subscriptions operators have approved.
+	approved int64
+	// heldUp are the times at which an answer of a side was held up for long.
+	heldUp [2][]time.Time
 }
 
 type batch struct {
@@ -123,7 +129,7 @@ type writeCall struct {
 
 func newWatch(w *world) *watch {
 	return &watch{world: w, lives: map[string]*life{}, batches: map[batch]map[string]bool{}, troubled: map[*process]time.Time{},
-		resubscribed: map[string]time.Time{}, subjects: map[consent.Subject]string{}, errors: map[string]int{}}
+		resubscribed: map[string]time.Time{}, subjects: map[consent.Subject]string{}, errors: map[string]int{}, fights: map[string]*fight{}}
 }
 
 func normal(address string) string { return strings.ToLower(strings.TrimSpace(address)) }
@@ -320,18 +326,36 @@ func (o *watch) writeTook(call *writeCall, address string, effective bool, befor
 		o.lastEffect = o.world.now
 	}
 	o.tell("%s: %s takes our %s: effective %t, it showed %q", call.life.address, call.side, call.word, effective, before)
-	if effective && normal(address) != call.life.address {
+	movedSince := slices.ContainsFunc(call.life.disturbances, func(d disturbance) bool { return d.at.After(call.look) })
+	if effective && normal(address) != call.life.address && !movedSince {
 		o.violate("I8", "a write for %s reached %s", call.life.address, normal(address))
 	}
 	if effective && call.word == yes {
 		o.againstANo(call)
-		if before == string(shop.Unsubscribed) || before == "Unsubscribed" {
-			o.resubscribed[call.life.address] = o.world.now
+		if before == string(shop.Unsubscribed) || before == string(list.Unsubscribed) {
+			o.avalanche(call)
 		}
 		o.throughThePoint(call)
 		o.notErased(call)
 	}
 	o.dated(call)
+	if effective {
+		o.world.provoke(call.life.address, call.side, call.word)
+	}
+}
+
+// avalanche is I10: no more people are resubscribed within 24 hours than the limit and what operators have approved.
+func (o *watch) avalanche(call *writeCall) {
+	o.resubscribed[call.life.address] = o.world.now
+	limit, people := int64(o.world.settings.ResubscribeLimit), int64(0)
+	for _, at := range o.resubscribed {
+		if o.world.now.Sub(at) < 24*time.Hour-10*time.Minute {
+			people++
+		}
+	}
+	if limit > 0 && people > limit+o.approved {
+		o.violate("I10", "%d people were resubscribed, the limit is %d, and %d were approved", people, limit, o.approved)
+	}
 }
 
 // againstANo is I2: nobody is subscribed against a newer no that was seen, or had to be looked at, when the call was made.

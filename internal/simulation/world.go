@@ -20,6 +20,7 @@ import (
 	"github.com/concordsync/concord/internal/sandbox/fault"
 	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
+	"github.com/concordsync/concord/internal/shopify"
 )
 
 const (
@@ -88,18 +89,19 @@ type worker struct {
 
 // scenario is how the world of a seed is made: how the two sides behave where nobody knows, and how far off the clocks are.
 type scenario struct {
-	start                          time.Time
-	listZone, setZone              string
-	zoneProven                     bool
-	lag                            time.Duration
-	storeAhead, listAhead          time.Duration
-	workersAhead                   [2]time.Duration
-	sameState                      list.SameState
-	doubleOptIn                    bool
-	switches                       shop.Switches
-	slow                           time.Duration
-	existingOptOuts                ledger.OptOuts
-	resubscribeLimit, interruption int
+	start                 time.Time
+	listZone, setZone     string
+	zoneProven            bool
+	lag                   time.Duration
+	storeAhead, listAhead time.Duration
+	workersAhead          [2]time.Duration
+	sameState             list.SameState
+	doubleOptIn           bool
+	switches              shop.Switches
+	slow                  time.Duration
+	existingOptOuts       ledger.OptOuts
+	// resubscribeLimit is the merchant's setting; zero is the default, which no run of a few people reaches.
+	resubscribeLimit int
 }
 
 // template is a migrated ledger with the merchant in it, made once for all runs.
@@ -151,7 +153,7 @@ func newWorld(ctx context.Context, seed uint64, s scenario) (*world, error) {
 		return nil, err
 	}
 	w.settings.EmailList, w.settings.MarketingEvent, w.settings.CheckoutEvent = listID, marketingEvent, checkoutEvent
-	w.settings.Zone, w.settings.ZoneProven = s.setZone, s.zoneProven
+	w.settings.Zone, w.settings.ZoneProven, w.settings.ResubscribeLimit = s.setZone, s.zoneProven, s.resubscribeLimit
 	w.hire()
 	w.hire()
 	if s.lag > 0 {
@@ -212,7 +214,7 @@ func (w *world) connect(one *worker) (*reconcile.Account, error) {
 	timeout := one.engine.Timing.CallTimeout
 	one.revised = w.revised
 	one.account, err = reconcile.NewAccount(w.settings,
-		storeClient{&link{w, inShopify, one.process, &w.store.Faults, timeout}, w.store},
+		storeClient{&link{w, inShopify, one.process, &w.store.Faults, timeout}, w.store, map[shopify.CustomerID]string{}},
 		listClient{&link{w, inListrak, one.process, &w.list.Faults, timeout}, w.list, zone})
 	return one.account, err
 }
