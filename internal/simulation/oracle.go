@@ -40,6 +40,9 @@ func (o *watch) uncertainty(a, b act) time.Duration {
 			continue
 		}
 		if !s.zoneProven && (o.provenAt.IsZero() || one.made.Before(o.provenAt.Add(10*time.Minute))) {
+			if s.setZone != s.listZone {
+				u += 14 * time.Hour // that the dates are read wrongly comes on top
+			}
 			return 14*time.Hour + u
 		}
 		if o.ambiguous(one.at) {
@@ -215,6 +218,9 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 			return true
 		}
 	}
+	if w.word == yes && o.flips(l, w.made.Add(10*time.Minute)) >= 3 {
+		return true // we stop then, and hear no yes for a while
+	}
 	for _, a := range l.acts {
 		// Something else was done to it before anybody could read it.
 		if a.side == w.side && (a.word != w.word || a.machine || a.at.Before(w.at)) && a.made.After(w.made) && !o.sawBetween(l, w.side, w.made, a.made) {
@@ -324,7 +330,7 @@ func (o *watch) judgeOne(l *life) {
 	}
 	if entry.Record.Contested() {
 		// Somebody undoes what we deliver: we stop, with a no, and leave a side alone that undoes that as well.
-		if n := o.flips(l); n < 3 {
+		if n := o.flips(l, o.world.now); n < 3 {
 			o.violate("I3", "%s is contested, and our deliveries were undone %d times%s", l.address, n, o.record(l))
 		}
 		return
@@ -342,10 +348,13 @@ func (o *watch) judgeOne(l *life) {
 	}
 }
 
-// flips counts how often somebody has undone what we had delivered.
-func (o *watch) flips(l *life) int {
+// flips counts how often somebody had undone what we had delivered, until a moment.
+func (o *watch) flips(l *life, until time.Time) int {
 	n := 0
 	for _, a := range l.acts {
+		if a.made.After(until) {
+			continue
+		}
 		var last *writeCall
 		for _, call := range l.writes {
 			if call.side == a.side && !call.took.IsZero() && call.took.Before(a.made) {
