@@ -224,6 +224,7 @@ func (c *Client) Contact(ctx context.Context, addressOrKey string) (Contact, boo
 	if err != nil {
 		return Contact{}, false, call.unreadable(err.Error(), c.trouble())
 	}
+	contact.ServerTime = answer.date
 	return contact, true, nil
 }
 

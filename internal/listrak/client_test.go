@@ -145,6 +145,9 @@ func TestDateOfConsent(t *testing.T) {
 			}
 			row.want.Address, row.want.EmailKey = "a@example.com", "KEY-a@example.com"
 			row.want.Date, _, _ = ParseDate(row.want.RawDate, newYork)
+			if row.want.ServerTime = got.ServerTime; got.ServerTime.IsZero() {
+				t.Error("the contact does not tell Listrak's clock")
+			}
 			if diff := cmp.Diff(row.want, got); diff != "" {
 				t.Errorf("contact (-want +got):\n%s", diff)
 			}

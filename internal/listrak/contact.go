@@ -33,6 +33,8 @@ type Contact struct {
 	RawDate string
 	// Method is how the contact came into State: subscribeMethod or unsubscribeMethod. Listrak publishes no list of them.
 	Method string
+	// ServerTime is the Date header of the answer that brought the contact alone, as in ContactPage; zero in a page.
+	ServerTime time.Time
 }
 
 // Wall is RawDate as an instant, as if its wall clock were that of UTC: it changes only when Listrak changes the date, whatever zone

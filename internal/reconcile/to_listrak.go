@@ -171,6 +171,8 @@ func (s *session) lookUpInListrak(ctx context.Context, subject consent.Subject, 
 		return ledger.Entry{}, contact, fmt.Errorf("look up a contact: %w", err)
 	}
 	r.ended = s.now()
+	// A process that has just started has compared no clocks yet, and would take the copy that it has just made for somebody's word.
+	s.account.measure(consent.Listrak, r, contact.ServerTime)
 	seen := absent(consent.Listrak, subject, address, r)
 	if found {
 		// The address that came back is compared: a contact with another one is somebody else (rule 14).

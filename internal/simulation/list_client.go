@@ -58,6 +58,7 @@ func (c listClient) Contact(ctx context.Context, addressOrKey string) (listrak.C
 		contact, missing := c.list.ReadContact(addressOrKey)
 		if there = missing == nil; there {
 			read, refused = c.read(contact)
+			read.ServerTime = c.serverTime()
 		} else {
 			c.world.watch.read(c.process, c.side, addressOrKey, nobodyThere)
 		}

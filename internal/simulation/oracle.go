@@ -163,7 +163,7 @@ func (o *watch) answerToYes(l *life, words []act, last act) answers {
 		}
 		allowed[no] = true
 		least := 2 * time.Second
-		if first := earlier(n.made, last.made); !o.known(l, n.side, first) && !o.known(l, last.side, first) {
+		if both := later(n.made, last.made); !o.known(l, n.side, both) && !o.known(l, last.side, both) {
 			// No record yet.
 			least = 10 * time.Minute
 		}
