@@ -1,45 +1,140 @@
 package simulation
 
 import (
+	"context"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/concordsync/concord/internal/sandbox/fault"
 )
 
-func TestOne(t *testing.T) {
-	from, to := uint64(1), uint64(20)
-	if s := os.Getenv("SEED"); s != "" {
-		n, _ := strconv.ParseUint(s, 10, 64)
-		from, to = n, n
-	}
-	if s := os.Getenv("SEEDS"); s != "" {
-		n, _ := strconv.ParseUint(s, 10, 64)
-		to = n
-	}
-	began := time.Now()
-	var decisions, faults, rounds, elided, bad int
-	for seed := from; seed <= to; seed++ {
-		out, err := play(t.Context(), newPlan(seed, 6*time.Hour))
+// seeds is how many runs the tests play; CONCORD_SIMULATION_SEEDS asks for more. `starter simulate` plays any number.
+func seeds(t *testing.T, usual uint64) uint64 {
+	if text := os.Getenv("CONCORD_SIMULATION_SEEDS"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		decisions += out.decisions
-		rounds += out.rounds
-		elided += out.elided
-		for _, n := range out.faults {
-			faults += n
-		}
-		if len(out.violations) > 0 {
-			bad++
-			t.Errorf("seed %d: %d violations; first: %s: %s", seed, len(out.violations), out.violations[0].Rule, out.violations[0].What)
-		}
-		if from == to {
-			for _, line := range out.story {
-				t.Log(line)
+		return n
+	}
+	if testing.Short() {
+		return usual / 10
+	}
+	return usual
+}
+
+func tell(t *testing.T, failures []Failure) {
+	t.Helper()
+	for _, f := range failures {
+		t.Errorf("seed %d: %s: %s\nthese events are enough:\n  %s\nwhat happened:\n  %s", f.Seed, f.Violations[0].Rule, f.Violations[0].What,
+			strings.Join(f.Events, "\n  "), strings.Join(f.Story, "\n  "))
+	}
+}
+
+// Random lives of a merchant, in which everything fails that can: no rule is violated, and every kind of fault has struck.
+func TestRandomLives(t *testing.T) {
+	t.Parallel()
+	report, err := Run(t.Context(), Options{Seeds: seeds(t, 300), First: 1, Length: 6 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tell(t, report.Failures)
+	runs := int(report.Runs)
+	if runs >= 100 {
+		for _, kind := range Faults {
+			if report.Faults[kind] == 0 {
+				t.Errorf("no %s in %d runs", kind, runs)
 			}
 		}
+		for kind := range report.Faults {
+			if !slices.Contains(Faults, kind) {
+				t.Errorf("%s is not among the kinds that are shown", kind)
+			}
+		}
+		// What the issue of the simulation demands of a run, on average.
+		if decisions, faults := report.Decisions/runs, report.FaultCount()/runs; decisions < 30 || faults < 10 {
+			t.Errorf("%d decisions and %d faults a run, want at least 30 and 10", decisions, faults)
+		}
+		// An oracle that excuses everybody judges nobody.
+		if report.Excused*5 > report.Judged {
+			t.Errorf("%d of %d people were excused", report.Excused, report.Judged)
+		}
 	}
-	n := int(to - from + 1)
-	t.Logf("%d seeds: %d bad; each %d decisions, %d faults, %d rounds, %d elided; %s a seed", n, bad, decisions/n, faults/n, rounds/n, elided/n, time.Since(began)/time.Duration(n))
+	t.Logf("%d runs in %s, %.0f a second: %d decisions, %d deliveries, %d faults, %d rounds played and %d left out; %d of %d people excused",
+		runs, report.Took.Round(time.Millisecond), float64(runs)/report.Took.Seconds(), report.Decisions, report.Deliveries, report.FaultCount(),
+		report.Rounds, report.Elided, report.Excused, report.Judged)
+}
+
+// One seed is one history: everything that happens, in the same order and at the same microsecond.
+func TestASeedIsAHistory(t *testing.T) {
+	t.Parallel()
+	for seed := uint64(1); seed <= 10; seed++ {
+		var stories [2][]string
+		for i := range stories {
+			out, err := play(t.Context(), newPlan(seed, 6*time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			stories[i] = out.story
+		}
+		if !slices.Equal(stories[0], stories[1]) {
+			for i := range stories[0] {
+				if i >= len(stories[1]) || stories[0][i] != stories[1][i] {
+					t.Fatalf("seed %d: line %d differs:\n  %s\n  %s", seed, i, stories[0][i], strings.Join(stories[1][i:min(i+1, len(stories[1]))], ""))
+				}
+			}
+			t.Fatalf("seed %d: the second run tells more", seed)
+		}
+		if len(stories[0]) < 50 {
+			t.Errorf("seed %d: only %d lines", seed, len(stories[0]))
+		}
+	}
+}
+
+// The decisions of a run do not depend on which rounds were left out because nothing could have happened.
+func TestElidedRoundsFindNothing(t *testing.T) {
+	t.Parallel()
+	report, err := Run(t.Context(), Options{Seeds: 20, First: 1, Length: 6 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Elided < report.Rounds {
+		t.Errorf("%d rounds played and %d left out: a run would take too long", report.Rounds, report.Elided)
+	}
+}
+
+func TestRunsEndWhenAskedTo(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	report, err := Run(ctx, Options{Seeds: 1_000_000, First: 1, Length: 2 * time.Hour, Progress: func(r Report) {
+		if r.Runs >= 5 {
+			cancel()
+		}
+	}})
+	if err != nil || report.Runs < 5 || report.Runs > 50 {
+		t.Errorf("%d runs, %v", report.Runs, err)
+	}
+	if _, err := Run(t.Context(), Options{Seeds: 1, Length: time.Minute}); err == nil {
+		t.Error("a run of a minute is taken")
+	}
+}
+
+func BenchmarkRun(b *testing.B) {
+	seed := uint64(0)
+	faults := map[fault.Kind]int{}
+	for b.Loop() {
+		seed++
+		out, err := play(b.Context(), newPlan(seed, 6*time.Hour))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for kind, n := range out.faults {
+			faults[kind] += n
+		}
+	}
+	b.ReportMetric(float64(b.N)*6/b.Elapsed().Hours(), "simulated-hours/hour")
 }

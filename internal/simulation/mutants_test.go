@@ -1,0 +1,256 @@
+package simulation
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// mutant breaks one rule on purpose.
+type mutant struct {
+	name string
+	// file is where, from the root of the module; old stands there exactly once and becomes new.
+	file, old, new string
+	// rules are those of which a violation is expected, any of them.
+	rules string
+}
+
+// on is the condition under which a mutant lives: all are built into one program, and the environment says which.
+func on(name string) string { return fmt.Sprintf("mutant == %q", name) }
+
+// mutants break every rule of consent that this product has, and some of the engine's own. A check that catches nothing is worthless.
+var mutants = []mutant{
+	{name: "no echo rule", file: "internal/consent/decide.go", rules: "I1 I2 I3",
+		old: "	echo := rec.explain(r)\n",
+		new: "	echo := rec.explain(r)\n	if " + on("no echo rule") + " {\n		echo = nil\n	}\n"},
+	{name: "an echo for ever", file: "internal/consent/delivery.go", rules: "I1 I2",
+		old: "		if d.State != r.State || d.Spent {\n",
+		new: "		if d.State != r.State || d.Spent && " + not("an echo for ever") + " {\n"},
+	{name: "a copy decides", file: "internal/consent/decide.go", rules: "I1 I2",
+		old: "	case echo != nil && !doubtful:\n",
+		new: "	case echo != nil && !doubtful && " + not("a copy decides") + ":\n"},
+	{name: "the yes wins a tie", file: "internal/consent/decide.go", rules: "I1 I2",
+		old: "	case order == 0 && r.State == Unsubscribed:\n		return UnsubscribedWins, true\n",
+		new: "	case order == 0 && " + on("the yes wins a tie") + ":\n		return UnsubscribedWins, r.State == Subscribed\n	case order == 0 && r.State == Unsubscribed:\n		return UnsubscribedWins, true\n"},
+	{name: "uncertainty ignored", file: "internal/consent/decide.go", rules: "I1 I2",
+		old: "	order := compare(at, decision, rec.uncertainty(r, before))\n",
+		new: "	within := rec.uncertainty(r, before)\n	if " + on("uncertainty ignored") + " {\n		within = 0\n	}\n	order := compare(at, decision, within)\n"},
+	{name: "import evidence ignored", file: "internal/consent/decide.go", rules: "I1 I2",
+		old: "	weak := r.State == Subscribed && (r.Imported || r.Moved || moved)\n",
+		new: "	weak := r.State == Subscribed && (r.Imported && " + not("import evidence ignored") + " || r.Moved || moved)\n"},
+	{name: "a moved date is a word", file: "internal/consent/decide.go", rules: "I1 I2",
+		old: "	moved := r.Side == Listrak && before.State == Subscribed",
+		new: "	moved := " + not("a moved date is a word") + " && r.Side == Listrak && before.State == Subscribed"},
+	{name: "a machine is a person", file: "internal/consent/decide.go", rules: "I1",
+		old: "	case r.Machine:\n		seen.At",
+		new: "	case r.Machine && " + not("a machine is a person") + ":\n		seen.At"},
+	{name: "the older date wins", file: "internal/consent/decide.go", rules: "I1 I2",
+		old: "	case order > 0:\n		return Newer, true\n",
+		new: "	case order > 0 && " + not("the older date wins") + ":\n		return Newer, true\n	case order < 0 && " + on("the older date wins") + ":\n		return Newer, true\n"},
+	{name: "same side not heard", file: "internal/consent/decide.go", rules: "I1 I2",
+		old: "		return SameSide, true\n",
+		new: "		return SameSide, " + not("same side not heard") + "\n"},
+	{name: "a yes is heard against the other side's no", file: "internal/consent/decide.go", rules: "I1 I2",
+		old: "&& rec.unsubscribedElsewhere(r, at):",
+		new: "&& " + not("a yes is heard against the other side's no") + " && rec.unsubscribedElsewhere(r, at):"},
+	{name: "a repeated no is a copy", file: "internal/consent/delivery.go", rules: "I1 I2",
+		old: "before.State == r.State && before.movedTo(&r) && before.ReadBegan",
+		new: not("a repeated no is a copy") + " && before.State == r.State && before.movedTo(&r) && before.ReadBegan"},
+	{name: "forward only ignored", file: "internal/consent/permit.go", rules: "Forward",
+		old: "	for _, interval := range p.Intervals {\n",
+		new: "	if " + on("forward only ignored") + " {\n		return true\n	}\n	for _, interval := range p.Intervals {\n"},
+	{name: "written date now", file: "internal/consent/delivery.go", rules: "Date I1 I2",
+		old: "	date = decision.At.Seconds()\n",
+		new: "	date = decision.At.Seconds()\n	if " + on("written date now") + " {\n		return now.Seconds(), true\n	}\n"},
+	{name: "no windows", file: "internal/consent/checkout.go", rules: "Checkout",
+		old: "	if rec.Hold.Consent != decision.At {\n",
+		new: "	if rec.Hold.Consent != decision.At && " + not("no windows") + " {\n"},
+	{name: "orders not looked for", file: "internal/consent/checkout.go", rules: "Checkout",
+		old: "		if w.Catches(hold.Consent, order) {\n",
+		new: "		if w.Catches(hold.Consent, order) && " + not("orders not looked for") + " {\n"},
+	{name: "every order counts", file: "internal/consent/checkout.go", rules: "Checkout",
+		old: "	return order >= consent.Plus(-w.Before) && order <= consent.Plus(w.Length)\n",
+		new: "	return " + on("every order counts") + " || order >= consent.Plus(-w.Before) && order <= consent.Plus(w.Length)\n"},
+	{name: "fights without end", file: "internal/consent/contest.go", rules: "I3",
+		old: "func (rec *Record) isFlip(r *Report, before State) bool {\n",
+		new: "func (rec *Record) isFlip(r *Report, before State) bool {\n	if " + on("fights without end") + " {\n		return false\n	}\n"},
+	{name: "the erased come back", file: "internal/consent/debt.go", rules: "Gone",
+		old: "	case seen.State == Absent && seen.GoneAt != 0 && decision.At <= seen.GoneAt:\n",
+		new: "	case " + not("the erased come back") + " && seen.State == Absent && seen.GoneAt != 0 && decision.At <= seen.GoneAt:\n"},
+	{name: "unknown ends forgotten", file: "internal/reconcile/claim.go", rules: "I1 I2 I3",
+		old: "	case f.MaybeDone:\n",
+		new: "	case f.MaybeDone && " + not("unknown ends forgotten") + ":\n"},
+	{name: "no look before a write", file: "internal/reconcile/to_listrak.go", rules: "I8 I2",
+		old: "	entry, _, err := s.lookUpInListrak(ctx, located.Subject, address)\n	if err != nil && !mustStop(err) {",
+		new: "	entry, err := located.Entry, error(nil)\n	if " + not("no look before a write") + " {\n		entry, _, err = s.lookUpInListrak(ctx, located.Subject, address)\n	}\n	if err != nil && !mustStop(err) {"},
+	{name: "an old look is good", file: "internal/reconcile/claim.go", rules: "I8",
+		old: "		if now.Since(it.looked) > lookGoodFor {\n",
+		new: "		if now.Since(it.looked) > lookGoodFor && " + not("an old look is good") + " {\n"},
+	{name: "verify skipped", file: "internal/reconcile/claim.go", rules: "I1 I2 I3",
+		old: "			if e.report != nil {\n",
+		new: "			if e.report != nil && " + on("verify skipped") + " {\n				e.report.State = it.entry.Record.Decision.State\n			}\n			if e.report == nil && e.outcome == consent.Delivered && " + on("verify skipped") + " {\n				after.Seen[side].State = it.entry.Record.Decision.State\n				after.Seen[side].ReadBegan = ended.Plus(consent.Hour)\n			}\n			if e.report != nil {\n"},
+	{name: "another address is taken", file: "internal/reconcile/to_shopify.go", rules: "I8 I1 I2",
+		old: "		for _, c := range customers {\n			if seen, ok := s.shopifyReport(c, r); ok {\n				found[seen.subject] = seen\n			}\n		}\n",
+		new: "		refs := 0\n		for _, it := range items {\n			if it.entry.Record.Seen[consent.Shopify].Ref == \"\" {\n				continue\n			}\n			c := customers[refs]\n			refs++\n			if seen, ok := s.shopifyReport(c, r); ok {\n				if " + on("another address is taken") + " {\n					seen.subject = it.subject\n				}\n				found[seen.subject] = seen\n			}\n		}\n"},
+	{name: "by the machine's own clock", file: "internal/reconcile/scan.go", rules: "I1 I2 I4",
+		old: "	if p.Began.IsZero() {\n		p.Began = s.now().Time()\n",
+		new: "	if p.Began.IsZero() {\n		p.Began = s.now().Time()\n		if " + on("by the machine's own clock") + " {\n			p.Began = s.Now()\n		}\n"},
+	{name: "clocks not compared", file: "internal/skew/skew.go", rules: "I1 I2",
+		old: "	if server.IsZero() || ended.Before(began) {\n",
+		new: "	if server.IsZero() || ended.Before(began) || " + on("clocks not compared") + " {\n"},
+	{name: "every zone is proven", file: "internal/listrak/uncertainty.go", rules: "I1 I2",
+		old: "	if !proven {\n",
+		new: "	if !proven && " + not("every zone is proven") + " {\n"},
+	{name: "search lag ignored", file: "internal/reconcile/scan.go", rules: "I1 I2 I4",
+		old: "	return source{cursor: shopifyChanges, overlap: s.Timing.SearchLag}\n",
+		new: "	if " + on("search lag ignored") + " {\n		return source{cursor: shopifyChanges}\n	}\n	return source{cursor: shopifyChanges, overlap: s.Timing.SearchLag}\n"},
+	{name: "lease ignored", file: "internal/ledger/claims.go", rules: "I5",
+		old: "			case live[claimKey{key, request.Side}]:\n",
+		new: "			case live[claimKey{key, request.Side}] && " + not("lease ignored") + ":\n"},
+	{name: "switches ignored", file: "internal/ledger/claims.go", rules: "Off",
+		old: "			case !on[request.Sync]:\n",
+		new: "			case !on[request.Sync] && " + not("switches ignored") + ":\n"},
+	{name: "versions ignored", file: "internal/ledger/subjects.go", rules: "I1 I2 I5 I6",
+		old: "		if versions[change.key()] == change.Version {\n",
+		new: "		if v := versions[change.key()]; v == change.Version || v > 0 && " + on("versions ignored") + " {\n			change.Version = v\n			changes[i].Version = v\n"},
+	{name: "no limit", file: "internal/ledger/brake.go", rules: "I10",
+		old: "func (p *places) take(subject consent.Subject) bool {\n",
+		new: "func (p *places) take(subject consent.Subject) bool {\n	if " + on("no limit") + " {\n		return true\n	}\n"},
+	{name: "an address in an error", file: "internal/reconcile/to_listrak.go", rules: "I7",
+		old: "		return fmt.Errorf(\"write a contact: %w\", callErr)\n",
+		new: "		if " + on("an address in an error") + " {\n			return fmt.Errorf(\"write contact %s: %w\", it.address, callErr)\n		}\n		return fmt.Errorf(\"write a contact: %w\", callErr)\n"},
+	{name: "a silent journal", file: "internal/ledger/journal.go", rules: "I6",
+		old: "	for i := range lines {\n		line := &lines[i]\n",
+		new: "	for i := range lines {\n		line := &lines[i]\n		if line.Kind == Claimed && " + on("a silent journal") + " {\n			line.Kind = Seen\n		}\n"},
+	{name: "opt-outs last", file: "internal/reconcile/brake.go", rules: "I9",
+		old: "		if outs := optOuts(found); len(outs) > 0 || what == optOutsOnly {\n",
+		new: "		if " + on("opt-outs last") + " {\n			slices.Reverse(found)\n		}\n		if outs := optOuts(found); len(outs) > 0 || what == optOutsOnly {\n"},
+}
+
+var regexpCaught = regexp.MustCompile(`caught by seed (\d+): (\w+):`)
+
+func not(name string) string { return "!(" + on(name) + ")" }
+
+// Every mutant is caught within 2,000 seeds. All of them are built into one program by `go test -overlay`, so that the product's own
+// sources have no hook for them.
+func TestTheChecksCatchEveryMutant(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("minutes of runs; CI runs it without -short")
+	}
+	program := buildMutants(t)
+	// Two at a time: each uses one processor.
+	turns := make(chan struct{}, 2)
+	var mu sync.Mutex
+	table := make([]string, 0, len(mutants))
+	t.Run("caught", func(t *testing.T) {
+		for _, m := range mutants {
+			t.Run(m.name, func(t *testing.T) {
+				t.Parallel()
+				turns <- struct{}{}
+				defer func() { <-turns }()
+				command := exec.CommandContext(t.Context(), program, "-test.run=^TestPlayMutant$", "-test.v")
+				command.Env = append(os.Environ(), "CONCORD_MUTANT="+m.name, "GOMAXPROCS=1")
+				out, err := command.CombinedOutput()
+				if err != nil {
+					t.Fatalf("%v\n%s", err, out)
+				}
+				caught := regexpCaught.FindStringSubmatch(string(out))
+				if caught == nil {
+					t.Fatalf("2,000 seeds do not catch it:\n%s", out)
+				}
+				if !slices.Contains(strings.Fields(m.rules), caught[2]) {
+					t.Errorf("seed %s violates %s, and not %s as expected", caught[1], caught[2], m.rules)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				table = append(table, fmt.Sprintf("| %s | %s | %s |", m.name, caught[2], caught[1]))
+			})
+		}
+	})
+	slices.Sort(table)
+	t.Logf("caught by the seed:\n| Mutant | Check | Seed |\n|---|---|---|\n%s", strings.Join(table, "\n"))
+}
+
+// buildMutants builds this package's tests with every mutant in the sources.
+func buildMutants(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	sources, packages := map[string]string{}, map[string]bool{}
+	for _, m := range mutants {
+		text, ok := sources[m.file]
+		if !ok {
+			raw, err := os.ReadFile(filepath.Join(root, m.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = string(raw)
+		}
+		if n := strings.Count(text, m.old); n != 1 {
+			t.Fatalf("mutant %q: %s has this %d times, not once:\n%s", m.name, m.file, n, m.old)
+		}
+		sources[m.file] = strings.Replace(text, m.old, m.new, 1)
+		packages[filepath.Dir(m.file)] = true
+	}
+	if text := sources["internal/reconcile/brake.go"]; text != "" {
+		sources["internal/reconcile/brake.go"] = strings.Replace(text, "import (\n", "import (\n	\"slices\"\n", 1)
+	}
+	for dir := range packages {
+		sources[filepath.Join(dir, "mutant.go")] = fmt.Sprintf("package %s\n\nimport \"os\"\n\nvar mutant = os.Getenv(\"CONCORD_MUTANT\")\n", filepath.Base(dir))
+	}
+	sources["internal/simulation/play_mutant_test.go"] = playMutant
+	replace := map[string]string{}
+	for file, text := range sources {
+		path := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		replace[filepath.Join(root, file)] = path
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, program := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "mutants.test")
+	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-overlay", list, "-o", program, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the mutants: %v\n%s", err, out)
+	}
+	return program
+}
+
+// playMutant is the test that only the program with the mutants has.
+const playMutant = `package simulation
+
+import (
+	"testing"
+	"time"
+)
+
+func TestPlayMutant(t *testing.T) {
+	for seed := uint64(1); seed <= 2000; seed++ {
+		out, err := play(t.Context(), newPlan(seed, 6*time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(out.violations) > 0 {
+			t.Logf("caught by seed %d: %s: %s", seed, out.violations[0].Rule, out.violations[0].What)
+			return
+		}
+	}
+}
+`
