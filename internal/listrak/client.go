@@ -141,8 +141,8 @@ func absoluteURL(s string) bool {
 // that changes while the pages are read may come twice or not at all: read again over an overlapping span.
 func (c *Client) Contacts(ctx context.Context, query ContactQuery) (ContactPage, error) {
 	call := call{op: "read contacts (GET /v1/List/{listId}/Contact)", area: "Contact"}
-	if query.State != Subscribed && query.State != Unsubscribed {
-		return ContactPage{}, usage(call, "contacts can be listed by the states Subscribed and Unsubscribed only")
+	if err := query.Check(call.op); err != nil {
+		return ContactPage{}, err
 	}
 	cursor := query.Cursor
 	if cursor == "" {
@@ -198,8 +198,7 @@ func nextCursor(next string) string {
 // the address that came back before writing (design/consent-rules.md 14).
 func (c *Client) Contact(ctx context.Context, addressOrKey string) (Contact, bool, error) {
 	call := call{op: "read contact (GET /v1/List/{listId}/Contact/{contactIdentifier})", area: "Contact", person: true}
-	// "." and ".." would be taken for steps in the path.
-	if addressOrKey == "." || addressOrKey == ".." || !Expressible(addressOrKey) {
+	if !Readable(addressOrKey) {
 		return Contact{}, false, inexpressible(call)
 	}
 	answer, err := c.callList(ctx, call, func() (*http.Request, error) {
@@ -575,6 +574,11 @@ func (c *Client) trouble() time.Duration { return backoff(c.troubles.Add(1)) }
 // and so write to another address.
 func Expressible(address string) bool { return address != "" && utf8.ValidString(address) }
 
+// Readable tells whether an address or key can stand in a route: "." and ".." would be taken for steps in the path.
+func Readable(addressOrKey string) bool {
+	return addressOrKey != "." && addressOrKey != ".." && Expressible(addressOrKey)
+}
+
 func inexpressible(call call) error { return Inexpressible(call.op) }
 
 // Inexpressible is the failure of a call about an address that is not Expressible.
@@ -582,8 +586,13 @@ func Inexpressible(op string) error {
 	return &failure.Error{Class: failure.Refused, Op: op, Code: codeAddress, Advice: "This address cannot be sent to Listrak"}
 }
 
-func usage(call call, what string) error {
-	return &failure.Error{Class: failure.Refused, Op: call.op, Code: codeUsage, Err: errors.New(what), Advice: adviceDefect}
+// Check refuses a query for contacts that cannot be listed.
+func (q ContactQuery) Check(op string) error {
+	if q.State == Subscribed || q.State == Unsubscribed {
+		return nil
+	}
+	return &failure.Error{Class: failure.Refused, Op: op, Code: codeUsage, Advice: adviceDefect,
+		Err: errors.New("contacts can be listed by the states Subscribed and Unsubscribed only")}
 }
 
 func ptr[T any](value T) *T { return &value }

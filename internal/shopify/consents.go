@@ -128,22 +128,28 @@ func ConsentDate(at time.Time) time.Time { return at.UTC().Truncate(time.Second)
 
 // CheckConsents refuses what UpdateEmailConsents does not send.
 func CheckConsents(writes []ConsentWrite) error {
+	if err := checkWrites(opUpdateConsent, len(writes)); err != nil {
+		return err
+	}
 	for n, w := range writes {
 		if _, ok := written[w.State]; !ok || w.At.IsZero() || !customerIDPattern.MatchString(string(w.Customer)) {
 			return fmt.Errorf("update email consents: write %d needs a customer id, a date, and the state %s or %s", n, Subscribed, Unsubscribed)
 		}
 	}
-	return checkWrites(opUpdateConsent, len(writes))
+	return nil
 }
 
 // CheckNewCustomers refuses what CreateCustomers does not send.
 func CheckNewCustomers(customers []NewCustomer) error {
+	if err := checkWrites(opCreateCustomer, len(customers)); err != nil {
+		return err
+	}
 	for n, c := range customers {
 		if strings.TrimSpace(c.Email) == "" || c.At.IsZero() {
 			return fmt.Errorf("create customers: customer %d needs an address and a date", n)
 		}
 	}
-	return checkWrites(opCreateCustomer, len(customers))
+	return nil
 }
 
 func checkWrites(op operation, count int) error {

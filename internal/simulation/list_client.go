@@ -43,6 +43,9 @@ func (c *listClient) call(ctx context.Context, operation string, write bool, eff
 
 func (c *listClient) Contacts(ctx context.Context, query listrak.ContactQuery) (listrak.ContactPage, error) {
 	const operation = "GET Contacts"
+	if err := query.Check(operation); err != nil {
+		return listrak.ContactPage{}, err
+	}
 	ask := list.Query{State: list.State(query.State), Cursor: query.Cursor, Count: list.MaxCount}
 	if ask.Cursor == "" {
 		ask.Cursor = list.Start
@@ -78,7 +81,7 @@ func (c *listClient) Contacts(ctx context.Context, query listrak.ContactQuery) (
 
 func (c *listClient) Contact(ctx context.Context, addressOrKey string) (listrak.Contact, bool, error) {
 	const operation = "GET Contact"
-	if !listrak.Expressible(addressOrKey) {
+	if !listrak.Readable(addressOrKey) {
 		return listrak.Contact{}, false, listrak.Inexpressible(operation)
 	}
 	var read listrak.Contact
@@ -96,10 +99,12 @@ func (c *listClient) Contact(ctx context.Context, addressOrKey string) (listrak.
 		}
 		return err
 	})
-	if err != nil || refused == nil {
-		return read, err == nil, err
-	}
-	if !known {
+	switch {
+	case err != nil:
+		return listrak.Contact{}, false, err
+	case refused == nil:
+		return read, true, nil
+	case !known:
 		_, err = c.call(ctx, "GET Contacts", false, func() error {
 			c.world.watch.glimpses = append(c.world.watch.glimpses, missing)
 			return nil
