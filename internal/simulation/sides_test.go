@@ -983,16 +983,20 @@ func TestSidesFollowingCalls(t *testing.T) {
 		// after is how many calls of the operation go well before one fails.
 		after int
 		call  question
+		// seen is how long ago the list answered; zero means never.
+		seen time.Duration
 	}{
-		"the second chunk of ids":        {"nodes", 1, byID(ids...)},
-		"the second chunk of addresses":  {"customerByIdentifier", 1, byEmail(append([]string{""}, emails...)...)},
-		"the second chunk of customers":  {"customer", 1, ordersOf(lookups...)},
-		"the second chunk of guests":     {"orders", 1, ordersOf(lookups...)},
-		"the second page of a customer":  {"customer", 1, ordersOf(lookups[0], lookups[1])},
-		"the second page of a guest":     {"orders", 1, ordersOf(lookups[0], lookups[1])},
-		"whether there is a list":        {"GET Contacts", 0, contact("nobody@example.com")},
-		"whether there are such events":  {"GET Events", 0, subscribe("not an address", listrak.SubscribeOptions{EventIDs: []int{marketingEvent}})},
-		"no question without the reason": {"GET Events", 0, subscribe("not an address", listrak.SubscribeOptions{})},
+		"the second chunk of ids":        {"nodes", 1, byID(ids...), 0},
+		"the second chunk of addresses":  {"customerByIdentifier", 1, byEmail(append([]string{""}, emails...)...), 0},
+		"the second chunk of customers":  {"customer", 1, ordersOf(lookups...), 0},
+		"the second chunk of guests":     {"orders", 1, ordersOf(lookups...), 0},
+		"the second page of a customer":  {"customer", 1, ordersOf(lookups[0], lookups[1]), 0},
+		"the second page of a guest":     {"orders", 1, ordersOf(lookups[0], lookups[1]), 0},
+		"whether there is a list":        {"GET Contacts", 0, contact("nobody@example.com"), 0},
+		"whether there is still a list":  {"GET Contacts", 0, contact("nobody@example.com"), 61 * time.Second},
+		"that there is a list is known":  {"GET Contacts", 0, contact("nobody@example.com"), time.Minute},
+		"whether there are such events":  {"GET Events", 0, subscribe("not an address", listrak.SubscribeOptions{EventIDs: []int{marketingEvent}}), 0},
+		"no question without the reason": {"GET Events", 0, subscribe("not an address", listrak.SubscribeOptions{}), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -1005,6 +1009,10 @@ func TestSidesFollowingCalls(t *testing.T) {
 					_, err := tw.store.PlaceOrder(shop.Order{Email: emails[0], CreatedAt: noon.Add(-time.Duration(n) * time.Second)})
 					return err
 				})
+			}
+			if c.seen > 0 {
+				s.ask("the list answers", contact("nobody@example.com"))
+				s.later(c.seen)
 			}
 			s.prepare(func(tw *twin) error {
 				var rules []fault.Rule
