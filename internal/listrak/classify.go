@@ -152,6 +152,36 @@ func (c call) classify(status int, code string) *failure.Error {
 	return f
 }
 
+// Refusal is the failure of a call about one contact that Listrak refused with status and code, which may be empty. A simulation, which
+// has the refusals without HTTP, classifies them here too.
+func Refusal(op string, status int, code string, write bool) *failure.Error {
+	return call{op: op, area: "Contact", write: write, person: true}.classify(status, code)
+}
+
+// RefusedWrite is what comes of a write that Listrak refused: a contact that is in the state asked for already, or waits for a
+// confirmation, is no failure.
+func RefusedWrite(op string, asked State, status int, code string, server time.Time) (WriteResult, error) {
+	return refusedWrite(Refusal(op, status, code, true), asked, server)
+}
+
+func refusedWrite(err error, asked State, server time.Time) (WriteResult, error) {
+	if f := failure.As(err); f != nil {
+		switch {
+		case asked == Subscribed && f.Code == codeAlreadySubscribed,
+			asked == Unsubscribed && (f.Code == codeAlreadyUnsubscribed || f.Code == codeNotSubscribed):
+			return WriteResult{AlreadySo: true, ServerTime: server}, nil
+		case f.Code == codePending:
+			return WriteResult{Pending: true, ServerTime: server}, nil
+		}
+	}
+	return WriteResult{}, err
+}
+
+// LostCursor is the failure of a page whose cursor Listrak does not take any more.
+func LostCursor(op string) error {
+	return &failure.Error{Class: failure.Retry, Op: op, Code: codeInvalidParameter, Err: ErrCursorLost}
+}
+
 // unreadable is an answer of success that does not hold what the contract promises. reason is a constant of ours.
 func (c call) unreadable(reason string, wait time.Duration) *failure.Error {
 	return &failure.Error{Class: failure.Retry, Op: c.op, Code: codeUnreadable, Wait: wait, MaybeDone: c.write,

@@ -141,8 +141,8 @@ func absoluteURL(s string) bool {
 // that changes while the pages are read may come twice or not at all: read again over an overlapping span.
 func (c *Client) Contacts(ctx context.Context, query ContactQuery) (ContactPage, error) {
 	call := call{op: "read contacts (GET /v1/List/{listId}/Contact)", area: "Contact"}
-	if query.State != Subscribed && query.State != Unsubscribed {
-		return ContactPage{}, usage(call, "contacts can be listed by the states Subscribed and Unsubscribed only")
+	if err := query.Check(call.op); err != nil {
+		return ContactPage{}, err
 	}
 	cursor := query.Cursor
 	if cursor == "" {
@@ -163,7 +163,7 @@ func (c *Client) Contacts(ctx context.Context, query ContactQuery) (ContactPage,
 	})
 	if err != nil {
 		if f := failure.As(err); f != nil && f.Code == codeInvalidParameter && query.Cursor != "" {
-			return ContactPage{}, &failure.Error{Class: failure.Retry, Op: f.Op, Code: f.Code, Err: ErrCursorLost}
+			return ContactPage{}, LostCursor(f.Op)
 		}
 		return ContactPage{}, err
 	}
@@ -179,7 +179,7 @@ func (c *Client) Contacts(ctx context.Context, query ContactQuery) (ContactPage,
 		return ContactPage{}, call.unreadable("the cursor of the next page is that of this one", c.trouble())
 	}
 	for i, raw := range *page.Data {
-		if result.Contacts[i], err = contactOf(raw, c.zone); err != nil {
+		if result.Contacts[i], err = ContactOf(raw, c.zone); err != nil {
 			return ContactPage{}, call.unreadable(err.Error(), c.trouble())
 		}
 	}
@@ -198,8 +198,7 @@ func nextCursor(next string) string {
 // the address that came back before writing (design/consent-rules.md 14).
 func (c *Client) Contact(ctx context.Context, addressOrKey string) (Contact, bool, error) {
 	call := call{op: "read contact (GET /v1/List/{listId}/Contact/{contactIdentifier})", area: "Contact", person: true}
-	// "." and ".." would be taken for steps in the path, and nothing at all for the whole collection.
-	if addressOrKey == "" || addressOrKey == "." || addressOrKey == ".." || !utf8.ValidString(addressOrKey) {
+	if !Readable(addressOrKey) {
 		return Contact{}, false, inexpressible(call)
 	}
 	answer, err := c.callList(ctx, call, func() (*http.Request, error) {
@@ -220,7 +219,7 @@ func (c *Client) Contact(ctx context.Context, addressOrKey string) (Contact, boo
 	if resource.Data == nil {
 		return Contact{}, false, call.unreadable("the answer has no contact", c.trouble())
 	}
-	contact, err := contactOf(*resource.Data, c.zone)
+	contact, err := ContactOf(*resource.Data, c.zone)
 	if err != nil {
 		return Contact{}, false, call.unreadable(err.Error(), c.trouble())
 	}
@@ -294,7 +293,7 @@ func (c *Client) Subscribe(ctx context.Context, address string, options Subscrib
 	if options.ExternalID != "" {
 		body.ExternalContactID = &options.ExternalID
 	}
-	result, err := c.post(ctx, call, address, parameters, body, codeAlreadySubscribed)
+	result, err := c.post(ctx, call, address, parameters, body, Subscribed)
 	if f := failure.As(err); f != nil && f.Code == codeInvalidParameter && len(options.EventIDs) > 0 {
 		// The code does not say which parameter. A wrong event concerns every contact, a wrong address only this one.
 		if wrong := c.checkEvents(ctx, call, options.EventIDs); wrong != nil {
@@ -310,9 +309,14 @@ func (c *Client) checkEvents(ctx context.Context, call call, ids []int) error {
 	if err != nil {
 		return err
 	}
+	return WrongEvent(call.op, events, ids)
+}
+
+// WrongEvent returns a failure when one of ids is no event that can be raised.
+func WrongEvent(op string, events []Event, ids []int) error {
 	for _, id := range ids {
 		if !slices.ContainsFunc(events, func(e Event) bool { return e.ID == id && e.Active }) {
-			return &failure.Error{Class: failure.PersonMustAct, Op: call.op, Code: codeInvalidParameter, Advice: adviceEvents,
+			return &failure.Error{Class: failure.PersonMustAct, Op: op, Code: codeInvalidParameter, Advice: adviceEvents,
 				Err: fmt.Errorf("event %d does not exist on the list, or is blocked", id)}
 		}
 	}
@@ -324,14 +328,13 @@ func (c *Client) checkEvents(ctx context.Context, call call, ids []int) error {
 func (c *Client) Unsubscribe(ctx context.Context, address string) (WriteResult, error) {
 	call := call{op: "unsubscribe contact (POST /v1/List/{listId}/Contact)", area: "Contact", write: true, person: true}
 	body := email.Contact{SubscriptionState: ptr(string(Unsubscribed))}
-	return c.post(ctx, call, address, &email.PostContactParams{}, body, codeAlreadyUnsubscribed, codeNotSubscribed)
+	return c.post(ctx, call, address, &email.PostContactParams{}, body, Unsubscribed)
 }
 
-// post sends contact; a failure with one of the codes alreadySo is a success.
+// post sends contact, which asks for a state.
 func (c *Client) post(ctx context.Context, call call, address string, parameters *email.PostContactParams, contact email.Contact,
-	alreadySo ...string) (WriteResult, error) {
-	// JSON would replace broken text silently, and so write to another address.
-	if address == "" || !utf8.ValidString(address) {
+	asked State) (WriteResult, error) {
+	if !Expressible(address) {
 		return WriteResult{}, inexpressible(call)
 	}
 	contact.EmailAddress = address
@@ -340,13 +343,8 @@ func (c *Client) post(ctx context.Context, call call, address string, parameters
 	answer, err := c.callList(ctx, call, func() (*http.Request, error) {
 		return email.NewPostContactRequest(c.baseURL, c.list, parameters, contact)
 	})
-	if f := failure.As(err); f != nil && slices.Contains(alreadySo, f.Code) {
-		return WriteResult{AlreadySo: true, ServerTime: answer.date}, nil
-	} else if f != nil && f.Code == codePending {
-		return WriteResult{Pending: true, ServerTime: answer.date}, nil
-	}
 	if err != nil {
-		return WriteResult{}, err
+		return refusedWrite(err, asked, answer.date)
 	}
 	var created email.ResourceCreated
 	if err := c.decode(call, answer, &created); err != nil {
@@ -509,6 +507,10 @@ func (c *Client) send(ctx context.Context, call call, request *http.Request) (an
 		GetConn: func(string) { seeking.Store(true) },
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	})
+	if err := ctx.Err(); err != nil {
+		// Nothing leaves any more, so a write surely did nothing: http.Client would not say so by either of the traces.
+		return answer{}, broken(call.op, err, c.trouble())
+	}
 	response, err := c.http.Do(request.WithContext(traced))
 	if err != nil {
 		f := broken(call.op, connectionError(ctx, err), c.trouble())
@@ -569,12 +571,29 @@ func (c *Client) decode(call call, a answer, into any) error {
 // trouble counts one more failure that may pass, and says how long to stay away.
 func (c *Client) trouble() time.Duration { return backoff(c.troubles.Add(1)) }
 
-func inexpressible(call call) error {
-	return &failure.Error{Class: failure.Refused, Op: call.op, Code: codeAddress, Advice: "This address cannot be sent to Listrak"}
+// Expressible tells whether an address can be sent: none at all would name the whole list, and JSON would replace broken text silently,
+// and so write to another address.
+func Expressible(address string) bool { return address != "" && utf8.ValidString(address) }
+
+// Readable tells whether an address or key can stand in a route: "." and ".." would be taken for steps in the path.
+func Readable(addressOrKey string) bool {
+	return addressOrKey != "." && addressOrKey != ".." && Expressible(addressOrKey)
 }
 
-func usage(call call, what string) error {
-	return &failure.Error{Class: failure.Refused, Op: call.op, Code: codeUsage, Err: errors.New(what), Advice: adviceDefect}
+func inexpressible(call call) error { return Inexpressible(call.op) }
+
+// Inexpressible is the failure of a call about an address that is not Expressible.
+func Inexpressible(op string) error {
+	return &failure.Error{Class: failure.Refused, Op: op, Code: codeAddress, Advice: "This address cannot be sent to Listrak"}
+}
+
+// Check refuses a query for contacts that cannot be listed.
+func (q ContactQuery) Check(op string) error {
+	if q.State == Subscribed || q.State == Unsubscribed {
+		return nil
+	}
+	return &failure.Error{Class: failure.Refused, Op: op, Code: codeUsage, Advice: adviceDefect,
+		Err: errors.New("contacts can be listed by the states Subscribed and Unsubscribed only")}
 }
 
 func ptr[T any](value T) *T { return &value }

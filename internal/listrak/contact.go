@@ -94,8 +94,8 @@ type Event struct {
 // errDate hides the date's text, because a broken answer may have anything in its place.
 var errDate = errors.New("a date of a contact is in no form that Listrak documents")
 
-// contactOf reads a contact as it came, in the zone that the merchant set.
-func contactOf(c email.Contact, zone *time.Location) (Contact, error) {
+// ContactOf reads a contact as it came, in the zone that the merchant set.
+func ContactOf(c email.Contact, zone *time.Location) (Contact, error) {
 	contact := Contact{Address: c.EmailAddress, EmailKey: text(c.EmailKey), State: stateOf(text(c.SubscriptionState))}
 	switch contact.State {
 	case Subscribed:

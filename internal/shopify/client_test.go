@@ -64,6 +64,8 @@ func TestChangedCustomers(t *testing.T) {
 		{ID: "gid://shopify/Customer/1", UpdatedAt: moment(t, "2026-11-01T10:00:00Z")},
 		{ID: "gid://shopify/Customer/2", UpdatedAt: moment(t, "2026-11-01T10:00:00Z")},
 	}}
+	require.WithinDuration(t, time.Now(), page.ServerTime, time.Minute, "the server's Date header")
+	want.ServerTime = page.ServerTime
 	require.Empty(t, cmp.Diff(want, page))
 	require.Equal(t, "updated_at:>='2026-10-31T23:00:00Z'", s.seen()[0].argument(t, 0, "query"))
 	require.Equal(t, "here", s.seen()[0].argument(t, 0, "after"))

@@ -39,17 +39,12 @@ type WriteResult struct {
 // request; when its MaybeDone is set any of the writes may have happened. It waits for the API budget only for what Reserve has not
 // kept.
 func (c *Client) UpdateEmailConsents(ctx context.Context, writes []ConsentWrite) ([]WriteResult, error) {
-	if err := checkWrites(opUpdateConsent, len(writes)); err != nil || len(writes) == 0 {
+	if err := CheckConsents(writes); err != nil || len(writes) == 0 {
 		return nil, err
 	}
 	inputs := make([]admin.CustomerEmailMarketingConsentUpdateInput, len(writes))
 	for n, w := range writes {
-		state, ok := written[w.State]
-		if !ok || w.At.IsZero() || !customerIDPattern.MatchString(string(w.Customer)) {
-			return nil, fmt.Errorf("update email consents: write %d needs a customer id, a date, and the state %s or %s",
-				n, Subscribed, Unsubscribed)
-		}
-		inputs[n].CustomerId, inputs[n].EmailMarketingConsent = string(w.Customer), consentInput(state, w.At)
+		inputs[n].CustomerId, inputs[n].EmailMarketingConsent = string(w.Customer), consentInput(written[w.State], w.At)
 	}
 	batch, err := admin.UpdateEmailConsents(inputs)
 	if err != nil {
@@ -83,14 +78,11 @@ func (c *Client) UpdateEmailConsents(ctx context.Context, writes []ConsentWrite)
 // CreateCustomers creates subscribed customers in one request, at most MaxWrites. Result i belongs to customers[i]. An address that has a
 // customer already fails with CodeTaken. Shopify has no idempotency key here: after a MaybeDone, look the address up before trying again.
 func (c *Client) CreateCustomers(ctx context.Context, customers []NewCustomer) ([]WriteResult, error) {
-	if err := checkWrites(opCreateCustomer, len(customers)); err != nil || len(customers) == 0 {
+	if err := CheckNewCustomers(customers); err != nil || len(customers) == 0 {
 		return nil, err
 	}
 	inputs := make([]admin.CustomerInput, len(customers))
 	for n := range customers {
-		if strings.TrimSpace(customers[n].Email) == "" || customers[n].At.IsZero() {
-			return nil, fmt.Errorf("create customers: customer %d needs an address and a date", n)
-		}
 		consent := consentInput(admin.CustomerEmailMarketingStateSubscribed, customers[n].At)
 		inputs[n] = admin.CustomerInput{Email: &customers[n].Email, EmailMarketingConsent: &consent}
 	}
@@ -127,8 +119,37 @@ var written = map[ConsentState]admin.CustomerEmailMarketingState{
 
 func consentInput(state admin.CustomerEmailMarketingState, at time.Time) admin.CustomerEmailMarketingConsentInput {
 	// A level is always sent: SUBSCRIBED without one is refused, and CONFIRMED would claim a proof that we do not have.
-	level, date := admin.CustomerMarketingOptInLevelSingleOptIn, at.UTC().Truncate(time.Second)
+	level, date := admin.CustomerMarketingOptInLevelSingleOptIn, ConsentDate(at)
 	return admin.CustomerEmailMarketingConsentInput{MarketingState: state, MarketingOptInLevel: &level, ConsentUpdatedAt: &date}
+}
+
+// ConsentDate is the date that is sent for a consent given at: Shopify keeps whole seconds.
+func ConsentDate(at time.Time) time.Time { return at.UTC().Truncate(time.Second) }
+
+// CheckConsents refuses what UpdateEmailConsents does not send.
+func CheckConsents(writes []ConsentWrite) error {
+	if err := checkWrites(opUpdateConsent, len(writes)); err != nil {
+		return err
+	}
+	for n, w := range writes {
+		if _, ok := written[w.State]; !ok || w.At.IsZero() || !customerIDPattern.MatchString(string(w.Customer)) {
+			return fmt.Errorf("update email consents: write %d needs a customer id, a date, and the state %s or %s", n, Subscribed, Unsubscribed)
+		}
+	}
+	return nil
+}
+
+// CheckNewCustomers refuses what CreateCustomers does not send.
+func CheckNewCustomers(customers []NewCustomer) error {
+	if err := checkWrites(opCreateCustomer, len(customers)); err != nil {
+		return err
+	}
+	for n, c := range customers {
+		if strings.TrimSpace(c.Email) == "" || c.At.IsZero() {
+			return fmt.Errorf("create customers: customer %d needs an address and a date", n)
+		}
+	}
+	return nil
 }
 
 func checkWrites(op operation, count int) error {

@@ -14,6 +14,8 @@ const (
 	CreateCost = 11
 	// MaxWrites is how many writes fit into one request of UpdateEmailConsents or CreateCustomers.
 	MaxWrites = 50
+	// MaxIDs is how many customers one request of CustomersByID reads.
+	MaxIDs = 250
 
 	costAccess           = 4
 	costProbeCustomers   = 4
@@ -26,7 +28,6 @@ const (
 
 	maxRequestCost = 1000
 	maxLookups     = 50
-	maxIDs         = 250
 )
 
 // operation is one of our documents.

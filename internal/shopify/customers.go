@@ -106,14 +106,11 @@ func nextCursor(op operation, more bool, end *string, current string) (string, e
 // CustomersByID reads customers by id, 250 a request. Result i belongs to ids[i] and is zero when there is no such customer (any more).
 // Unlike a search it never lags.
 func (c *Client) CustomersByID(ctx context.Context, ids []CustomerID) ([]Customer, error) {
-	customers := make([]Customer, 0, len(ids))
-	for _, id := range ids {
-		if !customerIDPattern.MatchString(string(id)) {
-			return nil, &failure.Error{Class: failure.Refused, Op: opCustomersByID.verb, Code: "INVALID_ID",
-				Advice: "Customer ids are like gid://shopify/Customer/1."}
-		}
+	if err := CheckIDs(ids); err != nil {
+		return nil, err
 	}
-	for chunk := range slices.Chunk(ids, maxIDs) {
+	customers := make([]Customer, 0, len(ids))
+	for chunk := range slices.Chunk(ids, MaxIDs) {
 		texts := make([]string, len(chunk))
 		for n, id := range chunk {
 			texts[n] = string(id)
@@ -140,10 +137,41 @@ func (c *Client) CustomersByID(ctx context.Context, ids []CustomerID) ([]Custome
 	return customers, nil
 }
 
+// CheckIDs refuses ids that no customer has.
+func CheckIDs(ids []CustomerID) error {
+	for _, id := range ids {
+		if !customerIDPattern.MatchString(string(id)) {
+			return &failure.Error{Class: failure.Refused, Op: opCustomersByID.verb, Code: "INVALID_ID",
+				Advice: "Customer ids are like gid://shopify/Customer/1."}
+		}
+	}
+	return nil
+}
+
 // CustomersByEmail looks customers up by exact address (Shopify ignores case), 50 a request. Result i belongs to emails[i] and is zero
 // when nobody has that address; whether the address that came back is the one meant is for the caller to compare. When only some
 // look-ups failed the error is ItemErrors, and the other results are good.
 func (c *Client) CustomersByEmail(ctx context.Context, emails []string) ([]Customer, error) {
+	return LookUpEmails(emails, func(addresses []string) ([]Customer, ItemErrors, error) {
+		batch, err := admin.CustomersByEmail(addresses)
+		if err != nil {
+			return nil, nil, err
+		}
+		answers, failed, err := sendBatch(ctx, c, opCustomerByEmail, batch)
+		if err != nil {
+			return nil, nil, err
+		}
+		found := make([]Customer, len(answers))
+		for k, answer := range answers {
+			found[k] = customerOf(answer.CustomerByIdentifier)
+		}
+		return found, failed, nil
+	})
+}
+
+// LookUpEmails is Client.CustomersByEmail with the requests left to send, so that a simulation without HTTP asks as the client does.
+// The error of send is that of the whole request.
+func LookUpEmails(emails []string, send func(addresses []string) ([]Customer, ItemErrors, error)) ([]Customer, error) {
 	customers := make([]Customer, len(emails))
 	failures := make(ItemErrors, len(emails))
 	// A blank address is nobody's: Shopify is not asked.
@@ -159,11 +187,7 @@ func (c *Client) CustomersByEmail(ctx context.Context, emails []string) ([]Custo
 		for k, n := range chunk {
 			addresses[k] = emails[n]
 		}
-		batch, err := admin.CustomersByEmail(addresses)
-		if err != nil {
-			return nil, err
-		}
-		answers, failed, err := sendBatch(ctx, c, opCustomerByEmail, batch)
+		answers, failed, err := send(addresses)
 		if err != nil {
 			// What fails a whole request would fail the next one too, after as long a wait.
 			for _, n := range asked[done:] {
@@ -173,7 +197,7 @@ func (c *Client) CustomersByEmail(ctx context.Context, emails []string) ([]Custo
 		}
 		for k, n := range chunk {
 			if failures[n] = failed[k]; failed[k] == nil {
-				customers[n] = customerOf(answers[k].CustomerByIdentifier)
+				customers[n] = answers[k]
 			}
 		}
 		done += len(chunk)

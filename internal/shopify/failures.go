@@ -269,6 +269,24 @@ func statusFailure(verb string, response *http.Response, write bool, now time.Ti
 	return f
 }
 
+// UserError, FieldError and StatusError are the failures that the client makes of a refusal in a payload, of an error of a whole field,
+// and of a status other than 200. A simulation, which has those answers without HTTP, classifies them here too.
+func UserError(verb, code, message string) error {
+	return userFailure(operation{verb: verb, write: true}, code, message)
+}
+
+// FieldError is described with UserError.
+func FieldError(verb, code, message string, write bool) error {
+	g := graphError{Message: message}
+	g.Extensions.Code = code
+	return g.classify(operation{verb: verb, write: write}, time.Second)
+}
+
+// StatusError is described with UserError.
+func StatusError(verb string, status int, write bool) error {
+	return statusFailure(verb, &http.Response{StatusCode: status}, write, time.Time{})
+}
+
 // retryAfter reads the Retry-After header, in seconds or as a date, and gives fallback without one. More than an hour is cut: it
 // would rather be a broken clock.
 func retryAfter(header http.Header, now time.Time, fallback time.Duration) time.Duration {

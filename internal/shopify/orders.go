@@ -41,6 +41,68 @@ const orderPages = 100
 // the address. Result i belongs to lookups[i]. Order search lags a new order a little (contracts/shopify.md 4). When only some look-ups
 // failed the error is ItemErrors, and the other results are good.
 func (c *Client) OrdersOf(ctx context.Context, lookups []OrderLookup) ([][]Order, error) {
+	return FindOrders(lookups, func(searches []admin.OrderSearch) ([]OrderPage, ItemErrors, error) {
+		if searches[0].Customer != "" {
+			return orderPagesOf(ctx, c, opOrdersOfCustomer, searches, admin.OrdersOfCustomers, func(answer admin.OrdersOfCustomerResponse) OrderPage {
+				if answer.Customer == nil {
+					return OrderPage{}
+				}
+				info := answer.Customer.Orders.PageInfo
+				page := OrderPage{More: info.HasNextPage, End: info.EndCursor}
+				for _, node := range answer.Customer.Orders.Nodes {
+					page.Orders = append(page.Orders, orderOf(node, ""))
+				}
+				return page
+			})
+		}
+		return orderPagesOf(ctx, c, opOrdersOfEmail, searches, admin.OrdersOfEmails, func(answer admin.OrdersOfEmailResponse) OrderPage {
+			page := OrderPage{More: answer.Orders.PageInfo.HasNextPage, End: answer.Orders.PageInfo.EndCursor}
+			for _, node := range answer.Orders.Nodes {
+				customer := ""
+				if node.Customer != nil {
+					customer = node.Customer.Id
+				}
+				page.Orders = append(page.Orders, orderOf(node.OrderFields, customer))
+			}
+			return page
+		})
+	})
+}
+
+// orderPagesOf sends searches in one request.
+func orderPagesOf[R any](ctx context.Context, c *Client, op operation, searches []admin.OrderSearch,
+	build func([]admin.OrderSearch) (admin.Batch[R], error), read func(R) OrderPage,
+) ([]OrderPage, ItemErrors, error) {
+	batch, err := build(searches)
+	if err != nil {
+		return nil, nil, err
+	}
+	answers, failed, err := sendBatch(ctx, c, op, batch)
+	if err != nil {
+		return nil, nil, err
+	}
+	pages := make([]OrderPage, len(answers))
+	for n, answer := range answers {
+		if failed[n] == nil {
+			pages[n] = read(answer)
+		}
+	}
+	return pages, failed, nil
+}
+
+// OrderPage is what one search brought: up to OrdersAPage orders, and the cursor of the last one.
+type OrderPage struct {
+	Orders []Order
+	More   bool
+	End    *string
+}
+
+// OrdersAPage is how many orders a search brings at once.
+const OrdersAPage = 10
+
+// FindOrders is Client.OrdersOf with the requests left to send, so that a simulation without HTTP asks and reads as the client does.
+// A request carries searches that all name a customer or all name none; its error is that of all of them.
+func FindOrders(lookups []OrderLookup, send func([]admin.OrderSearch) ([]OrderPage, ItemErrors, error)) ([][]Order, error) {
 	found := make([][]Order, len(lookups))
 	failures := make(ItemErrors, len(lookups))
 	var ofCustomer, ofEmail []orderSearch
@@ -60,9 +122,16 @@ func (c *Client) OrdersOf(ctx context.Context, lookups []OrderLookup) ([][]Order
 			ofEmail = append(ofEmail, orderSearch{item: n, OrderSearch: admin.OrderSearch{Query: query}})
 		}
 	}
-	keep := func(item int, orders []Order) {
+	keep := func(search orderSearch, orders []Order) {
+		item, lookup := search.item, lookups[search.item]
 		for _, order := range orders {
-			if order.CreatedAt.Before(lookups[item].From.Truncate(time.Second)) || order.CreatedAt.After(lookups[item].To) {
+			if search.Customer != "" {
+				order.Customer = CustomerID(search.Customer)
+			} else if !strings.EqualFold(strings.TrimSpace(order.Email), strings.TrimSpace(lookup.Email)) {
+				// Shopify's search works on words, so it also finds other people: only the very address counts.
+				continue
+			}
+			if order.CreatedAt.Before(lookup.From.Truncate(time.Second)) || order.CreatedAt.After(lookup.To) {
 				continue
 			}
 			if !slices.ContainsFunc(found[item], func(o Order) bool { return o.ID == order.ID }) {
@@ -70,35 +139,8 @@ func (c *Client) OrdersOf(ctx context.Context, lookups []OrderLookup) ([][]Order
 			}
 		}
 	}
-	searchOrders(ctx, c, opOrdersOfCustomer, ofCustomer, failures, admin.OrdersOfCustomers,
-		func(search orderSearch, answer admin.OrdersOfCustomerResponse) (bool, *string) {
-			if answer.Customer == nil {
-				return false, nil
-			}
-			var orders []Order
-			for _, node := range answer.Customer.Orders.Nodes {
-				orders = append(orders, orderOf(node, search.Customer))
-			}
-			keep(search.item, orders)
-			return answer.Customer.Orders.PageInfo.HasNextPage, answer.Customer.Orders.PageInfo.EndCursor
-		})
-	searchOrders(ctx, c, opOrdersOfEmail, ofEmail, failures, admin.OrdersOfEmails,
-		func(search orderSearch, answer admin.OrdersOfEmailResponse) (bool, *string) {
-			var orders []Order
-			for _, node := range answer.Orders.Nodes {
-				// Shopify's search works on words, so it also finds other people: only the very address counts.
-				if node.Email == nil || !strings.EqualFold(strings.TrimSpace(*node.Email), strings.TrimSpace(lookups[search.item].Email)) {
-					continue
-				}
-				customer := ""
-				if node.Customer != nil {
-					customer = node.Customer.Id
-				}
-				orders = append(orders, orderOf(node.OrderFields, customer))
-			}
-			keep(search.item, orders)
-			return answer.Orders.PageInfo.HasNextPage, answer.Orders.PageInfo.EndCursor
-		})
+	searchOrders(opOrdersOfCustomer, ofCustomer, failures, send, keep)
+	searchOrders(opOrdersOfEmail, ofEmail, failures, send, keep)
 	for n := range found {
 		if failures[n] != nil {
 			// Half of a person's orders could look like none.
@@ -115,9 +157,9 @@ type orderSearch struct {
 	item int
 }
 
-// searchOrders sends all searches, 50 a request, and follows each through its pages. take stores a page and tells how it goes on.
-func searchOrders[R any](ctx context.Context, c *Client, op operation, searches []orderSearch, failures ItemErrors,
-	build func([]admin.OrderSearch) (admin.Batch[R], error), take func(orderSearch, R) (more bool, end *string),
+// searchOrders sends all searches, 50 a request, and follows each through its pages. keep stores the orders of a page.
+func searchOrders(op operation, searches []orderSearch, failures ItemErrors,
+	send func([]admin.OrderSearch) ([]OrderPage, ItemErrors, error), keep func(orderSearch, []Order),
 ) {
 	for page := 1; len(searches) > 0; page++ {
 		var further []orderSearch
@@ -127,12 +169,7 @@ func searchOrders[R any](ctx context.Context, c *Client, op operation, searches 
 			for k, search := range chunk {
 				plain[k] = search.OrderSearch
 			}
-			batch, err := build(plain)
-			var answers []R
-			var failed ItemErrors
-			if err == nil {
-				answers, failed, err = sendBatch(ctx, c, op, batch)
-			}
+			pages, failed, err := send(plain)
 			if err != nil {
 				// What fails a whole request would fail the next one too, after as long a wait.
 				for _, search := range append(searches[done:], further...) {
@@ -145,12 +182,12 @@ func searchOrders[R any](ctx context.Context, c *Client, op operation, searches 
 					failures[search.item] = failed[k]
 					continue
 				}
-				more, end := take(search, answers[k])
+				keep(search, pages[k].Orders)
 				current := ""
 				if search.After != nil {
 					current = *search.After
 				}
-				next, err := nextCursor(op, more && page < orderPages, end, current)
+				next, err := nextCursor(op, pages[k].More && page < orderPages, pages[k].End, current)
 				if err != nil {
 					failures[search.item] = err
 				} else if next != "" {

@@ -2,10 +2,14 @@ package simulation
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/concordsync/concord/internal/failure"
+	"github.com/concordsync/concord/internal/listrak"
 	"github.com/concordsync/concord/internal/sandbox/fault"
+	"github.com/concordsync/concord/internal/sandbox/list"
+	"github.com/concordsync/concord/internal/shopify"
 )
 
 // lateEffect is a time-out whose write takes effect only after the caller has given up: at the latest two minutes after the deadline,
@@ -32,6 +36,9 @@ type link struct {
 // whole call and is classified as the adapters of internal/shopify and internal/listrak classify it.
 func (l *link) exchange(ctx context.Context, operation string, write bool, items int, effect func(item int)) error {
 	w := l.world
+	if w.current.dead {
+		return errDead
+	}
 	if err := ctx.Err(); err != nil {
 		return l.fail(operation, "TIMEOUT", false)
 	}
@@ -63,13 +70,11 @@ func (l *link) exchange(ctx context.Context, operation string, write bool, items
 	switch {
 	case !struck:
 		all(items)
-	case rule.Kind == fault.Throttled, rule.Kind == fault.TooManyRequests:
-		return l.refuse(operation, string(rule.Kind), time.Duration(1+w.random.IntN(5))*time.Second)
-	case rule.Kind == fault.ServerError, rule.Kind == fault.HTMLError:
-		return l.fail(operation, "HTTP_503", write)
+	case rule.Kind == fault.Throttled, rule.Kind == fault.TooManyRequests, rule.Kind == fault.ServerError, rule.Kind == fault.HTMLError:
+		return l.answer(operation, rule.Kind, write)
 	case rule.Kind == fault.ErrorAfter:
 		all(part)
-		return l.fail(operation, "HTTP_500", write)
+		return l.answer(operation, rule.Kind, write)
 	case rule.Kind == fault.TimeoutBefore, rule.Kind == fault.TimeoutAfter, rule.Kind == lateEffect:
 		if rule.Kind == fault.TimeoutAfter {
 			all(part)
@@ -103,7 +108,31 @@ func (l *link) fail(operation, code string, maybeDone bool) error {
 	return &failure.Error{Class: failure.Retry, Op: operation, Code: code, MaybeDone: maybeDone}
 }
 
-func (l *link) refuse(operation, code string, wait time.Duration) error {
+// answer is what the client of the side makes of the answer with which the sandbox's server fails a call.
+func (l *link) answer(operation string, kind fault.Kind, write bool) error {
 	l.world.watch.lookedUp(l.process, l.side, "")
-	return &failure.Error{Class: failure.Retry, Op: operation, Code: code, Wait: wait}
+	if l.side == inListrak {
+		switch kind {
+		case fault.TooManyRequests, fault.Throttled:
+			return listrak.Refusal(operation, http.StatusTooManyRequests, list.CodeTooManyRequests, write)
+		case fault.HTMLError:
+			return listrak.Refusal(operation, http.StatusBadGateway, "", write)
+		case fault.ErrorAfter:
+			return listrak.Refusal(operation, http.StatusInternalServerError, list.CodeUnhandled, write)
+		default: // fault.ServerError
+			return listrak.Refusal(operation, http.StatusServiceUnavailable, list.CodeUnhandled, write)
+		}
+	}
+	switch kind {
+	case fault.Throttled:
+		return shopify.FieldError(operation, shopify.CodeThrottled, "Throttled", write)
+	case fault.TooManyRequests:
+		return shopify.StatusError(operation, http.StatusTooManyRequests, write)
+	case fault.HTMLError:
+		return shopify.StatusError(operation, http.StatusBadGateway, write)
+	case fault.ErrorAfter:
+		return shopify.StatusError(operation, http.StatusInternalServerError, write)
+	default: // fault.ServerError
+		return shopify.StatusError(operation, http.StatusServiceUnavailable, write)
+	}
 }

@@ -1,18 +1,20 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"strings"
+	"fmt"
+	"slices"
 	"time"
 
-	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/sandbox/shop"
 	"github.com/concordsync/concord/internal/shopify"
+	"github.com/concordsync/concord/internal/shopify/admin"
 )
 
 // storeClient is a reconcile.Shopify on the sandbox's model of a store, without HTTP: what shopify.Client and the sandbox's server do
-// together. A test holds it against the two.
+// together. TestSides holds it against the two.
 type storeClient struct {
 	*link
 	store *shop.Store
@@ -35,17 +37,20 @@ func (c storeClient) charge(points int) error {
 	}
 }
 
-// request pays for a call and makes it.
-func (c storeClient) request(ctx context.Context, operation string, points int, write bool, items int, effect func(item int)) error {
-	if !write {
-		if err := c.charge(points); err != nil {
-			return err
-		}
+// request pays for a call that reads, and makes it.
+func (c storeClient) request(ctx context.Context, operation string, points int, effect func()) error {
+	if err := c.charge(points); err != nil {
+		return err
 	}
-	return c.exchange(ctx, operation, write, items, effect)
+	return c.exchange(ctx, operation, false, 1, func(int) { effect() })
 }
 
-func (c storeClient) Reserve(_ context.Context, points int) error { return c.charge(points) }
+func (c storeClient) Reserve(_ context.Context, points int) error {
+	if points < 0 || points > 1000 {
+		return fmt.Errorf("reserve %d points: a request costs between 0 and 1000", points)
+	}
+	return c.charge(points)
+}
 
 func (c storeClient) ChangedCustomers(ctx context.Context, since time.Time, cursor string) (shopify.ChangePage, error) {
 	first, query := 250, ""
@@ -53,12 +58,12 @@ func (c storeClient) ChangedCustomers(ctx context.Context, since time.Time, curs
 		query = "updated_at:>='" + since.UTC().Truncate(time.Second).Format(time.RFC3339) + "'"
 	}
 	var page shopify.ChangePage
-	var listed error
-	err := c.request(ctx, "customers", 13, false, 1, func(int) {
-		var found shop.Page[shop.Customer]
-		found, listed = c.store.ListCustomers(shop.Listing{
+	var refused error
+	err := c.request(ctx, "customers", 13, func() {
+		found, err := c.store.ListCustomers(shop.Listing{
 			Paging: shop.Paging{First: &first, After: cursor}, Query: query, SortKey: "UPDATED_AT",
 		})
+		refused = fieldError("customers", err)
 		page.ServerTime = c.world.now.Add(c.world.scenario.storeAhead).UTC().Truncate(time.Second)
 		for _, row := range found.Rows {
 			page.Changes = append(page.Changes, shopify.Change{ID: shopify.CustomerID(row.Object.ID), UpdatedAt: row.Object.UpdatedAt})
@@ -67,100 +72,104 @@ func (c storeClient) ChangedCustomers(ctx context.Context, since time.Time, curs
 			}
 		}
 	})
-	return page, errors.Join(err, listed)
+	if err := cmp.Or(err, refused); err != nil {
+		return shopify.ChangePage{}, err
+	}
+	return page, nil
+}
+
+// fieldError is what shopify.Client makes of the store's refusal of a field.
+func fieldError(operation string, err error) error {
+	var refused *shop.APIError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	return shopify.FieldError(operation, refused.Code, refused.Message, false)
 }
 
 func (c storeClient) CustomersByID(ctx context.Context, ids []shopify.CustomerID) ([]shopify.Customer, error) {
-	customers := make([]shopify.Customer, len(ids))
-	err := c.request(ctx, "nodes", 2*(1+len(ids)/250), false, 1, func(int) {
-		for i, id := range ids {
-			if found, ok := c.store.CustomerByID(shop.CustomerID(id)); ok {
-				customers[i] = c.read(found)
+	if err := shopify.CheckIDs(ids); err != nil {
+		return nil, err
+	}
+	customers := make([]shopify.Customer, 0, len(ids))
+	for chunk := range slices.Chunk(ids, shopify.MaxIDs) {
+		read := make([]shopify.Customer, len(chunk))
+		err := c.request(ctx, "nodes", 2, func() {
+			for i, id := range chunk {
+				if found, ok := c.store.CustomerByID(shop.CustomerID(id)); ok {
+					read[i] = c.read(found)
+				}
 			}
+		})
+		if err != nil {
+			return nil, err
 		}
-	})
-	return customers, err
+		customers = append(customers, read...)
+	}
+	return customers, nil
 }
 
 func (c storeClient) CustomersByEmail(ctx context.Context, emails []string) ([]shopify.Customer, error) {
-	customers := make([]shopify.Customer, len(emails))
-	err := c.request(ctx, "customerByIdentifier", 2*len(emails), false, 1, func(int) {
-		for i, email := range emails {
-			if found, ok := c.store.Customer(email); ok {
-				customers[i] = c.read(found)
-			} else {
-				c.world.watch.read(c.process, c.side, email, nobodyThere)
+	return shopify.LookUpEmails(emails, func(addresses []string) ([]shopify.Customer, shopify.ItemErrors, error) {
+		customers := make([]shopify.Customer, len(addresses))
+		err := c.request(ctx, "customerByIdentifier", 2*len(addresses), func() {
+			for i, email := range addresses {
+				if found, ok := c.store.Customer(email); ok {
+					customers[i] = c.read(found)
+				} else {
+					c.world.watch.read(c.process, c.side, email, nobodyThere)
+				}
 			}
-		}
+		})
+		return customers, make(shopify.ItemErrors, len(addresses)), err
 	})
-	return customers, everyItem(err, len(emails))
-}
-
-// everyItem is the error of a read of many people whose one request failed.
-func everyItem(err error, items int) error {
-	if failure.As(err) == nil {
-		return err
-	}
-	all := make(shopify.ItemErrors, items)
-	for i := range all {
-		all[i] = err
-	}
-	return all
 }
 
 func (c storeClient) OrdersOf(ctx context.Context, lookups []shopify.OrderLookup) ([][]shopify.Order, error) {
-	found := make([][]shopify.Order, len(lookups))
-	var listed error
-	err := c.request(ctx, "orders", 17*len(lookups), false, 1, func(int) {
-		for i, lookup := range lookups {
-			seen := map[shop.OrderID]bool{}
-			listed = errors.Join(listed, c.orders(lookup, seen, &found[i]))
+	return shopify.FindOrders(lookups, func(searches []admin.OrderSearch) ([]shopify.OrderPage, shopify.ItemErrors, error) {
+		operation, points := "orders", 10
+		if searches[0].Customer != "" {
+			operation, points = "customer", 7
 		}
+		pages, refused := make([]shopify.OrderPage, len(searches)), make(shopify.ItemErrors, len(searches))
+		err := c.request(ctx, operation, points*len(searches), func() {
+			for i, search := range searches {
+				pages[i], refused[i] = c.orders(operation, search)
+			}
+		})
+		return pages, refused, err
 	})
-	if listed != nil {
-		return nil, listed
-	}
-	return found, everyItem(err, len(lookups))
 }
 
-func (c storeClient) orders(lookup shopify.OrderLookup, seen map[shop.OrderID]bool, found *[]shopify.Order) error {
-	first := 250
-	span := "created_at:>='" + lookup.From.UTC().Truncate(time.Second).Format(time.RFC3339) +
-		"' AND created_at:<='" + lookup.To.UTC().Add(time.Second).Truncate(time.Second).Format(time.RFC3339) + "'"
-	take := func(page shop.Page[shop.Order], exact string) {
-		for _, row := range page.Rows {
-			order := row.Object
-			if order.CreatedAt.Before(lookup.From.Truncate(time.Second)) || order.CreatedAt.After(lookup.To) || seen[order.ID] ||
-				exact != "" && !strings.EqualFold(order.Email, exact) {
-				continue
-			}
-			seen[order.ID] = true
-			*found = append(*found, shopify.Order{
-				ID: string(order.ID), CreatedAt: order.CreatedAt, Customer: shopify.CustomerID(order.CustomerID), Email: order.Email,
-				SourceName: order.SourceName, Test: order.Test, Cancelled: !order.CancelledAt.IsZero(),
-			})
-		}
+func (c storeClient) orders(operation string, search admin.OrderSearch) (page shopify.OrderPage, err error) {
+	if _, exists := c.store.CustomerByID(shop.CustomerID(search.Customer)); search.Customer != "" && !exists {
+		return page, nil
 	}
-	if _, exists := c.store.CustomerByID(shop.CustomerID(lookup.Customer)); lookup.Customer != "" && exists {
-		page, err := c.store.ListOrders(shop.Listing{Paging: shop.Paging{First: &first}, Query: span}, shop.CustomerID(lookup.Customer))
-		if err != nil {
-			return err
-		}
-		take(page, "")
+	first, after := shopify.OrdersAPage, ""
+	if search.After != nil {
+		after = *search.After
 	}
-	if lookup.Email != "" {
-		page, err := c.store.ListOrders(shop.Listing{Paging: shop.Paging{First: &first}, Query: `email:"` + lookup.Email + `" AND ` + span}, "")
-		if err != nil {
-			return err
-		}
-		take(page, lookup.Email)
+	found, err := c.store.ListOrders(shop.Listing{
+		Paging: shop.Paging{First: &first, After: after}, Query: search.Query, SortKey: "CREATED_AT",
+	}, shop.CustomerID(search.Customer))
+	page.More = found.HasNext
+	for _, row := range found.Rows {
+		order := row.Object
+		page.End = &row.Cursor
+		page.Orders = append(page.Orders, shopify.Order{
+			ID: string(order.ID), CreatedAt: order.CreatedAt, Customer: shopify.CustomerID(order.CustomerID), Email: order.Email,
+			SourceName: order.SourceName, Test: order.Test, Cancelled: !order.CancelledAt.IsZero(),
+		})
 	}
-	return nil
+	return page, fieldError(operation, err)
 }
 
 func (c storeClient) UpdateEmailConsents(ctx context.Context, writes []shopify.ConsentWrite) ([]shopify.WriteResult, error) {
+	if err := shopify.CheckConsents(writes); err != nil || len(writes) == 0 {
+		return nil, err
+	}
 	if ctx.Err() != nil {
-		return nil, c.fail("update email consents", "TIMEOUT", true)
+		return nil, c.exchange(ctx, "customerEmailMarketingConsentUpdate", true, 0, nil)
 	}
 	results := make([]shopify.WriteResult, len(writes))
 	calls := make([]*writeCall, len(writes))
@@ -174,23 +183,29 @@ func (c storeClient) UpdateEmailConsents(ctx context.Context, writes []shopify.C
 			c.world.watch.writeEnds(call, err)
 		}
 	}()
-	err = c.request(ctx, "customerEmailMarketingConsentUpdate", 0, true, len(writes), func(i int) {
+	err = c.exchange(ctx, "customerEmailMarketingConsentUpdate", true, len(writes), func(i int) {
 		before, _ := c.store.CustomerByID(shop.CustomerID(writes[i].Customer))
 		calls[i].held = before.Consent.UpdatedAt
 		answer, err := c.store.UpdateEmailConsent(shop.CustomerID(writes[i].Customer), shop.ConsentInput{
-			State: shop.State(writes[i].State), Level: shop.SingleOptIn, At: writes[i].At,
+			State: shop.State(writes[i].State), Level: shop.SingleOptIn, At: shopify.ConsentDate(writes[i].At),
 		})
 		results[i] = c.result("update email consents", answer, err)
 		after, _ := c.store.CustomerByID(shop.CustomerID(writes[i].Customer))
 		c.world.watch.writeTook(calls[i], after.Email, before.Consent != after.Consent, string(before.Consent.State), before.Email == "")
 		c.world.changed()
 	})
-	return results, err
+	if err != nil {
+		return nil, err
+	}
+	return results, nil
 }
 
 func (c storeClient) CreateCustomers(ctx context.Context, customers []shopify.NewCustomer) ([]shopify.WriteResult, error) {
+	if err := shopify.CheckNewCustomers(customers); err != nil || len(customers) == 0 {
+		return nil, err
+	}
 	if ctx.Err() != nil {
-		return nil, c.fail("create customers", "TIMEOUT", true)
+		return nil, c.exchange(ctx, "customerCreate", true, 0, nil)
 	}
 	results := make([]shopify.WriteResult, len(customers))
 	calls := make([]*writeCall, len(customers))
@@ -204,15 +219,19 @@ func (c storeClient) CreateCustomers(ctx context.Context, customers []shopify.Ne
 			c.world.watch.writeEnds(call, err)
 		}
 	}()
-	err = c.request(ctx, "customerCreate", 0, true, len(customers), func(i int) {
+	err = c.exchange(ctx, "customerCreate", true, len(customers), func(i int) {
 		answer, err := c.store.CreateCustomerByAPI(shop.CustomerInput{
-			Email: customers[i].Email, Consent: &shop.ConsentInput{State: shop.Subscribed, Level: shop.SingleOptIn, At: customers[i].At},
+			Email:   customers[i].Email,
+			Consent: &shop.ConsentInput{State: shop.Subscribed, Level: shop.SingleOptIn, At: shopify.ConsentDate(customers[i].At)},
 		})
 		results[i] = c.result("create customers", answer, err)
 		c.world.watch.writeTook(calls[i], customers[i].Email, answer.Customer != nil && len(answer.UserErrors) == 0, "", true)
 		c.world.changed()
 	})
-	return results, err
+	if err != nil {
+		return nil, err
+	}
+	return results, nil
 }
 
 // result is what shopify.Client makes of a payload.
@@ -221,22 +240,10 @@ func (c storeClient) result(op string, answer shop.WriteAnswer, err error) shopi
 	if answer.Customer != nil {
 		result.Customer = c.read(*answer.Customer)
 	}
-	switch {
-	case err != nil:
-		result.Err = &failure.Error{Class: failure.Refused, Op: op, Code: "INVALID"}
-	case len(answer.UserErrors) > 0:
-		f := &failure.Error{Class: failure.Refused, Op: op, Code: "USER_ERROR"}
-		switch answer.UserErrors[0].Message {
-		case "Email has already been taken":
-			f.Class, f.Code = failure.Retry, shopify.CodeTaken
-		case "Customer not found":
-			f.Class, f.Code = failure.Retry, shopify.CodeCustomerNotFound
-		case "Consent updated at must not be in the future":
-			f.Class, f.Code, f.Wait = failure.Retry, shopify.CodeFutureDate, time.Minute
-		case "Email is invalid":
-			f.Code = shopify.CodeEmailInvalid
-		}
-		result.Err = f
+	if err != nil {
+		result.Err = fieldError(op, err)
+	} else if len(answer.UserErrors) > 0 {
+		result.Err = shopify.UserError(op, answer.UserErrors[0].Code, answer.UserErrors[0].Message)
 	}
 	return result
 }

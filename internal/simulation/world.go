@@ -215,7 +215,7 @@ func (w *world) connect(one *worker) (*reconcile.Account, error) {
 	one.revised = w.revised
 	one.account, err = reconcile.NewAccount(w.settings,
 		storeClient{&link{w, inShopify, one.process, &w.store.Faults, timeout}, w.store, map[shopify.CustomerID]string{}},
-		listClient{&link{w, inListrak, one.process, &w.list.Faults, timeout}, w.list, zone})
+		&listClient{link: &link{w, inListrak, one.process, &w.list.Faults, timeout}, list: w.list, zone: zone})
 	return one.account, err
 }
 

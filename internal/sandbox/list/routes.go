@@ -154,7 +154,7 @@ func (r routes) PostContact(ctx context.Context, ask wire.PostContactRequestObje
 func (s *Store) wireList() wire.List {
 	config := s.Config()
 	id, hygiene := int32(config.ID), false
-	created := writeDate(s.created, config.Zone)
+	created := WriteDate(s.created, config.Zone)
 	return wire.List{ListID: &id, ListName: config.Name, EnableDoubleOptIn: &config.DoubleOptIn, EnableListHygiene: &hygiene,
 		BounceHandling: "Standard", BounceUnsubscribeCount: 3, CreateDate: created}
 }
@@ -168,15 +168,15 @@ func wireContact(c Contact, zone *time.Location, fields []int) wire.Contact {
 		}
 	}
 	return wire.Contact{EmailAddress: c.Email, EmailKey: &c.EmailKey, UniversalEmailKey: &c.UniversalEmailKey,
-		SubscriptionState: &state, SubscribeDate: writeDate(c.SubscribedAt, zone),
-		ResubscribeDate: writeDate(c.ResubscribedAt, zone), SubscribeMethod: orNull(c.SubscribeMethod),
-		UnsubscribeDate: writeDate(c.UnsubscribedAt, zone), UnsubscribeMethod: orNull(c.UnsubscribeMethod),
+		SubscriptionState: &state, SubscribeDate: WriteDate(c.SubscribedAt, zone),
+		ResubscribeDate: WriteDate(c.ResubscribedAt, zone), SubscribeMethod: orNull(c.SubscribeMethod),
+		UnsubscribeDate: WriteDate(c.UnsubscribedAt, zone), UnsubscribeMethod: orNull(c.UnsubscribeMethod),
 		ExternalContactID: orNull(c.ExternalContactID), SegmentationFieldValues: values}
 }
 
-// writeDate renders a date in the list's zone without an offset, and without the zeros at the end of its fraction, as the
+// WriteDate renders a date in the list's zone without an offset, and without the zeros at the end of its fraction, as the
 // official document's examples do ("0001-01-01T00:00:00").
-func writeDate(at time.Time, zone *time.Location) *string {
+func WriteDate(at time.Time, zone *time.Location) *string {
 	if at.IsZero() {
 		return nil
 	}
