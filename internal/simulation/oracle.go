@@ -206,6 +206,9 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 		if call.word != w.word && call.effective && call.look.Before(w.made) && call.took.After(w.made) {
 			return true // overwritten before anybody could read it
 		}
+		if w.word == no && call.word == no && o.onItsWay(call, w.made) {
+			return true // it cannot be told from our own no, which was on its way
+		}
 		if w.word == no || call.word != yes {
 			continue
 		}
@@ -250,6 +253,16 @@ func (o *watch) sawBetween(l *life, where side, from, to time.Time) bool {
 // openUntil is until when a write may have taken effect as far as its process can tell.
 func (o *watch) openUntil(call *writeCall) time.Time {
 	return call.began.Add(20*time.Second + effectGrace)
+}
+
+// onItsWay: the write could take effect at a moment, as far as its process could tell afterwards.
+func (o *watch) onItsWay(call *writeCall, at time.Time) bool {
+	end := call.ended
+	if call.unheard || end.IsZero() {
+		end = o.openUntil(call)
+	}
+	u := 2*time.Second + o.world.scenario.listAhead.Abs()
+	return at.After(call.began.Add(-u)) && at.Before(end.Add(u))
 }
 
 func (o *watch) openAt(call *writeCall, at time.Time) bool {

@@ -50,6 +50,9 @@ func newPlan(seed uint64, length time.Duration) plan {
 	if r.one(6) {
 		d.fight(d.span(20*time.Minute, length-30*time.Minute))
 	}
+	if r.one(6) {
+		d.queue(d.span(15*time.Minute, length-45*time.Minute))
+	}
 	if r.one(250) {
 		d.crowd(d.span(20*time.Minute, length-time.Hour))
 	}
@@ -257,15 +260,18 @@ func (d *draft) operator() {
 			sync := pick(d.drawer, consent.EmailToShopify, consent.EmailToListrak)
 			d.switches(at, sync, false)
 			d.switches(at+for_, sync, true)
-		default:
+		case 1:
+			// Off in the very moment in which something is about to be written.
+			sync, answer := pick(d.drawer, consent.EmailToShopify, consent.EmailToListrak), d.plan.scenario.existingOptOuts
 			d.add(at, func(w *world) {
-				w.operate(func(ctx context.Context) error { _, err := w.book.Pause(ctx, merchantID); return err })
-				w.awaitSilence(consent.Syncs)
-			}, "the merchant is paused")
-			d.add(at+for_, func(w *world) {
-				w.watch.resumed()
-				w.operate(func(ctx context.Context) error { _, err := w.book.Resume(ctx, merchantID); return err })
-			}, "the merchant is resumed")
+				w.beforeNextWrite = func() {
+					w.switchSync(sync, false, answer)
+					w.after(for_, func() { w.switchSync(sync, true, answer) })
+				}
+			}, "%s will be switched off when something is owed next", sync)
+			d.story(at)
+		default:
+			d.pause(at, for_)
 		}
 		// Somebody acts while it is off.
 		d.story(at + for_/2)
@@ -281,6 +287,7 @@ func (w *world) correctZone(right string) {
 	w.settings.Zone, w.settings.ZoneProven = right, false
 	w.revised++
 	w.operate(func(ctx context.Context) error { _, err := w.book.Heal(ctx, merchantID); return err })
+	w.goesOn()
 }
 
 // cluster is a time in which much happens: some people act, and mostly something fails.
@@ -324,7 +331,7 @@ func (d *draft) story(at time.Duration) {
 		// A consent with an order inside, outside, or at the edge of the window.
 		says(at, inShopify, yes)
 		if !d.one(4) {
-			from := pick(d.drawer, -61*time.Second, -60*time.Second, 0, d.span(0, 5*time.Minute), 299*time.Second, 300*time.Second, 302*time.Second,
+			from := pick(d.drawer, -8*time.Minute, -61*time.Second, -60*time.Second, 0, d.span(0, 5*time.Minute), 299*time.Second, 300*time.Second, 302*time.Second,
 				d.span(6*time.Minute, 9*time.Minute))
 			guest := d.one(4)
 			d.add(max(at+from, 0), func(w *world) { w.orders(address, w.now, guest) }, "%s orders", address)
@@ -395,6 +402,29 @@ func (d *draft) comeback(at time.Duration) {
 		people := 1 + d.IntN(3)
 		d.add(at+d.span(15*time.Minute, 40*time.Minute), func(w *world) { w.approve(people) }, "the operator approves %d re-subscriptions", people)
 	}
+}
+
+// queue is everybody deciding while the merchant is paused, so that much is owed at once.
+func (d *draft) queue(at time.Duration) {
+	where := d.side()
+	d.pause(at, 12*time.Minute)
+	for person := range d.people {
+		address, what := addressOf(person), d.word()
+		d.add(at+d.span(time.Minute, 4*time.Minute), func(w *world) { w.says(address, where, what) }, "%s says %s in %s", address, what, where)
+	}
+}
+
+// pause is `starter merchant pause`, and later resume.
+func (d *draft) pause(at, span time.Duration) {
+	d.add(at, func(w *world) {
+		w.operate(func(ctx context.Context) error { _, err := w.book.Pause(ctx, merchantID); return err })
+		w.awaitSilence(consent.Syncs)
+	}, "the merchant is paused")
+	d.add(at+span, func(w *world) {
+		w.watch.resumed()
+		w.operate(func(ctx context.Context) error { _, err := w.book.Resume(ctx, merchantID); return err })
+		w.goesOn()
+	}, "the merchant is resumed")
 }
 
 // approve is `starter approve --people`.
@@ -526,6 +556,14 @@ func (d *draft) trouble(at time.Duration) {
 				alive[which].freezeIn, alive[which].freezeFor = steps, length
 			}
 		}, "a worker will freeze after %d steps for %s", steps, length)
+		// Somebody changes their mind meanwhile, so that what it has read is old when it wakes.
+		address, where, what := d.person(), d.side(), d.word()
+		d.add(at-10*time.Second, func(w *world) { w.says(address, where, what) }, "%s says %s in %s", address, what, where)
+		for n := range 3 {
+			again := at + d.span(time.Duration(n+1)*20*time.Second, time.Duration(n+1)*50*time.Second)
+			now := word(n%2) ^ what ^ 1
+			d.add(again, func(w *world) { w.says(address, where, now) }, "%s says %s in %s", address, now, where)
+		}
 	case 8:
 		d.add(at, func(w *world) {
 			w.count(twoAtOnce)

@@ -226,6 +226,7 @@ func (w *world) calm() {
 	}
 	w.operate(func(ctx context.Context) error { _, err := w.book.Resume(ctx, merchantID); return err })
 	w.watch.resumed()
+	w.goesOn()
 	for _, sync := range consent.Syncs {
 		w.switchSync(sync, true, w.scenario.existingOptOuts)
 	}

@@ -20,11 +20,12 @@ type temporal struct {
 	nextRound time.Time
 	// quiet counts rounds in a row in which nothing happened.
 	quiet int
-	// fullReads counts full reads that are under way.
-	fullReads int
-	rounds    int
-	elided    int
-	windows   map[window]bool
+	// fullReads counts full reads that are under way; fullReadCut tells that one was cut short because the merchant stood still.
+	fullReads   int
+	fullReadCut bool
+	rounds      int
+	elided      int
+	windows     map[window]bool
 }
 
 type window struct {
@@ -273,7 +274,10 @@ func (w *world) slice() {
 		answered = true
 		w.watch.failed(err)
 		switch {
-		case errors.Is(err, reconcile.ErrNotRunning), progress.Done:
+		case errors.Is(err, reconcile.ErrNotRunning):
+			w.fullReads--
+			w.fullReadCut = true
+		case progress.Done:
 			w.fullReads--
 		case err != nil:
 			w.after(5*time.Second, w.slice)
@@ -287,6 +291,14 @@ func (w *world) slice() {
 			w.slice()
 		}
 	})
+}
+
+// goesOn is what the workflow does when the merchant runs again.
+func (w *world) goesOn() {
+	if w.fullReadCut {
+		w.fullReadCut = false
+		w.fullRead()
+	}
 }
 
 // operate is an operator's act on the ledger; a refusal is no failure of the run.

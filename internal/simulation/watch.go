@@ -235,6 +235,10 @@ func (o *watch) arrived(seen []glimpse) {
 
 // owed notes the opt-outs among what is due, and that none comes after an opt-in (I9).
 func (o *watch) owed(p *process, to side, found []ledger.Located) {
+	if act := o.world.beforeNextWrite; act != nil && len(found) > 0 {
+		o.world.beforeNextWrite = nil
+		o.world.after(time.Duration(o.world.random.IntN(300))*time.Millisecond, act)
+	}
 	waiting := map[string]bool{}
 	o.batches[batch{p, to}] = waiting
 	yesBefore := false
@@ -362,7 +366,7 @@ func (o *watch) avalanche(call *writeCall) {
 func (o *watch) againstANo(call *writeCall) {
 	l := call.life
 	for _, n := range l.acts {
-		if n.word != no || !n.counts || n.moved || !n.made.Before(call.began) {
+		if n.word != no || !n.counts || n.moved || !n.made.Before(call.began) || o.mayBeLost(l, n) {
 			continue
 		}
 		superseded := slices.ContainsFunc(l.acts, func(a act) bool {

@@ -77,6 +77,8 @@ type world struct {
 	// lastChange is when a side last changed in any way.
 	lastChange      time.Time
 	ledgerAwayUntil time.Time
+	// beforeNextWrite is what an operator does when the ledger is next asked for what is owed, and something is.
+	beforeNextWrite func()
 }
 
 // worker is a process with its engine.
