@@ -46,7 +46,8 @@ func (o *watch) uncertainty(a, b act) time.Duration {
 			return 14*time.Hour + u
 		}
 		if o.ambiguous(one.at) {
-			u += time.Hour
+			// It may be read as an hour earlier, and is uncertain by an hour then.
+			u += 2 * time.Hour
 		}
 	}
 	for _, one := range []act{a, b} {
@@ -189,8 +190,11 @@ func (o *watch) known(l *life, where side, before time.Time) bool {
 	return slices.ContainsFunc(l.seen[where], func(g glimpse) bool { return g.at.Before(before) })
 }
 
+// disturbedSince: the address has changed hands, so that what Shopify shows of it may be about another customer.
 func (o *watch) disturbedSince(l *life, at time.Time) bool {
-	return slices.ContainsFunc(l.disturbances, func(d disturbance) bool { return d.at.After(at.Add(-10 * time.Minute)) })
+	return slices.ContainsFunc(l.disturbances, func(d disturbance) bool {
+		return d.what != deleted && d.at.After(at.Add(-10*time.Minute))
+	})
 }
 
 // mayBeLost tells of a word that nobody could ever learn of, or could not tell from a copy of ours.
@@ -223,6 +227,11 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 	}
 	if w.word == yes && o.flips(l, w.made.Add(10*time.Minute)) >= 3 {
 		return true // we stop then, and hear no yes for a while
+	}
+	for _, d := range l.disturbances {
+		if d.side == w.side && d.at.After(w.made) && !o.sawBetween(l, w.side, w.made, d.at) {
+			return true // it went with its customer or contact before anybody could read it
+		}
 	}
 	for _, a := range l.acts {
 		// Something else was done to it before anybody could read it.
@@ -383,9 +392,6 @@ func (o *watch) flips(l *life, until time.Time) int {
 
 // must tells whether a word has to stand at a side in the end.
 func (o *watch) must(l *life, last *act, what word, where side) bool {
-	if where == last.side && where == inShopify {
-		return true
-	}
 	for _, d := range l.disturbances {
 		gone := d.side == where && what == yes
 		if gone && (d.at.After(last.made.Add(-10*time.Minute)) || !o.sawBetween(l, where, d.at, o.world.now)) {
@@ -500,7 +506,7 @@ func (o *watch) notErased(call *writeCall) {
 	}
 	l := call.life
 	for _, d := range l.disturbances {
-		if d.side != call.side || d.what != "deleted" || d.at.After(call.began) {
+		if d.side != call.side || d.what != deleted || d.at.After(call.began) {
 			continue
 		}
 		since := slices.ContainsFunc(l.acts, func(a act) bool { return a.made.After(d.at.Add(-10 * time.Minute)) })
@@ -533,8 +539,13 @@ func (o *watch) dated(call *writeCall) {
 			latest = later(latest, o.shown(a))
 		}
 	}
+	for _, ours := range call.life.writes {
+		if ours.unheard && ours.side == inListrak && ours.word == no {
+			latest = later(latest, ours.took.Add(o.ahead(inListrak))) // heard as a person's no, since it may be one
+		}
+	}
 	if call.date.After(latest.Add(time.Second)) {
-		o.violate("Date", "%s is written to Shopify dated %s, and nobody's word is newer than %s", call.life.address, o.clock(call.date), o.clock(latest))
+		o.violate("Date", "%s is written to Shopify dated %s, and nobody's word is newer than %s%s", call.life.address, o.clock(call.date), o.clock(latest), o.record(call.life))
 	}
 }
 

@@ -155,7 +155,7 @@ func (w *world) deletes(address string, where side) bool {
 		}
 	}
 	w.changed()
-	w.watch.disturbed(address, where, "deleted")
+	w.watch.disturbed(address, where, deleted)
 	return true
 }
 

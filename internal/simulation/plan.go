@@ -310,7 +310,12 @@ func (d *draft) story(at time.Duration) {
 		how := d.IntN(8)
 		d.add(at, func(w *world) { w.says(spelling(address, how), where, what) }, "%s says %s in %s", address, what, where)
 	}
-	switch d.IntN(20) {
+	kind := d.IntN(20)
+	if kind == 12 || kind == 14 {
+		// Whose address has changed hands is hard to judge: a few are enough.
+		kind = pick(d.drawer, kind, d.IntN(12), d.IntN(12))
+	}
+	switch kind {
 	case 0, 1, 2, 3:
 		says(at, d.side(), d.word())
 	case 4, 5:
@@ -334,7 +339,13 @@ func (d *draft) story(at time.Duration) {
 			from := pick(d.drawer, -8*time.Minute, -61*time.Second, -60*time.Second, 0, d.span(0, 5*time.Minute), 299*time.Second, 300*time.Second, 302*time.Second,
 				d.span(6*time.Minute, 9*time.Minute))
 			guest := d.one(4)
-			d.add(max(at+from, 0), func(w *world) { w.orders(address, w.now, guest) }, "%s orders", address)
+			told := d.one(3)
+			late := d.span(time.Second, 4*time.Minute)
+			d.add(max(at+from, 0), func(w *world) {
+				if at := w.now; w.orders(address, at, guest) && told && !guest {
+					w.after(late, func() { w.tellWindow(address, at) })
+				}
+			}, "%s orders", address)
 		}
 		if d.one(4) {
 			says(at+soon(), d.side(), no)
@@ -425,6 +436,28 @@ func (d *draft) pause(at, span time.Duration) {
 		w.operate(func(ctx context.Context) error { _, err := w.book.Resume(ctx, merchantID); return err })
 		w.goesOn()
 	}, "the merchant is resumed")
+}
+
+// tellWindow is the signal to a window that its customer has ordered, late, and now and then twice.
+func (w *world) tellWindow(address string, at time.Time) {
+	customer, ok := w.store.Customer(address)
+	if !ok {
+		return
+	}
+	newest := window{customer: string(customer.ID)}
+	for key := range w.windows {
+		if key.customer == newest.customer && key.consent > newest.consent {
+			newest = key
+		}
+	}
+	if key := newest; key.consent != 0 {
+		w.count(reorderedOrder)
+		created := consent.InstantOf(at.Add(w.scenario.storeAhead).Truncate(time.Second))
+		order := &ledger.Order{
+			ID: fmt.Sprintf("gid://shopify/Order/9%d", at.UnixMicro()), Customer: key.customer, CreatedAt: created, Until: created.Plus(15 * consent.Minute),
+		}
+		w.wakeWindow(key, order, 2)
+	}
 }
 
 // approve is `starter approve --people`.

@@ -103,6 +103,9 @@ type disturbance struct {
 	what string
 }
 
+// deleted is the disturbance by which a side forgets an address; the others leave it in other hands.
+const deleted = "deleted"
+
 type order struct{ at, known time.Time }
 
 // writeCall is a write of ours on its way.
