@@ -56,7 +56,7 @@ func newPlan(seed uint64, length time.Duration) plan {
 	if r.one(250) {
 		d.crowd(d.span(20*time.Minute, length-time.Hour))
 	}
-	clusters := 3 + int(length.Hours()*1.2)
+	clusters := 3 + int(length.Hours()*1.1)
 	for range clusters {
 		d.cluster(10*time.Minute + time.Duration(r.Int64N(int64(length-20*time.Minute))))
 	}
