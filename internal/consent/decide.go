@@ -64,7 +64,7 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 	}
 	echo := rec.explain(r)
 	// Their no and ours cannot be told apart while ours may still be on its way: then the no is heard (as in rule 6).
-	doubtful := echo != nil && r.Side == Listrak && r.State == Unsubscribed && rec.Decision.State == Subscribed &&
+	doubtful := echo != nil && r.Side == Listrak && r.State == Unsubscribed &&
 		(echo.effectiveUntil() >= r.ReadBegan || echo.endedUnheard() && before.State == Subscribed && before.ReadBegan > echo.Started)
 	flip := rec.isFlip(&r, before.State)
 	changed := rec.closeAttempts(r, echo, before)
@@ -111,6 +111,10 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 	case echo != nil && !doubtful:
 		seen.At, seen.Within, seen.Echo = echo.Decision, 0, true
 		judgement.Verdict = Echo
+	case doubtful && rec.Decision.State != Subscribed:
+		// While we agree it moves nothing; but its date stands, against a yes that is read later.
+		seen.At, judgement.Clamped = effectiveDate(r)
+		judgement.Verdict = Echo
 	default:
 		seen.At, judgement.Clamped = effectiveDate(r)
 		verdict, decides := rec.weigh(r, seen.At, before)
@@ -127,9 +131,10 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 	return rec, judgement
 }
 
-// movedTo reports whether r shows another date than s.
+// movedTo reports whether r shows another date than s. The date of our own copy moves with its wall clock only; that of a person's word
+// may come from another zone than the one it was read in first, and is weighed again.
 func (s *Sighting) movedTo(r *Report) bool {
-	if s.Wall != 0 && r.Wall != 0 {
+	if s.Echo && s.Wall != 0 && r.Wall != 0 {
 		return s.Wall != r.Wall
 	}
 	return s.Shown != r.Date
@@ -179,6 +184,8 @@ func (rec *Record) weigh(r Report, at Instant, before Sighting) (verdict Verdict
 	switch {
 	case order > 0 && weak:
 		return Evidence, false
+	case order > 0 && rec.unsubscribedElsewhere(r, at) && r.State == Subscribed && decision.State == Unsubscribed:
+		return UnsubscribedWins, false
 	case order > 0:
 		return Newer, true
 	case r.State == decision.State:
@@ -199,7 +206,7 @@ func (rec *Record) weigh(r Report, at Instant, before Sighting) (verdict Verdict
 }
 
 // unsubscribedElsewhere reports whether the other side shows a person's no that is newer than a yes of this side, or within the
-// uncertainty of it. It was no news while the decision was a no already; now that this side takes its own no back, it counts.
+// uncertainty of it. It was no news while the decision was a no already; now that a yes would take that back, it counts.
 func (rec *Record) unsubscribedElsewhere(r Report, at Instant) bool {
 	other := &rec.Seen[r.Side.Other()]
 	if other.State != Unsubscribed || other.Echo || other.Machine {

@@ -184,10 +184,10 @@ func WriteDate(decision Decision, held Instant, firstSight, now Instant) (date I
 
 // OverridesUnsubscribe reports whether a write of the decision to Listrak may override an unsubscribe (rule 14): only when the read
 // before the write showed an Unsubscribed that is older than the decision. The report was decided first, so a newer one would be
-// the decision itself.
+// the decision itself. Our own copy of a no is older than the yes that has replaced that no, though both may bear the same second.
 func (rec *Record) OverridesUnsubscribe() bool {
 	seen := &rec.Seen[Listrak]
-	return rec.Decision.State == Subscribed && seen.State == Unsubscribed && seen.At < rec.Decision.At
+	return rec.Decision.State == Subscribed && seen.State == Unsubscribed && (seen.Echo || seen.At < rec.Decision.At)
 }
 
 // Forget removes what a side has shown and was sent, and who undid it there; the decision stays. For a side that was replaced by

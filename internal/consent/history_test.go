@@ -60,6 +60,10 @@ func (r report) imported() report     { r.Imported = true; return r }
 func (r report) machine() report      { r.Machine = true; return r }
 func (r report) keyword() report      { r.Keyword = true; return r }
 func (r report) moved() report        { r.Moved = true; return r }
+func (r report) inferred() report     { r.Inferred = true; return r }
+
+// wall sets the wall clock that Listrak shows, which stays when the zone that it is read in is corrected.
+func (r report) wall(clock Instant) report { r.Wall = clock; return r }
 
 func (r report) play(h *history) string {
 	if !r.timed {
@@ -68,10 +72,13 @@ func (r report) play(h *history) string {
 	h.now = max(h.now, r.ReadEnded)
 	h.rec, h.last = Decide(h.rec, r.Report)
 	flags := ""
-	for name, set := range map[string]bool{"imported": r.Imported, "machine": r.Machine, "keyword": r.Keyword, "moved": r.Moved} {
+	for name, set := range map[string]bool{"imported": r.Imported, "machine": r.Machine, "keyword": r.Keyword, "moved": r.Moved, "inferred": r.Inferred} {
 		if set {
 			flags += " " + name
 		}
+	}
+	if r.Wall != 0 {
+		flags += " wall clock " + clock(r.Wall)
 	}
 	return fmt.Sprintf("%s shows %s, dated %s ± %s%s, read %s → %+v",
 		r.Side, r.State, clock(r.Date), r.Within.Duration(), flags, clock(r.ReadBegan), h.last)

@@ -29,6 +29,11 @@ func randomStep(t *rapid.T, h *history) step {
 	r.Machine = side == Listrak && r.State == Unsubscribed && rapid.IntRange(0, 5).Draw(t, "machine") == 0
 	r.Keyword = side == Listrak && r.State == Unsubscribed && rapid.IntRange(0, 5).Draw(t, "keyword") == 0
 	r.Moved = side == Shopify && rapid.IntRange(0, 9).Draw(t, "moved") == 0
+	r.Inferred = r.State == Absent && rapid.Bool().Draw(t, "inferred")
+	if side == Listrak && r.Date != undated && rapid.Bool().Draw(t, "wall") {
+		// The zone that the wall clock is read in is corrected now and then.
+		r.Wall = r.Date.Plus(rapid.SampledFrom([]Span{0, 0, Minute / 2}).Draw(t, "zone"))
+	}
 	return r.read(max(h.now, noon).Plus(Span(rapid.IntRange(-3, 60).Draw(t, "read after")) * Second))
 }
 
@@ -95,6 +100,67 @@ func TestAYesNeedsToBeNewer(t *testing.T) {
 		}
 		if was.Side != r.Side && (r.Date == undated || is.At.Since(was.At) <= r.Within+was.Within) {
 			t.Fatalf("a yes that is not newer by more than the uncertainty took back the other side's no\n%s", h.story.String())
+		}
+	})
+}
+
+// TestTheDateNeverMovesBack: while the decision stays what it is, its date only moves on. Otherwise a word that it has beaten would beat
+// it, or it would not be deliverable any more.
+func TestTheDateNeverMovesBack(t *testing.T) {
+	t.Parallel()
+	checkHistories(t, func(t *rapid.T, h *history, before Record, _ report) {
+		was, is := before.Decision, h.rec.Decision
+		if was.State == is.State && is.At < was.At {
+			t.Fatalf("the same decision, %s earlier\n%s", was.At.Since(is.At).Duration(), h.story.String())
+		}
+	})
+}
+
+// TestANoIsAlwaysHeard: whatever came before, a person's no that is not older than the decision by more than the uncertainty makes it a
+// no, which is dated no earlier when the no is newer. What the side has shown already is no news, and what we wrote ourselves no word.
+func TestANoIsAlwaysHeard(t *testing.T) {
+	t.Parallel()
+	checkHistories(t, func(t *rapid.T, h *history, before Record, r report) {
+		if r.State != Unsubscribed || r.Machine || h.last.Verdict == Stale || h.last.Verdict == NoNews || h.last.Verdict == Echo {
+			return
+		}
+		was, is, at := before.Decision, h.rec.Decision, h.rec.Seen[r.Side].At
+		if older := was.State != Unseen && was.Side != r.Side && was.At.Since(at) > max(r.Within+was.Within, FirstContact); older {
+			return
+		}
+		both := r.Within + was.Within
+		if sure := was.Side == r.Side || was.State == Unseen || was.At.Since(at) <= both; sure && is.State != Unsubscribed {
+			t.Fatalf("a no that is not older was not heard\n%s", h.story.String())
+		}
+		if at.Since(was.At) > both && is.At < at {
+			t.Fatalf("a no that is newer has not become the decision's date\n%s", h.story.String())
+		}
+	})
+}
+
+// TestAYesStandsAgainstNoKnownNo: however a yes became the decision, the other side shows no person's no that may be newer. The sides
+// are off by as much all the time here: a word that is once known to be older does not become doubtful by a clock that is read worse.
+func TestAYesStandsAgainstNoKnownNo(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var within [sides]Span
+		for _, side := range Sides {
+			within[side] = rapid.SampledFrom([]Span{0, Second, Minute, 10 * Minute}).Draw(t, side.String())
+		}
+		h := play(nil)
+		for range rapid.IntRange(1, 25).Draw(t, "steps") {
+			s := randomStep(t, h)
+			if r, is := s.(report); is {
+				r.Within = within[r.Side]
+				s = r
+			}
+			told := s.play(h)
+			h.story.WriteString("- " + told + "\n" + show(&h.rec))
+			d, other := h.rec.Decision, h.rec.Seen[h.rec.Decision.Side.Other()]
+			if d.State == Subscribed && other.State == Unsubscribed && !other.Machine && !other.Echo &&
+				d.At.Since(other.At) <= d.Within+other.Within {
+				t.Fatalf("%s shows a no of %s, and the yes of %s stands\n%s", d.Side.Other(), clock(other.At), clock(d.At), h.story.String())
+			}
 		}
 	})
 }

@@ -128,7 +128,7 @@ type Report struct {
 	// Date is when the person decided, as that side dates it; zero when the side gives none.
 	Date Instant
 	// Wall, when the side has wall clocks instead of dates (Listrak), is the wall clock that Date was read from, as if it were UTC's.
-	// Setting another zone moves Date, and is no act of anybody; so No news (rule 1) compares Wall.
+	// Setting another zone moves Date, and is no act of anybody; so our own copies are known by Wall (rule 1).
 	Wall Instant
 	// Within is how far Date may be off: the side's precision, the measured clock difference, and an unproven zone.
 	Within Span
@@ -165,7 +165,8 @@ type Decision struct {
 // Sighting is the last report of a side.
 type Sighting struct {
 	State State
-	// Shown is the date exactly as the side showed it, and Wall what Report.Wall was; No news (rule 1) compares with them.
+	// Shown is the date exactly as the side showed it, and Wall what Report.Wall was; No news (rule 1) compares with them: Wall with
+	// that of our own copy, otherwise Shown.
 	Shown Instant
 	Wall  Instant
 	// At is the date that the rules go on with: Shown, clamped (rule 10), or the date of the decision that an echo carries (rule 3).
@@ -178,7 +179,7 @@ type Sighting struct {
 	Ref    string
 	// Machine: the unsubscribe was no person's doing; deliveries of older subscriptions count as refused (rule 9).
 	Machine bool
-	// Echo: what is shown is our own delivery.
+	// Echo: what is shown is our own delivery, without a doubt.
 	Echo bool
 	// Inferred: Absent only by a full read that did not find the address; a look-up may still find it (rule 6).
 	Inferred bool

@@ -173,14 +173,42 @@ func (e *Engine) session(ctx context.Context, merchant string) (context.Context,
 	if err != nil {
 		return ctx, nil, fmt.Errorf("connect: %w", err)
 	}
-	ledgerNow, err := e.records().Now(ctx)
+	ahead, err := e.ledgerAhead(ctx)
 	if err != nil {
 		return ctx, nil, err
 	}
 	return context.WithoutCancel(ctx), &session{
-		Engine: e, merchant: merchant, account: account, switches: switches, ahead: ledgerNow.Time().Sub(e.Now()),
+		Engine: e, merchant: merchant, account: account, switches: switches, ahead: ahead,
 		until: e.Now().Add(e.Timing.RoundLimit), stop: ctx.Done(),
 	}, nil
+}
+
+const (
+	// promptly is how soon the ledger has to tell its time for that to be its time of now.
+	promptly = time.Second
+	// askings bounds how often it is asked again; a ledger that is always slow is believed as far as it goes.
+	askings = 5
+)
+
+// ledgerAhead is how far the ledger's clock is ahead of ours. A process that was frozen on the way of the answer would take it to be
+// minutes behind: its writes would be dated before they were made, and what they left taken for a person's word.
+func (e *Engine) ledgerAhead(ctx context.Context) (ahead time.Duration, err error) {
+	best := time.Duration(-1)
+	for range askings {
+		asked := e.Now()
+		ledgerNow, err := e.records().Now(ctx)
+		if err != nil {
+			return 0, err
+		}
+		answered := e.Now()
+		if took := answered.Sub(asked); best < 0 || took < best {
+			best, ahead = took, ledgerNow.Time().Sub(answered)
+		}
+		if best < promptly {
+			break
+		}
+	}
+	return ahead, nil
 }
 
 // window is the checkout window with the merchant's own setting.

@@ -216,7 +216,7 @@ func (s *session) readCustomers(ctx context.Context, ids []shopify.CustomerID, k
 		}
 		if person.ID != "" {
 			customers = append(customers, ledger.Customer{
-				ID: string(person.ID), UpdatedAt: knownUpTo(consent.InstantOf(person.UpdatedAt), r.began), Email: seen.subject,
+				ID: string(person.ID), UpdatedAt: s.knownUpTo(consent.InstantOf(person.UpdatedAt), r.began), Email: seen.subject,
 			})
 		}
 	}
@@ -224,14 +224,14 @@ func (s *session) readCustomers(ctx context.Context, ids []shopify.CustomerID, k
 	return customers, err
 }
 
-// sameSecond is how old a customer's updatedAt must be before a read has surely seen everything that it stands for: Shopify cuts it
-// to whole seconds, and its clock is not ours.
-const sameSecond = 5 * consent.Second
+// sameSecond is how old a customer's updatedAt must be at least before a read has surely seen everything that it stands for: Shopify
+// cuts it to whole seconds, and its clock is not ours.
+const sameSecond = 5 * time.Second
 
 // knownUpTo is the updatedAt to remember for a customer. One that is too fresh is remembered as a little older, so that the next
 // poll reads the customer again: a second change within the same second would otherwise never be seen.
-func knownUpTo(updatedAt, readBegan consent.Instant) consent.Instant {
-	if readBegan.Since(updatedAt) < sameSecond {
+func (s *session) knownUpTo(updatedAt, readBegan consent.Instant) consent.Instant {
+	if fresh := max(sameSecond, time.Second+s.account.shopifyUncertainty()); readBegan.Since(updatedAt) < consent.SpanOf(fresh) {
 		return updatedAt - 1
 	}
 	return updatedAt

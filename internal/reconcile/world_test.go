@@ -69,6 +69,8 @@ type plan struct {
 	timing   func(*Timing)
 	postgres bool
 	unproven bool
+	// shopAhead is how far Shopify's clock is ahead of all others; list.Config has ClockSkew for Listrak's.
+	shopAhead time.Duration
 }
 
 // world is one merchant with both sides over real HTTP, a real ledger, and an engine without Temporal.
@@ -111,6 +113,9 @@ func newWorld(t testing.TB, plans ...plan) *world {
 	zone, err := time.LoadLocation(zoneName)
 	w.must(err)
 	p.shop.Domain, p.shop.ClientID, p.shop.ClientSecret = storeDomain, "app", secret
+	if p.shopAhead != 0 {
+		p.shop.Now = func() time.Time { return w.clock.Now().Add(p.shopAhead) }
+	}
 	w.shop = w.sandbox.AddShop(p.shop)
 	p.list.ID, p.list.Name, p.list.ClientID, p.list.Secret = listID, "Newsletter", "integration", secret
 	if p.list.Zone == nil {
