@@ -92,8 +92,8 @@ func (l *Ledger) Stops(ctx context.Context, merchant string) (Stops, error) {
 	var stops Stops
 	for _, side := range consent.Sides {
 		if err := each(ctx, l.reads, func(rows *sql.Rows) error { return rows.Scan(&stops.Waiting[side], &stops.Approved[side]) },
-			"SELECT count(CASE WHEN passes = 0 THEN 1 END), count(CASE WHEN passes = 1 THEN 1 END) FROM (SELECT CASE WHEN "+passes("$2")+
-				" THEN 1 ELSE 0 END AS passes FROM subjects WHERE merchant = $1 AND channel IN (1, 2) AND "+isStopped(side)+") AS stopped",
+			"SELECT count(*) - coalesce(sum(approved), 0), coalesce(sum(approved), 0) FROM (SELECT "+isApproved("$2")+
+				" AS approved FROM subjects WHERE merchant = $1 AND channel IN (1, 2) AND "+isStopped(side)+") AS stopped",
 			merchant, int64(now.Plus(-brakeSpan))); err != nil {
 			return Stops{}, fmt.Errorf("count who is stopped: %w", explain(err))
 		}
@@ -107,18 +107,19 @@ func isStopped(side consent.Side) string {
 	return column + " = 8 AND " + column + " > 0"
 }
 
-// passes is the condition for those who may pass although they are stopped or there is no room: a line of reason resubscribed that is
-// not older than the parameter named. Approvals and claims have one.
-func passes(since string) string {
-	return `EXISTS (SELECT 1 FROM journal WHERE journal.merchant = subjects.merchant AND journal.channel = subjects.channel
-		AND journal.subject = subjects.subject AND journal.at >= ` + since + ` AND journal.reason = 'resubscribed')`
+// isApproved is 1 for those whom an operator has approved, not before the parameter named, and else 0. It is a CASE, and asks for no
+// reason, so that PostgreSQL looks into the journal once for each person, by the person: joined, or by the index of re-subscriptions, it
+// would read all of these for each, as soon as its statistics are older than a large approval.
+func isApproved(since string) string {
+	return `CASE WHEN EXISTS (SELECT 1 FROM journal WHERE journal.merchant = subjects.merchant AND journal.channel = subjects.channel
+		AND journal.subject = subjects.subject AND journal.at >= ` + since + ` AND journal.kind = 'approved') THEN 1 ELSE 0 END`
 }
 
 // waitFor is the condition for those who are stopped towards a side whose sync, the third parameter, is on, and have no approval that
 // is not older than the fourth. Who waits for a sync that is off keeps nobody of the other one waiting, and cannot be approved.
 func waitFor(side consent.Side) string {
-	return "merchant = $1 AND channel = $2 AND " + isStopped(side) +
-		" AND EXISTS (SELECT 1 FROM syncs WHERE syncs.merchant = $1 AND syncs.sync = $3 AND syncs.is_on = 1) AND NOT " + passes("$4")
+	return "merchant = $1 AND channel = $2 AND decision = 6 AND " + isStopped(side) +
+		" AND EXISTS (SELECT 1 FROM syncs WHERE syncs.merchant = $1 AND syncs.sync = $3 AND syncs.is_on = 1) AND " + isApproved("$4") + " = 0"
 }
 
 // eachQueue asks for every channel and side; the query's first four parameters are those of waitFor.
@@ -156,7 +157,7 @@ func (l *Ledger) Approve(ctx context.Context, merchant string, people int64) (in
 		}
 		var lines []Line
 		if err := eachQueue(ctx, t, merchant, now, func(side consent.Side) string {
-			return "SELECT subject, decided_at FROM subjects WHERE decision = 6 AND " + waitFor(side) + " ORDER BY decided_at LIMIT $5"
+			return "SELECT subject, decided_at FROM subjects WHERE " + waitFor(side) + " ORDER BY decided_at LIMIT $5"
 		}, func(channel consent.Channel, side consent.Side, rows *sql.Rows) error {
 			line := Line{Channel: channel, Side: side, Kind: Approved, Reason: Resubscribed, State: consent.Subscribed}
 			var raw []byte
@@ -178,6 +179,14 @@ func (l *Ledger) Approve(ctx context.Context, merchant string, people int64) (in
 		return t.journal(ctx, merchant, append(lines, Line{Kind: Approved, Side: NoSide, Count: approved}))
 	})
 	return approved, err
+}
+
+// anyApproved reports whether an approval is in force: as long as none is, nobody has to be asked for one.
+func (l *Ledger) anyApproved(ctx context.Context, merchant string, channel consent.Channel, now consent.Instant) (found bool, err error) {
+	err = each(ctx, l.reads, func(*sql.Rows) error { found = true; return nil },
+		"SELECT 1 FROM journal WHERE merchant = $1 AND channel = $2 AND at >= $3 AND reason = 'resubscribed' AND kind = 'approved' LIMIT 1",
+		merchant, int64(channel), int64(now.Plus(-brakeSpan)))
+	return found, err
 }
 
 // judgeAnew takes the marks of all who are stopped, because the limit was raised: the rounds let pass for whom there is room now, and stop
@@ -283,7 +292,8 @@ func (l *Ledger) brake(ctx context.Context, q rowsQuerier, merchant string, limi
 	b := Brake{Limit: limit.Fixed}
 	since := int64(now.Plus(-brakeSpan))
 	if err := eachQueue(ctx, q, merchant, now, func(side consent.Side) string {
-		return "SELECT 1 FROM subjects WHERE " + waitFor(side) + " LIMIT 1"
+		// The newest first: approvals are for the oldest.
+		return "SELECT 1 FROM subjects WHERE " + waitFor(side) + " ORDER BY decided_at DESC LIMIT 1"
 	}, func(consent.Channel, consent.Side, *sql.Rows) error { b.Closed = true; return nil }); err != nil {
 		return Brake{}, err
 	}
@@ -312,7 +322,7 @@ func (l *Ledger) passingAmong(ctx context.Context, q rowsQuerier, merchant strin
 ) (map[consent.Subject]bool, error) {
 	passing := map[consent.Subject]bool{}
 	err := in(ctx, l.dialect, q, `SELECT DISTINCT subject FROM journal WHERE merchant = $1 AND channel IN (1, 2) AND at >= $2
-		AND reason = 'resubscribed' AND subject `,
+		AND reason || '' = 'resubscribed' AND subject `, // not by the index of all re-subscriptions
 		[]any{merchant, int64(now.Plus(-brakeSpan))}, subjectBytes(subjects), "", func(rows *sql.Rows) error {
 			var raw []byte
 			if err := rows.Scan(&raw); err != nil {
@@ -404,11 +414,14 @@ func (t *transaction) placesFor(ctx context.Context, merchant string, limit Resu
 	if len(subjects) == 0 {
 		return places{}, nil
 	}
-	b, err := t.ledger.brake(ctx, t, merchant, limit, known, int64(len(subjects)), now)
+	passing, err := t.ledger.passingAmong(ctx, t, merchant, subjects, now)
 	if err != nil {
 		return places{}, err
 	}
-	passing, err := t.ledger.passingAmong(ctx, t, merchant, subjects, now)
+	if len(passing) == len(subjects) {
+		return places{passing: passing}, nil
+	}
+	b, err := t.ledger.brake(ctx, t, merchant, limit, known, int64(len(subjects)), now)
 	return places{b.Room(), passing}, err
 }
 

@@ -49,7 +49,12 @@ func (l *Ledger) Owed(ctx context.Context, q OwedQuery) ([]Located, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read what is owed: %w", explain(err))
 		}
-		which, spans = isStopped(q.Side)+" AND "+passes("$8"), spans[1:]
+		if found, err := l.anyApproved(ctx, q.Merchant, q.Channel, now); err != nil {
+			return nil, fmt.Errorf("read what is owed: %w", explain(err))
+		} else if !found {
+			return nil, nil
+		}
+		which, spans = isStopped(q.Side)+" AND "+isApproved("$8")+" = 1", spans[1:]
 		more = []any{int64(now.Plus(-brakeSpan))}
 	}
 	// One query an interval, oldest first: each walks the index in the order of the answer and sees nothing that is not permitted,
