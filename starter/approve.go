@@ -24,11 +24,15 @@ func newApproveCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "approve [MERCHANT]", Short: "Let people be resubscribed who wait at the limit", Args: arguments(0, 1),
 		Long: `When more people would be turned from unsubscribed to subscribed within 24 hours than the merchant's limit allows, they are stopped
-and wait, because that is what a mistake looks like: an import, a wrong time zone, another tool. This verb shows how many wait, asks,
-and lets them go on with the next round; the approval counts for 24 hours. Those who are not approved go on by themselves, as many a
-day as the limit allows. It works without Temporal. Creations, first opt-ins and unsubscribes never wait.
+and wait, because that is what a mistake looks like: an import, a wrong time zone, another tool. While anybody waits, nobody else is
+resubscribed either. Creations, first opt-ins and unsubscribes never wait.
 
-For a larger number that is expected give the merchant another limit: starter merchant set --resubscribe-limit.`,
+This verb shows how many wait, asks, and lets these people go on with the next round, or the oldest of them. The approval counts for 24
+hours; whoever is not delivered by then waits again. Nobody goes on without one, however long it takes, unless the limit is raised or they
+change their mind. It works without Temporal.
+
+For a larger number that is expected give the merchant a higher limit: starter merchant set --resubscribe-limit. Then those who wait go on
+too, as far as it reaches.`,
 		Example: "  starter approve acme\n  starter approve acme --people 20 --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := namedOnce(args, flags.merchant)
@@ -47,7 +51,7 @@ For a larger number that is expected give the merchant another limit: starter me
 
 // brakeView is how a merchant stands to its limit on re-subscriptions.
 type brakeView struct {
-	// Limit is for 24 hours, and Approved what operators have added for the present ones; Resubscribed counts the people of these.
+	// Limit is for 24 hours; Resubscribed counts the people of the present ones, and Approved those whom operators have approved in them.
 	Limit        int64 `json:"limit"`
 	Approved     int64 `json:"approved"`
 	Resubscribed int64 `json:"resubscribed"`
@@ -56,50 +60,45 @@ type brakeView struct {
 	Alarm        bool  `json:"alarm"`
 }
 
-// room is how many more may be resubscribed now.
-func (v *brakeView) room() int64 { return max(0, v.Limit+v.Approved-v.Resubscribed) }
-
 // words tells the counts in one sentence.
 func (v *brakeView) words() string {
 	words := fmt.Sprintf("Within 24 hours %s resubscribed; the limit is %d", count(v.Resubscribed, "person was", "people were"), v.Limit)
 	if v.Approved > 0 {
-		words += fmt.Sprintf(", and %d more were approved", v.Approved)
+		words += ", and " + count(v.Approved, "person beyond it was", "people beyond it were") + " approved"
 	}
 	return words + "."
 }
 
 // brakeOf reads how a merchant stands to its limit; people is how many are known, since a limit may grow with them.
-func brakeOf(ctx context.Context, h *host.Host, m merchant.Merchant, people int64) (brakeView, ledger.Brake, error) {
+func brakeOf(ctx context.Context, h *host.Host, m merchant.Merchant, people int64) (brakeView, error) {
 	limit := m.Settings.ResubscriptionLimit()
 	b, err := h.Ledger.Brake(ctx, m.Settings.ID, limit, nil)
 	if err != nil {
-		return brakeView{}, b, err
+		return brakeView{}, err
 	}
 	unsubscribed, err := h.Ledger.Unsubscriptions(ctx, m.Settings.ID)
 	if err != nil {
-		return brakeView{}, b, err
+		return brakeView{}, err
 	}
-	b.Limit = limit.Of(people)
-	return brakeView{
-		Limit: b.Limit, Approved: b.Approved, Resubscribed: b.Resubscribed, Unsubscribed: unsubscribed,
-		Alarm: ledger.Alarm{Unsubscribed: unsubscribed, Limit: b.Limit}.Stands(),
-	}, b, nil
+	v := brakeView{Limit: limit.Of(people), Approved: b.Approved, Resubscribed: b.Resubscribed, Unsubscribed: unsubscribed}
+	v.Alarm = ledger.Alarm{Unsubscribed: unsubscribed, Limit: v.Limit}.Stands()
+	return v, nil
 }
 
 type approvedView struct {
 	Merchant string `json:"merchant"`
-	// Approved is by how many this call has raised the limit, zero when nobody needed it.
+	// Approved is how many this call has approved, zero when nobody waited.
 	Approved int64 `json:"approved"`
-	// WaitingInShopify and WaitingInListrak are who waited before, by the side that would be written to.
+	// WaitingInShopify and WaitingInListrak are who waited for it, by the side that would be written to.
 	WaitingInShopify int64 `json:"waiting_in_shopify"`
 	WaitingInListrak int64 `json:"waiting_in_listrak"`
 	// Resubscriptions are the counts afterwards.
 	Resubscriptions brakeView `json:"resubscriptions"`
 
 	state ledger.MerchantState
-	// waiting counts those of them whose sync is on; off are the syncs for which others wait.
-	waiting int64
-	off     []consent.Sync
+	// waiting counts those of them whose sync is on; off are the syncs for which others wait. already were approved before.
+	waiting, already int64
+	off              []consent.Sync
 }
 
 func (a *app) approve(ctx context.Context, args []string, flags approveFlags) error {
@@ -120,30 +119,32 @@ func (a *app) approve(ctx context.Context, args []string, flags approveFlags) er
 		return err
 	}
 	v := &approvedView{Merchant: id, state: switches.State}
-	var b ledger.Brake
-	if v.Resubscriptions, b, err = brakeOf(ctx, h, m, known); err != nil {
+	if v.Resubscriptions, err = brakeOf(ctx, h, m, known); err != nil {
 		return err
 	}
-	v.WaitingInShopify, v.WaitingInListrak = b.Waiting[consent.Shopify], b.Waiting[consent.Listrak]
+	stops, err := h.Ledger.Stops(ctx, id)
+	if err != nil {
+		return err
+	}
+	v.WaitingInShopify, v.WaitingInListrak = stops.Waiting[consent.Shopify], stops.Waiting[consent.Listrak]
 	for _, side := range consent.Sides {
+		v.already += stops.Approved[side]
 		switch sync := consent.SyncTo(consent.Email, side); {
 		case switches.Syncs[sync].On:
-			v.waiting += b.Waiting[side]
-		case b.Waiting[side] > 0:
+			v.waiting += stops.Waiting[side]
+		case stops.Waiting[side] > 0:
 			v.off = append(v.off, sync)
 		}
 	}
-	// For some of those who wait there may be room by now: they go on with the next round and need no approval.
-	need := max(0, v.waiting-v.Resubscriptions.room())
-	if need == 0 {
+	if v.waiting == 0 {
 		return a.show(v)
 	}
-	people := need
+	people := v.waiting
 	if flags.given {
 		people = flags.people
 	}
-	if people > need {
-		return usageError("--people is %d, and only %s approval", people, count(need, "person needs", "people need")).
+	if people > v.waiting {
+		return usageError("--people is %d, and only %s", people, count(v.waiting, "person waits", "people wait")).
 			try("`starter merchant set %s --resubscribe-limit` for people who are still to come", id)
 	}
 	if err := v.preview(&page{w: a.errOut}, people); err != nil {
@@ -154,11 +155,12 @@ func (a *app) approve(ctx context.Context, args []string, flags approveFlags) er
 			return err
 		}
 	}
-	after, err := h.Ledger.Approve(ctx, id, m.Settings.ResubscriptionLimit(), people)
-	if err != nil {
+	if v.Approved, err = h.Ledger.Approve(ctx, id, people); err != nil {
 		return err
 	}
-	v.Approved, v.Resubscriptions.Approved, v.Resubscriptions.Resubscribed = people, after.Approved, after.Resubscribed
+	if v.Resubscriptions, err = brakeOf(ctx, h, m, known); err != nil {
+		return err
+	}
 	return a.show(v)
 }
 
@@ -179,15 +181,15 @@ func (v *approvedView) preview(p *page, people int64) error {
 
 func (v *approvedView) text(p *page) {
 	switch {
-	case v.waiting == 0:
-		p.line("Nobody waits for an approval for merchant %s. %s", v.Merchant, v.Resubscriptions.words())
 	case v.Approved == 0:
-		p.line("Nobody needs an approval for merchant %s: %s, and there is room with the next round.", v.Merchant,
-			count(v.waiting, "person waits", "people wait"))
+		p.line("Nobody waits for an approval for merchant %s. %s", v.Merchant, v.Resubscriptions.words())
+		if v.already > 0 {
+			p.line("%s approved already and not delivered yet.", count(v.already, "person is", "people are"))
+		}
 	default:
 		p.line("Approved for 24 hours: %s of merchant %s, who are subscribed with the next round.", count(v.Approved, "person", "people"), v.Merchant)
 	}
-	if v.state != ledger.Running && v.waiting > 0 {
+	if v.state != ledger.Running && v.waiting+v.already > 0 {
 		p.line("The merchant is %s: nothing is delivered until it goes on.", v.state)
 	}
 	for _, sync := range v.off {

@@ -55,7 +55,7 @@ func TestAnApprovalIsAskedForAndJournaled(t *testing.T) {
 
 	d.avalanche(3, 4, 5, 2)
 	d.run("status").is(exitOK).says("7 people would be resubscribed and wait at the limit: 5 in Shopify, 2 in Listrak.",
-		"Within 24 hours 3 people were resubscribed; the limit is 3.", "starter approve "+d.id,
+		"Within 24 hours 3 people were resubscribed; the limit is 3. Nobody else is resubscribed until you have acted.", "starter approve "+d.id,
 		"Many unsubscribes: 4 people were unsubscribed by deliveries within 24 hours", "Nobody is stopped")
 	var s statusView
 	d.run("status", "-o", "json").is(exitOK).json(&s)
@@ -72,18 +72,25 @@ func TestAnApprovalIsAskedForAndJournaled(t *testing.T) {
 	d.asks, d.stdin = true, "no\n"
 	d.run("approve").is(exitRefused).tells("Resubscribe 7 people? [y/N]", "the answer was not yes")
 	d.run("status").is(exitOK).hides("approved")
-	d.run("approve", "--people", "8").is(exitUsage).tells("--people is 8, and only 7 people need approval", "--resubscribe-limit")
+	d.run("approve", "--people", "8").is(exitUsage).tells("--people is 8, and only 7 people wait", "--resubscribe-limit")
 
 	d.stdin = "y\n"
 	d.run("approve", d.id, "--people", "2").is(exitOK).tells("Resubscribe 2 people?").says("Approved for 24 hours: 2 people of merchant " + d.id)
 	d.asks, d.stdin = false, ""
-	d.run("status").is(exitOK).says("the limit is 3, and 2 more were approved.")
+	d.run("status").is(exitOK).says("5 people would be resubscribed and wait", "the limit is 3, and 2 people beyond it were approved.")
+	d.run("refused").is(exitOK).says("stopped, approved", "stopped  ")
+	d.run("status", "-o", "json").is(exitOK).json(&s)
+	if one := s.Merchants[0]; one.ToShopify.Stopped+one.ToListrak.Stopped != 5 || one.ToShopify.OwedSubscribes+one.ToListrak.OwedSubscribes != 2 {
+		t.Errorf("got %+v", one)
+	}
+	d.run("approve", "--people", "6").is(exitUsage).tells("--people is 6, and only 5 people wait")
 	var v approvedView
 	d.run("approve", "-m", d.id, "-y", "-o", "json").is(exitOK).json(&v)
-	if v.Approved != 5 || v.WaitingInShopify != 5 || v.WaitingInListrak != 2 || v.Resubscriptions.Approved != 7 {
+	if v.Approved != 5 || v.WaitingInShopify+v.WaitingInListrak != 5 || v.Resubscriptions.Approved != 7 {
 		t.Errorf("got %+v", v)
 	}
-	d.run("approve").is(exitOK).says("Nobody needs an approval", "7 people wait, and there is room")
+	d.run("approve").is(exitOK).says("Nobody waits for an approval", "7 people are approved already and not delivered yet.")
+	d.run("status").is(exitOK).hides("wait at the limit")
 
 	h, err := d.app(nil, nil).host(t.Context())
 	must(t, err)
@@ -116,5 +123,5 @@ func TestNobodyIsApprovedForASyncThatIsOff(t *testing.T) {
 	must(t, h.Close())
 	d.run("approve", "--yes").is(exitOK).says("Approved for 24 hours: 1 person of merchant "+d.id, "The merchant is paused",
 		"email_to_shopify is off: 3 people wait for it to be on")
-	d.run("approve", "--yes").is(exitOK).says("Nobody needs an approval", "1 person waits")
+	d.run("approve", "--yes").is(exitOK).says("Nobody waits for an approval", "1 person is approved already", "The merchant is paused", "email_to_shopify is off: 3 people wait")
 }

@@ -65,9 +65,13 @@ func (a *app) explain(ctx context.Context, given, id string) error {
 		if err != nil {
 			return err
 		}
+		brake, err := h.Ledger.Brake(ctx, id, m.Settings.ResubscriptionLimit(), []consent.Subject{subject})
+		if err != nil {
+			return err
+		}
 		v.Story = explain.Story(lines)
 		now := explain.Stand(explain.Person{
-			Entry: entry, Switches: switches, LookUpLag: h.Settings.OrderLag, Now: a.now(),
+			Entry: entry, Switches: switches, LookUpLag: h.Settings.OrderLag, Now: a.now(), Approved: brake.Passing[subject],
 			Permits: [2]*consent.Permit{
 				reconcile.PermitOf(switches, consent.EmailToShopify), reconcile.PermitOf(switches, consent.EmailToListrak),
 			},

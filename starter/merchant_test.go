@@ -269,7 +269,7 @@ func TestRetryMakesOwedWhatEndedBadly(t *testing.T) {
 	}
 	d.run("retry", "quiet@example.com", "--yes").is(exitOK).says("contested")
 	d.run("explain", "quiet@example.com").is(exitOK).says("On request a yes is heard again.")
-	d.run("refused").is(exitOK).says("Nobody's decision is refused, disputed or contested")
+	d.run("refused").is(exitOK).says("Nobody's decision is refused, disputed, contested or stopped")
 	d.run("retry", "--all", "--yes").is(exitOK).says("nothing to try again")
 	h, err := d.app(nil, nil).host(t.Context())
 	must(t, err)

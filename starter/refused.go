@@ -10,6 +10,7 @@ import (
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/host"
 	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/merchant"
 )
 
 // refusedLimit bounds each list that is read at once.
@@ -23,8 +24,8 @@ func newRefusedCommand(a *app) *cobra.Command {
 		Args: arguments(0, 1),
 		Long: `Lists whose decision could not be delivered for good: refused by a side, with its code, disputed (accepted three times and still not
 shown), or contested (somebody keeps undoing what we deliver). They are tried again only on a newer decision, or on request: "starter
-retry". Also lists who is stopped at the limit on re-subscriptions, and goes on with "starter approve". At most 1000 of each kind and side
-are listed, opt-outs first.`,
+retry". Also lists who is stopped at the limit on re-subscriptions, and goes on only with "starter approve". At most 1000 of each kind and
+side are listed, opt-outs first.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := namedOnce(args, id)
 			if err != nil {
@@ -67,6 +68,12 @@ func (a *app) refused(ctx context.Context, args []string, addresses bool) error 
 			if err != nil {
 				return err
 			}
+			approved := map[consent.Subject]bool{}
+			if debt == consent.Stopped {
+				if approved, err = approvedAmong(ctx, h, m, found); err != nil {
+					return err
+				}
+			}
 			for _, u := range found {
 				person := refusedPerson{
 					Subject: shortSubject(u.Subject), Side: side.String(), Problem: debt.String(), Decision: u.Decision.String(),
@@ -76,6 +83,9 @@ func (a *app) refused(ctx context.Context, args []string, addresses bool) error 
 					// The last delivery was an earlier one: this one has not been tried.
 					person.Code, person.Since = "", time.Time{}
 				}
+				if approved[u.Subject] {
+					person.Problem += ", approved"
+				}
 				if addresses {
 					person.Address = openSealed(h, u)
 				}
@@ -84,6 +94,16 @@ func (a *app) refused(ctx context.Context, args []string, addresses bool) error 
 		}
 	}
 	return a.show(v)
+}
+
+// approvedAmong tells who of those who are stopped goes on with the next round.
+func approvedAmong(ctx context.Context, h *host.Host, m merchant.Merchant, stopped []ledger.Unsettled) (map[consent.Subject]bool, error) {
+	subjects := make([]consent.Subject, len(stopped))
+	for i, u := range stopped {
+		subjects[i] = u.Subject
+	}
+	b, err := h.Ledger.Brake(ctx, m.Settings.ID, m.Settings.ResubscriptionLimit(), subjects)
+	return b.Passing, err
 }
 
 func openSealed(h *host.Host, u ledger.Unsettled) string {

@@ -82,7 +82,7 @@ type roundStatus struct {
 type sideStatus struct {
 	OwedSubscribes   int64 `json:"owed_subscribes"`
 	OwedUnsubscribes int64 `json:"owed_unsubscribes"`
-	// Stopped wait at the limit on re-subscriptions; they are not among OwedSubscribes.
+	// Stopped wait at the limit on re-subscriptions for an operator. Once approved they are among OwedSubscribes instead.
 	Stopped   int64 `json:"stopped"`
 	Held      int64 `json:"held"`
 	Refused   int64 `json:"refused"`
@@ -149,7 +149,11 @@ func (a *app) statusOf(ctx context.Context, h *host.Host, m merchant.Merchant) (
 	if s.Held, _, err = h.Ledger.CountHeld(ctx, id); err != nil {
 		return s, err
 	}
-	if s.Resubscriptions, _, err = brakeOf(ctx, h, m, s.People); err != nil {
+	if s.Resubscriptions, err = brakeOf(ctx, h, m, s.People); err != nil {
+		return s, err
+	}
+	stops, err := h.Ledger.Stops(ctx, id)
+	if err != nil {
 		return s, err
 	}
 	runs, err := h.Ledger.RunStatuses(ctx, id)
@@ -169,8 +173,9 @@ func (a *app) statusOf(ctx context.Context, h *host.Host, m merchant.Merchant) (
 			return s, err
 		}
 		one := sideStatus{
-			OwedSubscribes: debts.OwedSubscribes, OwedUnsubscribes: debts.OwedUnsubscribes, NotPermitted: debts.NotPermitted,
-			Stopped: debts.ByDebt[consent.Stopped], Held: debts.ByDebt[consent.Held], Refused: debts.ByDebt[consent.Refused], Disputed: debts.ByDebt[consent.Disputed],
+			OwedSubscribes: debts.OwedSubscribes + stops.Approved[side], OwedUnsubscribes: debts.OwedUnsubscribes,
+			NotPermitted: debts.NotPermitted, Stopped: stops.Waiting[side],
+			Held: debts.ByDebt[consent.Held], Refused: debts.ByDebt[consent.Refused], Disputed: debts.ByDebt[consent.Disputed],
 			Awaiting: debts.ByDebt[consent.Awaiting], Gone: debts.ByDebt[consent.Gone], Blocked: debts.ByDebt[consent.Blocked],
 			Contested: debts.ByDebt[consent.Contested],
 		}
@@ -248,7 +253,7 @@ func (s *merchantStatus) brakeText(p *page) {
 		p.line("")
 		p.line("  %s resubscribed and wait at the limit: %d in Shopify, %d in Listrak.", count(stopped, "person would be", "people would be"),
 			s.ToShopify.Stopped, s.ToListrak.Stopped)
-		p.line("  %s", b.words())
+		p.line("  %s Nobody else is resubscribed until you have acted.", b.words())
 		p.line("  To see who: starter refused %s. To let them go on: starter approve %[1]s", s.Merchant)
 	}
 	if b.Alarm {

@@ -236,7 +236,7 @@ func (v *previewView) toShopify(p *page) {
 		{"leave", fmt.Sprint(v.Leave), "people as they are"},
 	})
 	if v.Resubscribe > 0 {
-		p.line("Of those to subscribe, %s there now. Beyond the limit of 24 hours they wait for starter approve.",
+		p.line("Of those to subscribe, %s there now. Beyond the limit of 24 hours they wait until you run starter approve.",
 			count(v.Resubscribe, "person is unsubscribed", "people are unsubscribed"))
 	}
 	p.line("If Listrak's own Shopify integration syncs the same data, switch that off first: two syncs would undo each other's work.")

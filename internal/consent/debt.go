@@ -21,7 +21,7 @@ const (
 	Gone Debt = 6
 	// Blocked: the side shows pending, invalid or redacted, which is never written over (rule 2).
 	Blocked Debt = 7
-	// Stopped: owed, but more people would be resubscribed than the merchant's limit allows; it waits for room or an operator (I10).
+	// Stopped: owed, but more people would be resubscribed than the merchant's limit allows; it waits for an operator (I10).
 	// DebtTo never returns it, because it depends on the deliveries to others: only the ledger's column and its readers know it.
 	Stopped Debt = 8
 	// Contested: somebody keeps undoing what we deliver, and has undone the last no too; nothing is sent there (I3).

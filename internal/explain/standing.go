@@ -14,6 +14,8 @@ type Person struct {
 	Switches ledger.Switches
 	// Permits are what the switches allow, by side.
 	Permits [2]*consent.Permit
+	// Approved: what the limit on re-subscriptions has stopped may go on, because an operator has said so.
+	Approved bool
 	// LookUpLag is how long after the end of a checkout window orders are still looked for.
 	LookUpLag time.Duration
 	Now       time.Time
@@ -162,9 +164,9 @@ func (p *Person) notYet(side consent.Side, debt consent.Debt, now *SideNow) stri
 		return fmt.Sprintf("Owed: %s. Nothing is delivered while the merchant is %s.", rec.Decision.State, p.Switches.State)
 	case !p.Switches.Syncs[sync].On:
 		return fmt.Sprintf("Owed: %s. Nothing is delivered while %s is off.", rec.Decision.State, sync)
-	case debt == consent.Stopped:
-		return fmt.Sprintf("Owed: %s. Stopped, because more people would be resubscribed within 24 hours than the limit allows: it goes on when "+
-			"there is room, or with `starter approve`.", rec.Decision.State)
+	case debt == consent.Stopped && !p.Approved:
+		return fmt.Sprintf("Owed: %s. Stopped, because more people would be resubscribed within 24 hours than the limit allows: it goes on only "+
+			"with `starter approve`, or a higher limit.", rec.Decision.State)
 	}
 	if open := rec.OpenUntil(side); open > consent.InstantOf(p.Now) {
 		now.Until = open.Time()

@@ -104,7 +104,12 @@ func TestWhatHoldsNow(t *testing.T) {
 			p.Entry.Record.Seen[consent.Listrak] = consent.Sighting{State: consent.Unsubscribed, Shown: at("20:05:00")}
 			p.Entry.Debts[consent.Listrak] = consent.Stopped
 		}, debt: "stopped", listrak: "Shows unsubscribed (dated 20:05:00). Owed: subscribed. Stopped, because more people would be resubscribed " +
-			"within 24 hours than the limit allows: it goes on when there is room, or with `starter approve`."},
+			"within 24 hours than the limit allows: it goes on only with `starter approve`, or a higher limit."},
+		"stopped and approved": {change: func(p *Person) {
+			p.Entry.Record.Seen[consent.Listrak] = consent.Sighting{State: consent.Unsubscribed, Shown: at("20:05:00")}
+			p.Entry.Debts[consent.Listrak] = consent.Stopped
+			p.Approved = true
+		}, debt: "stopped", listrak: "Shows unsubscribed (dated 20:05:00). Owed: subscribed. It is delivered with the next round."},
 		"stopped while the direction is off": {change: func(p *Person) {
 			p.Entry.Record.Seen[consent.Listrak] = consent.Sighting{State: consent.Unsubscribed, Shown: at("20:05:00")}
 			p.Entry.Debts[consent.Listrak] = consent.Stopped

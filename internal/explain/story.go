@@ -68,7 +68,10 @@ func Tell(line ledger.Line) string {
 		return tellRetried(line)
 	case ledger.Stopped:
 		return fmt.Sprintf("%s is not told yet: more people would be turned from unsubscribed to subscribed within 24 hours than the limit "+
-			"allows. It waits until there is room, or an operator approves.", line.Side)
+			"allows. It waits for an operator to approve it, or to raise the limit.", line.Side)
+	case ledger.Released:
+		return fmt.Sprintf("An operator raised the limit on re-subscriptions, so that %s is owed it again (%s), as far as the limit reaches.", line.Side,
+			line.State)
 	case ledger.Approved:
 		return tellApproved(line)
 	case ledger.AlarmRaised:
@@ -238,10 +241,10 @@ func tellSwitched(line ledger.Line) string {
 }
 
 func tellApproved(line ledger.Line) string {
-	if line.Reason == ledger.OverLimit {
-		return fmt.Sprintf("The approval also covers %s resubscribed beyond the limit before it.", people(line.Count))
+	if line.Reason == ledger.Resubscribed {
+		return fmt.Sprintf("An operator approved that %s is told. The approval counts for 24 hours.", line.Side)
 	}
-	return fmt.Sprintf("An operator approved that %s more may be resubscribed within 24 hours than the limit allows.", people(line.Count))
+	return fmt.Sprintf("An operator approved that %s, stopped at the limit, may be resubscribed within 24 hours.", people(line.Count))
 }
 
 func people(n int64) string {

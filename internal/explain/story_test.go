@@ -116,11 +116,13 @@ var lines = map[string]struct {
 
 	"stopped": {ledger.Line{Kind: ledger.Stopped, State: consent.Subscribed, Date: at("20:13:59")},
 		"Shopify is not told yet: more people would be turned from unsubscribed to subscribed within 24 hours than the limit allows. It waits " +
-			"until there is room, or an operator approves."},
+			"for an operator to approve it, or to raise the limit."},
+	"released": {ledger.Line{Side: consent.Listrak, Kind: ledger.Released, State: consent.Subscribed, Date: at("20:13:59")},
+		"An operator raised the limit on re-subscriptions, so that Listrak is owed it again (subscribed), as far as the limit reaches."},
 	"approved": {ledger.Line{Kind: ledger.Approved, Side: ledger.NoSide, Count: 12},
-		"An operator approved that 12 people more may be resubscribed within 24 hours than the limit allows."},
-	"approved beyond": {ledger.Line{Kind: ledger.Approved, Side: ledger.NoSide, Reason: ledger.OverLimit, Count: 1},
-		"The approval also covers 1 person resubscribed beyond the limit before it."},
+		"An operator approved that 12 people, stopped at the limit, may be resubscribed within 24 hours."},
+	"approved by name": {ledger.Line{Side: consent.Listrak, Kind: ledger.Approved, Reason: ledger.Resubscribed, State: consent.Subscribed},
+		"An operator approved that Listrak is told. The approval counts for 24 hours."},
 	"alarm": {ledger.Line{Kind: ledger.AlarmRaised, Side: ledger.NoSide, Reason: ledger.ManyUnsubscribed, Count: 120},
 		"By now deliveries had unsubscribed 120 people within 24 hours, more than the limit on re-subscriptions. Nobody was stopped; an " +
 			"operator should look at it."},
@@ -188,7 +190,7 @@ func TestNothingIsForgotten(t *testing.T) {
 		covered         map[string]bool
 	}{
 		{"../ledger", "Kind", 19, kinds},
-		{"../ledger", "Reason", 3, reasons},
+		{"../ledger", "Reason", 2, reasons},
 		{"../ledger", "MerchantState", 4, reasons},
 		{"../reconcile", "Reason", 5, reasons},
 		{"../consent", "Verdict", 14, reasons},

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -11,7 +12,7 @@ import (
 	"github.com/concordsync/concord/internal/consent"
 )
 
-// brakeSpan is in which span re-subscriptions, approvals and unsubscribes count.
+// brakeSpan is in which span re-subscriptions and unsubscribes count, and for how long an approval holds.
 const brakeSpan = 24 * consent.Hour
 
 // ResubscribeLimit is how many people a merchant's deliveries may turn from unsubscribed to subscribed within 24 hours (I10): Fixed,
@@ -31,22 +32,27 @@ func (l ResubscribeLimit) Of(known int64) int64 {
 // Brake is how a merchant stands to its limit.
 type Brake struct {
 	// Resubscribed counts the people whom deliveries of the last 24 hours have turned, or may have turned, from unsubscribed to
-	// subscribed.
+	// subscribed, within the limit or approved.
 	Resubscribed int64
-	// Limit is the merchant's. It is the fixed part alone as long as that leaves room enough: counting those known is dear.
+	// Limit is the merchant's. It is the fixed part alone where the rest makes no difference: counting those known is dear.
 	Limit int64
-	// Approved is by how many operators have raised the limit for these 24 hours.
+	// Approved is how many people operators have approved within 24 hours.
 	Approved int64
-	// Waiting counts those who are stopped, by side.
-	Waiting [2]int64
-	// Counted tells of the subjects that were asked for whether they are among Resubscribed: they pass again without being counted.
-	Counted map[consent.Subject]bool
+	// Closed: somebody is stopped and waits for an operator, so that nobody else is resubscribed either.
+	Closed bool
+	// Passing tells of the subjects that were asked for whether they may pass: they are approved, or among Resubscribed already.
+	Passing map[consent.Subject]bool
 }
 
-// Room is how many more people may be turned now.
-func (b Brake) Room() int64 { return max(0, b.Limit+b.Approved-b.Resubscribed) }
+// Room is how many more people may be turned now without an approval.
+func (b Brake) Room() int64 {
+	if b.Closed {
+		return 0
+	}
+	return max(0, b.Limit-b.Resubscribed)
+}
 
-// Brake tells how a merchant stands to its limit, and which of these subjects are counted already.
+// Brake tells how a merchant stands to its limit, and which of these subjects may pass.
 func (l *Ledger) Brake(ctx context.Context, merchant string, limit ResubscribeLimit, subjects []consent.Subject) (Brake, error) {
 	fail := func(err error) (Brake, error) { return Brake{}, fmt.Errorf("read the brake: %w", explain(err)) }
 	now, err := l.now(ctx, l.reads)
@@ -65,28 +71,83 @@ func (l *Ledger) Brake(ctx context.Context, merchant string, limit ResubscribeLi
 	if err != nil {
 		return fail(err)
 	}
-	if b.Counted, err = l.resubscribedAmong(ctx, l.reads, merchant, subjects, now); err != nil {
+	if b.Passing, err = l.passingAmong(ctx, l.reads, merchant, subjects, now); err != nil {
 		return fail(err)
-	}
-	for _, side := range consent.Sides {
-		column, _ := debtColumns(side)
-		if err := each(ctx, l.reads, func(rows *sql.Rows) error { return rows.Scan(&b.Waiting[side]) },
-			"SELECT count(*) FROM subjects WHERE merchant = $1 AND channel IN (1, 2) AND "+column+" = 8 AND "+column+" > 0", merchant); err != nil {
-			return fail(err)
-		}
 	}
 	return b, nil
 }
 
-// Approve lets so many people more be turned from unsubscribed to subscribed, within the next 24 hours. Those by whom the limit is
-// exceeded already are approved with them, in a line of their own: otherwise the approval would be used up by what has been done
-// before it, as after a limit was lowered. It returns the brake as it is then. ErrUnknownMerchant when there is none.
-func (l *Ledger) Approve(ctx context.Context, merchant string, limit ResubscribeLimit, people int64) (Brake, error) {
-	if people < 1 {
-		return Brake{}, errors.New("approve: nobody is approved")
+// Stops counts those whom the limit has stopped, by side.
+type Stops struct {
+	// Waiting have not been approved, or no longer are. Approved go on with the next round.
+	Waiting, Approved [2]int64
+}
+
+// Stops counts who is stopped.
+func (l *Ledger) Stops(ctx context.Context, merchant string) (Stops, error) {
+	now, err := l.now(ctx, l.reads)
+	if err != nil {
+		return Stops{}, fmt.Errorf("count who is stopped: %w", explain(err))
 	}
-	var b Brake
-	err := l.transactCounting(ctx, "approve re-subscriptions", merchant, func(t *transaction, known *int64) error {
+	var stops Stops
+	for _, side := range consent.Sides {
+		if err := each(ctx, l.reads, func(rows *sql.Rows) error { return rows.Scan(&stops.Waiting[side], &stops.Approved[side]) },
+			"SELECT count(*) - coalesce(sum(approved), 0), coalesce(sum(approved), 0) FROM (SELECT "+isApproved("$2")+
+				" AS approved FROM subjects WHERE merchant = $1 AND channel IN (1, 2) AND "+isStopped(side)+") AS stopped",
+			merchant, int64(now.Plus(-brakeSpan))); err != nil {
+			return Stops{}, fmt.Errorf("count who is stopped: %w", explain(err))
+		}
+	}
+	return stops, nil
+}
+
+// isStopped is the condition for those whom the limit has stopped towards a side. The second half is for the partial index.
+func isStopped(side consent.Side) string {
+	column, _ := debtColumns(side)
+	return column + " = 8 AND " + column + " > 0"
+}
+
+// isApproved is 1 for those whom an operator has approved, not before the parameter named, and else 0. It is a CASE, and asks for no
+// reason, so that PostgreSQL looks into the journal once for each person, by the person: joined, or by the index of re-subscriptions, it
+// would read all of these for each, as soon as its statistics are older than a large approval.
+func isApproved(since string) string {
+	return `CASE WHEN EXISTS (SELECT 1 FROM journal WHERE journal.merchant = subjects.merchant AND journal.channel = subjects.channel
+		AND journal.subject = subjects.subject AND journal.at >= ` + since + ` AND journal.kind = 'approved') THEN 1 ELSE 0 END`
+}
+
+// waitFor is the condition for those who are stopped towards a side whose sync, the third parameter, is on, and have no approval that
+// is not older than the fourth. Who waits for a sync that is off keeps nobody of the other one waiting, and cannot be approved.
+func waitFor(side consent.Side) string {
+	return "merchant = $1 AND channel = $2 AND decision = 6 AND " + isStopped(side) +
+		" AND EXISTS (SELECT 1 FROM syncs WHERE syncs.merchant = $1 AND syncs.sync = $3 AND syncs.is_on = 1) AND " + isApproved("$4") + " = 0"
+}
+
+// eachQueue asks for every channel and side; the query's first four parameters are those of waitFor.
+func eachQueue(ctx context.Context, q rowsQuerier, merchant string, now consent.Instant,
+	query func(side consent.Side) string, scan func(channel consent.Channel, side consent.Side, rows *sql.Rows) error, more ...any) error {
+	for _, channel := range []consent.Channel{consent.Email, consent.SMS} {
+		for _, side := range consent.Sides {
+			args := append([]any{merchant, int64(channel), string(consent.SyncTo(channel, side)), int64(now.Plus(-brakeSpan))}, more...)
+			if err := each(ctx, q, func(rows *sql.Rows) error { return scan(channel, side, rows) }, query(side), args...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Approve lets so many of those who are stopped be turned from unsubscribed to subscribed within the next 24 hours, the oldest decisions
+// first, and returns how many it found. They are approved by name, one line of the journal each: so nobody else can use up an approval,
+// nothing can use it twice, and whoever was not delivered in time is simply stopped as before. Who waits for a sync that is off is not
+// among them. ErrUnknownMerchant when there is none.
+func (l *Ledger) Approve(ctx context.Context, merchant string, people int64) (int64, error) {
+	if people < 1 {
+		return 0, errors.New("approve: nobody is approved")
+	}
+	var approved int64
+	err := l.transact(ctx, "approve re-subscriptions", func(t *transaction) error {
+		approved = 0
+		// The lock on the merchant: of two operators the second approves others than the first.
 		if _, err := t.active(ctx, merchant); err != nil {
 			return err
 		}
@@ -94,19 +155,67 @@ func (l *Ledger) Approve(ctx context.Context, merchant string, limit Resubscribe
 		if err != nil {
 			return err
 		}
-		if b, err = l.brake(ctx, t, merchant, limit, known, people, now); err != nil {
+		var lines []Line
+		if err := eachQueue(ctx, t, merchant, now, func(side consent.Side) string {
+			return "SELECT subject, decided_at FROM subjects WHERE " + waitFor(side) + " ORDER BY decided_at LIMIT $5"
+		}, func(channel consent.Channel, side consent.Side, rows *sql.Rows) error {
+			line := Line{Channel: channel, Side: side, Kind: Approved, Reason: Resubscribed, State: consent.Subscribed}
+			var raw []byte
+			if err := rows.Scan(&raw, &line.Date); err != nil {
+				return err
+			}
+			var err error
+			line.Subject, err = subjectOf(raw)
+			lines = append(lines, line)
+			return err
+		}, people); err != nil {
 			return err
 		}
-		lines := []Line{{Kind: Approved, Side: NoSide, Count: people}}
-		if over := b.Resubscribed - b.Limit - b.Approved; over > 0 {
-			lines = append(lines, Line{Kind: Approved, Side: NoSide, Reason: OverLimit, Count: over})
+		slices.SortStableFunc(lines, func(a, b Line) int { return cmp.Compare(a.Date, b.Date) })
+		lines = lines[:min(people, int64(len(lines)))]
+		if approved = int64(len(lines)); approved == 0 {
+			return nil
 		}
-		for _, line := range lines {
-			b.Approved += line.Count
-		}
-		return t.journal(ctx, merchant, lines)
+		return t.journal(ctx, merchant, append(lines, Line{Kind: Approved, Side: NoSide, Count: approved}))
 	})
-	return b, err
+	return approved, err
+}
+
+// anyApproved reports whether an approval is in force: as long as none is, nobody has to be asked for one.
+func (l *Ledger) anyApproved(ctx context.Context, merchant string, channel consent.Channel, now consent.Instant) (found bool, err error) {
+	err = each(ctx, l.reads, func(*sql.Rows) error { found = true; return nil },
+		"SELECT 1 FROM journal WHERE merchant = $1 AND channel = $2 AND at >= $3 AND reason = 'resubscribed' AND kind = 'approved' LIMIT 1",
+		merchant, int64(channel), int64(now.Plus(-brakeSpan)))
+	return found, err
+}
+
+// judgeAnew takes the marks of all who are stopped, because the limit was raised: the rounds let pass for whom there is room now, and stop
+// the others again.
+func (t *transaction) judgeAnew(ctx context.Context, merchant string) error {
+	for _, channel := range []consent.Channel{consent.Email, consent.SMS} {
+		for _, side := range consent.Sides {
+			// Again when somebody was changed between the reading and the lock.
+			for lost := true; lost; {
+				var found []Located
+				if err := each(ctx, t, collect(&found, channel), "SELECT "+subjectColumns+
+					" FROM subjects WHERE merchant = $1 AND channel = $2 AND "+isStopped(side), merchant, int64(channel)); err != nil {
+					return err
+				}
+				changes := make([]Change, len(found))
+				for i := range found {
+					f := &found[i]
+					changes[i] = Change{Channel: channel, Subject: f.Subject, Version: f.Version, Record: f.Record, Debts: f.Record.Debts(),
+						NextTry: f.NextTry, Journal: []Line{{Side: side, Kind: Released, State: f.Record.Decision.State, Date: f.Record.Decision.At}}}
+				}
+				won, err := t.compareAndSet(ctx, merchant, changes)
+				if err != nil {
+					return err
+				}
+				lost = slices.Contains(won, false)
+			}
+		}
+	}
+	return nil
 }
 
 // Alarm is about many unsubscribes: nobody is stopped, but somebody should look (I10).
@@ -177,11 +286,17 @@ var merchantLine consent.Subject
 var errUncounted = errors.New("how many people are known has not been counted")
 
 // brake reads the counts. known is nil as long as those known are not counted; errUncounted when the answer depends on them: the
-// fixed part of the limit does not leave room for want people.
+// fixed part of the limit does not leave room for want people, and nobody waits.
 func (l *Ledger) brake(ctx context.Context, q rowsQuerier, merchant string, limit ResubscribeLimit, known *int64, want int64,
 	now consent.Instant) (Brake, error) {
 	b := Brake{Limit: limit.Fixed}
 	since := int64(now.Plus(-brakeSpan))
+	if err := eachQueue(ctx, q, merchant, now, func(side consent.Side) string {
+		// The newest first: approvals are for the oldest.
+		return "SELECT 1 FROM subjects WHERE " + waitFor(side) + " ORDER BY decided_at DESC LIMIT 1"
+	}, func(consent.Channel, consent.Side, *sql.Rows) error { b.Closed = true; return nil }); err != nil {
+		return Brake{}, err
+	}
 	if err := each(ctx, q, func(rows *sql.Rows) error { return rows.Scan(&b.Resubscribed) },
 		`SELECT count(DISTINCT subject) FROM journal WHERE merchant = $1 AND channel IN (1, 2) AND at >= $2
 		AND reason = 'resubscribed' AND kind = 'claimed'`, merchant, since); err != nil {
@@ -196,28 +311,28 @@ func (l *Ledger) brake(ctx context.Context, q rowsQuerier, merchant string, limi
 	switch {
 	case known != nil:
 		b.Limit = limit.Of(*known)
-	case limit.KnownPer > 0 && b.Room() < want:
+	case limit.KnownPer > 0 && !b.Closed && b.Room() < want:
 		return Brake{}, errUncounted
 	}
 	return b, nil
 }
 
-// resubscribedAmong finds those of the subjects who are counted already.
-func (l *Ledger) resubscribedAmong(ctx context.Context, q rowsQuerier, merchant string, subjects []consent.Subject, now consent.Instant,
+// passingAmong finds those of the subjects who may pass: approved, or counted already.
+func (l *Ledger) passingAmong(ctx context.Context, q rowsQuerier, merchant string, subjects []consent.Subject, now consent.Instant,
 ) (map[consent.Subject]bool, error) {
-	counted := map[consent.Subject]bool{}
+	passing := map[consent.Subject]bool{}
 	err := in(ctx, l.dialect, q, `SELECT DISTINCT subject FROM journal WHERE merchant = $1 AND channel IN (1, 2) AND at >= $2
-		AND reason = 'resubscribed' AND kind = 'claimed' AND subject `,
+		AND reason || '' = 'resubscribed' AND subject `, // not by the index of all re-subscriptions
 		[]any{merchant, int64(now.Plus(-brakeSpan))}, subjectBytes(subjects), "", func(rows *sql.Rows) error {
 			var raw []byte
 			if err := rows.Scan(&raw); err != nil {
 				return err
 			}
 			subject, err := subjectOf(raw)
-			counted[subject] = true
+			passing[subject] = true
 			return err
 		})
-	return counted, err
+	return passing, err
 }
 
 // transactCounting is transact for a body that may need the number of people known: it is counted outside of the transaction, and
@@ -283,7 +398,7 @@ func (r *ClaimRequest) resubscribes() bool {
 // places are what a batch of claims may still use of the merchant's allowance.
 type places struct {
 	left    int64
-	counted map[consent.Subject]bool
+	passing map[consent.Subject]bool
 }
 
 // placesFor reads them for those of the requests that resubscribe. The merchant's row is locked: nobody else counts or uses places
@@ -299,23 +414,26 @@ func (t *transaction) placesFor(ctx context.Context, merchant string, limit Resu
 	if len(subjects) == 0 {
 		return places{}, nil
 	}
-	b, err := t.ledger.brake(ctx, t, merchant, limit, known, int64(len(subjects)), now)
+	passing, err := t.ledger.passingAmong(ctx, t, merchant, subjects, now)
 	if err != nil {
 		return places{}, err
 	}
-	counted, err := t.ledger.resubscribedAmong(ctx, t, merchant, subjects, now)
-	return places{b.Room(), counted}, err
+	if len(passing) == len(subjects) {
+		return places{passing: passing}, nil
+	}
+	b, err := t.ledger.brake(ctx, t, merchant, limit, known, int64(len(subjects)), now)
+	return places{b.Room(), passing}, err
 }
 
-// take uses a place for a subject, unless it has one already. It reports false when there is none left.
+// take uses a place for a subject, unless it passes without. It reports false when there is none left.
 func (p *places) take(subject consent.Subject) bool {
 	switch {
-	case p.counted[subject]:
+	case p.passing[subject]:
 		return true
 	case p.left == 0:
 		return false
 	}
 	p.left--
-	p.counted[subject] = true
+	p.passing[subject] = true
 	return true
 }

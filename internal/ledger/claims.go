@@ -53,7 +53,8 @@ func (l *Ledger) Claim(ctx context.Context, merchant string, limit ResubscribeLi
 
 // Claims grants what it can in one transaction: the merchant is running and the sync on (else ErrNotPermitted), the subject has the
 // expected version (else ErrConflict), no live claim on the same side exists (else ErrClaimed), and it does not resubscribe more people
-// within 24 hours than the limit and the approvals allow (else ErrBrake; somebody counted already passes again). The results keep the
+// within 24 hours than the limit allows, nor anybody while somebody waits for an operator (else ErrBrake; whoever is approved, or counted
+// already, passes). The results keep the
 // order of the requests. The error is for the whole batch: then nothing was granted.
 func (l *Ledger) Claims(ctx context.Context, merchant string, limit ResubscribeLimit, requests []ClaimRequest) ([]ClaimResult, error) {
 	braked := false

@@ -71,7 +71,7 @@ func TestAClaimIsGrantedOnceUntilItIsReleasedOrRunsOut(t *testing.T) {
 		brake, err := l.Brake(t.Context(), acme, plenty, []consent.Subject{subject(1), subject(2)})
 		require.NoError(t, err)
 		require.EqualValues(t, 1, brake.Resubscribed, "one person, however often claimed")
-		require.Equal(t, map[consent.Subject]bool{subject(1): true}, brake.Counted)
+		require.Equal(t, map[consent.Subject]bool{subject(1): true}, brake.Passing)
 		clock.Advance(24*consent.Hour + 1)
 		brake, err = l.Brake(t.Context(), acme, plenty, nil)
 		require.NoError(t, err)

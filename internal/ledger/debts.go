@@ -25,37 +25,48 @@ type OwedQuery struct {
 	Channel  consent.Channel
 	Side     consent.Side
 	Permit   Permit
-	// Stopped asks for those whom the limit on re-subscriptions has stopped, instead of those who are Owed.
-	Stopped bool
+	// Released asks for those of the Stopped whom an operator has approved, instead of those who are Owed.
+	Released bool
 	// Now is compared with the next try of each subject.
 	Now consent.Instant
 	// Limit bounds the answer, 1 or more.
 	Limit int
 }
 
-// Owed returns subjects whose debt to the side is consent.Owed (or consent.Stopped), permitted and due: every opt-out before every
-// opt-in (I9), the oldest decision first.
+// Owed returns subjects whose debt to the side is consent.Owed (or Released), permitted and due: every opt-out before every opt-in (I9),
+// the oldest decision first.
 func (l *Ledger) Owed(ctx context.Context, q OwedQuery) ([]Located, error) {
 	if q.Limit < 1 {
 		return nil, errors.New("read what is owed: the limit must be 1 or more")
 	}
 	var due []Located
 	column, next := debtColumns(q.Side)
-	debt, spans := " = 1", q.Permit.spans()
-	if q.Stopped {
-		// An opt-out is never stopped.
-		debt, spans = " = 8", spans[1:]
+	which, spans := column+" = 1 AND "+column+" > 0", q.Permit.spans()
+	var more []any
+	if q.Released {
+		// An opt-out is never stopped. By the database's clock, as claims judge: nobody is found whose claim would be refused.
+		now, err := l.now(ctx, l.reads)
+		if err != nil {
+			return nil, fmt.Errorf("read what is owed: %w", explain(err))
+		}
+		if found, err := l.anyApproved(ctx, q.Merchant, q.Channel, now); err != nil {
+			return nil, fmt.Errorf("read what is owed: %w", explain(err))
+		} else if !found {
+			return nil, nil
+		}
+		which, spans = isStopped(q.Side)+" AND "+isApproved("$8")+" = 1", spans[1:]
+		more = []any{int64(now.Plus(-brakeSpan))}
 	}
 	// One query an interval, oldest first: each walks the index in the order of the answer and sees nothing that is not permitted,
 	// however many that are not permitted there are (a shop's subscribers from before the direction was enabled).
-	query := "SELECT " + subjectColumns + " FROM subjects WHERE merchant = $1 AND channel = $2 AND " + column + debt + " AND " + column +
-		" > 0 AND decision = $3 AND decided_at >= $4 AND decided_at < $5 AND " + next + " <= $6 ORDER BY decided_at LIMIT $7"
+	query := "SELECT " + subjectColumns + " FROM subjects WHERE merchant = $1 AND channel = $2 AND " + which + " AND " + next +
+		" <= $3 AND decision = $4 AND decided_at >= $5 AND decided_at < $6 ORDER BY decided_at LIMIT $7"
 	for _, span := range spans {
 		if len(due) >= q.Limit {
 			break
 		}
-		if err := each(ctx, l.reads, collect(&due, q.Channel), query, q.Merchant, int64(q.Channel), int64(span.state),
-			int64(span.from), int64(span.to), int64(q.Now), q.Limit-len(due)); err != nil {
+		if err := each(ctx, l.reads, collect(&due, q.Channel), query, append([]any{q.Merchant, int64(q.Channel), int64(q.Now),
+			int64(span.state), int64(span.from), int64(span.to), q.Limit - len(due)}, more...)...); err != nil {
 			return nil, fmt.Errorf("read what is owed: %w", explain(err))
 		}
 	}

@@ -32,7 +32,7 @@ var (
 	ErrClaimed = errors.New("the delivery is claimed by someone else")
 	// ErrNotPermitted: the merchant is paused, broken or removed, or the sync is off. Nothing may be written to a side.
 	ErrNotPermitted = errors.New("deliveries are switched off")
-	// ErrBrake: the delivery would resubscribe more people within 24 hours than the merchant's limit and the operators' approvals allow.
+	// ErrBrake: the delivery would resubscribe more people within 24 hours than the merchant's limit allows, or others wait for an operator.
 	ErrBrake = errors.New("more people would be resubscribed than the limit allows")
 	// ErrFenced: the run lease was taken by another holder. Stop; nothing of the call was written.
 	ErrFenced = errors.New("the run lease was taken over")

@@ -31,8 +31,10 @@ const (
 	Contested Kind = "contested"
 	// Retried: what had ended badly is owed again, because a person asked for it.
 	Retried Kind = "retried"
-	// Stopped: the delivery would resubscribe more people than the limit allows, and waits for room or an operator (I10).
+	// Stopped: the delivery would resubscribe more people than the limit allows, and waits for an operator (I10).
 	Stopped Kind = "stopped"
+	// Released: the limit was raised, and who was stopped is owed again as far as it reaches.
+	Released Kind = "released"
 	// Shown: brought to the operator's notice, nothing done.
 	Shown Kind = "shown"
 	// Lines of the merchant.
@@ -41,7 +43,8 @@ const (
 	MerchantChanged Kind = "merchant changed"
 	MerchantRemoved Kind = "merchant removed"
 	StateChanged    Kind = "state changed"
-	// Approved: an operator lets Count people more be resubscribed. AlarmRaised: Count people were unsubscribed within 24 hours.
+	// Approved: an operator lets Count people be resubscribed who are stopped; each of them has a line of reason Resubscribed too.
+	// AlarmRaised: Count people were unsubscribed within 24 hours.
 	Approved    Kind = "approved"
 	AlarmRaised Kind = "alarm"
 )
@@ -50,10 +53,9 @@ const (
 type Reason string
 
 const (
-	// Resubscribed marks a Claimed line that turns a person from unsubscribed to subscribed; the limit counts them (I10).
+	// Resubscribed marks a Claimed line that turns a person from unsubscribed to subscribed, whom the limit counts (I10), and the Approved
+	// line of a person. For 24 hours the limit lets who has such a line pass, again.
 	Resubscribed Reason = "resubscribed"
-	// OverLimit marks an Approved line about those by whom the limit was exceeded before.
-	OverLimit Reason = "over_limit"
 	// ManyUnsubscribed marks an AlarmRaised line.
 	ManyUnsubscribed Reason = "many_unsubscribed"
 )

@@ -76,10 +76,20 @@ func (l *Ledger) AddMerchant(ctx context.Context, m Merchant, secrets Secrets) e
 	})
 }
 
-// UpdateMerchant replaces Shop, ListrakURL, EmailList and Settings, raises the generation, replaces all secrets unless secrets is
-// nil, and drops the named cursors, all in one transaction: a new list's reading starts anew. Generation must be the one that was
-// read, otherwise two updates at once would lose one. Errors: ErrUnknownMerchant, ErrShopTaken, ErrListTaken, ErrConflict.
-func (l *Ledger) UpdateMerchant(ctx context.Context, m Merchant, secrets Secrets, dropCursors ...string) error {
+// MerchantUpdate is what goes with an update of a merchant's row.
+type MerchantUpdate struct {
+	// Secrets replace all secrets, unless nil.
+	Secrets Secrets
+	// DropCursors are dropped: a new list's reading starts anew.
+	DropCursors []string
+	// LimitRaised: whoever the limit on re-subscriptions has stopped is judged anew, by the new one (I10).
+	LimitRaised bool
+}
+
+// UpdateMerchant replaces Shop, ListrakURL, EmailList and Settings, raises the generation, and does what with says, all in one
+// transaction. Generation must be the one that was read, otherwise two updates at once would lose one. Errors: ErrUnknownMerchant,
+// ErrShopTaken, ErrListTaken, ErrConflict.
+func (l *Ledger) UpdateMerchant(ctx context.Context, m Merchant, with MerchantUpdate) error {
 	return l.transact(ctx, "update merchant", func(t *transaction) error {
 		if _, err := t.active(ctx, m.ID); err != nil {
 			return err
@@ -98,12 +108,17 @@ func (l *Ledger) UpdateMerchant(ctx context.Context, m Merchant, secrets Secrets
 		} else if updated == 0 {
 			return ErrConflict
 		}
-		if secrets != nil {
-			if err := t.putSecrets(ctx, m.ID, secrets); err != nil {
+		if with.Secrets != nil {
+			if err := t.putSecrets(ctx, m.ID, with.Secrets); err != nil {
 				return err
 			}
 		}
-		for _, name := range dropCursors {
+		if with.LimitRaised {
+			if err := t.judgeAnew(ctx, m.ID); err != nil {
+				return err
+			}
+		}
+		for _, name := range with.DropCursors {
 			if _, err := t.ExecContext(ctx, "DELETE FROM cursors WHERE merchant = $1 AND name = $2", m.ID, name); err != nil {
 				return err
 			}

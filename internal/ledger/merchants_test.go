@@ -49,8 +49,8 @@ func TestAMerchantIsAddedReadAndChanged(t *testing.T) {
 		require.NoError(t, err)
 
 		want.EmailList = 8
-		require.NoError(t, l.UpdateMerchant(t.Context(), want, nil, "listrak"))
-		require.ErrorIs(t, l.UpdateMerchant(t.Context(), want, nil), ledger.ErrConflict, "of two updates of one reading only the first counts")
+		require.NoError(t, l.UpdateMerchant(t.Context(), want, ledger.MerchantUpdate{DropCursors: []string{"listrak"}}))
+		require.ErrorIs(t, l.UpdateMerchant(t.Context(), want, ledger.MerchantUpdate{}), ledger.ErrConflict, "of two updates of one reading only the first counts")
 		want.Generation = 2
 		got, err = l.Merchant(t.Context(), "acme")
 		require.NoError(t, err)
@@ -63,7 +63,7 @@ func TestAMerchantIsAddedReadAndChanged(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, value, got, name)
 		}
-		require.NoError(t, l.UpdateMerchant(t.Context(), want, ledger.Secrets{"shopify": []byte("s2")}))
+		require.NoError(t, l.UpdateMerchant(t.Context(), want, ledger.MerchantUpdate{Secrets: ledger.Secrets{"shopify": []byte("s2")}}))
 		secrets, err = l.Secrets(t.Context(), "acme")
 		require.NoError(t, err)
 		require.Equal(t, ledger.Secrets{"shopify": []byte("s2")}, secrets)
@@ -84,9 +84,9 @@ func TestAShopAndAListBelongToOneMerchant(t *testing.T) {
 		otherServer := sameList
 		otherServer.ListrakURL = "http://127.0.0.1:1"
 		require.NoError(t, l.AddMerchant(t.Context(), otherServer, nil), "the same number on another server is another list")
-		require.ErrorIs(t, l.UpdateMerchant(t.Context(), sameList, nil), ledger.ErrListTaken)
-		require.ErrorIs(t, l.UpdateMerchant(t.Context(), sameShop, nil), ledger.ErrShopTaken)
-		require.ErrorIs(t, l.UpdateMerchant(t.Context(), merchant("nobody", 9), nil), ledger.ErrUnknownMerchant)
+		require.ErrorIs(t, l.UpdateMerchant(t.Context(), sameList, ledger.MerchantUpdate{}), ledger.ErrListTaken)
+		require.ErrorIs(t, l.UpdateMerchant(t.Context(), sameShop, ledger.MerchantUpdate{}), ledger.ErrShopTaken)
+		require.ErrorIs(t, l.UpdateMerchant(t.Context(), merchant("nobody", 9), ledger.MerchantUpdate{}), ledger.ErrUnknownMerchant)
 
 		all, err := l.Merchants(t.Context())
 		require.NoError(t, err)

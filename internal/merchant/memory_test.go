@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/keys"
 	"github.com/concordsync/concord/internal/ledger"
 )
@@ -21,6 +22,7 @@ type memory struct {
 	merchants map[string]ledger.Merchant
 	secrets   map[string]ledger.Secrets
 	dropped   []string
+	raised    []bool
 	// beforeUpdate, when set, is called outside of the lock before each update.
 	beforeUpdate func()
 }
@@ -71,7 +73,7 @@ func (m *memory) AddMerchant(_ context.Context, next ledger.Merchant, secrets le
 	return nil
 }
 
-func (m *memory) UpdateMerchant(_ context.Context, next ledger.Merchant, secrets ledger.Secrets, drop ...string) error {
+func (m *memory) UpdateMerchant(_ context.Context, next ledger.Merchant, with ledger.MerchantUpdate) error {
 	if m.beforeUpdate != nil {
 		m.beforeUpdate()
 	}
@@ -90,11 +92,16 @@ func (m *memory) UpdateMerchant(_ context.Context, next ledger.Merchant, secrets
 	old.Shop, old.ListrakURL, old.EmailList, old.Settings = next.Shop, next.ListrakURL, next.EmailList, next.Settings
 	old.Generation++
 	m.merchants[next.ID] = old
-	if secrets != nil {
-		m.secrets[next.ID] = secrets
+	if with.Secrets != nil {
+		m.secrets[next.ID] = with.Secrets
 	}
-	m.dropped = append(m.dropped, drop...)
+	m.dropped = append(m.dropped, with.DropCursors...)
+	m.raised = append(m.raised, with.LimitRaised)
 	return nil
+}
+
+func (m *memory) CountSubjects(context.Context, string, consent.Channel) (int64, error) {
+	return 50_000, nil
 }
 
 func (m *memory) Merchant(_ context.Context, id string) (ledger.Merchant, error) {

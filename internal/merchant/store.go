@@ -8,13 +8,15 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
 )
 
 // Rows is the part of *ledger.Ledger that merchants are kept in.
 type Rows interface {
 	AddMerchant(ctx context.Context, m ledger.Merchant, secrets ledger.Secrets) error
-	UpdateMerchant(ctx context.Context, m ledger.Merchant, secrets ledger.Secrets, dropCursors ...string) error
+	UpdateMerchant(ctx context.Context, m ledger.Merchant, with ledger.MerchantUpdate) error
+	CountSubjects(ctx context.Context, merchant string, channel consent.Channel) (int64, error)
 	Merchant(ctx context.Context, id string) (ledger.Merchant, error)
 	Merchants(ctx context.Context) ([]ledger.Merchant, error)
 	RemoveMerchant(ctx context.Context, id string) error
@@ -75,8 +77,8 @@ func (s *Store) Add(ctx context.Context, settings Settings, credentials Credenti
 
 // Update changes a merchant: change edits a copy of the settings (nil edits nothing), and what is set in credentials replaces what
 // was (nil replaces nothing). change may be called several times, whenever somebody else changed the merchant in between. A new
-// list or a new address of Listrak drops the cursors of its reading and unproves the zone, and so does a new zone. The shop cannot
-// change. It returns the settings as stored; errors are those of Add, of change, and ledger.ErrUnknownMerchant; nothing is stored then.
+// list or a new address of Listrak drops the cursors of its reading and unproves the zone, and so does a new zone. A higher limit on
+// re-subscriptions lets those go on whom the old one had stopped, as far as it reaches. The shop cannot change. It returns the settings as stored; errors are those of Add, of change, and ledger.ErrUnknownMerchant; nothing is stored then.
 func (s *Store) Update(ctx context.Context, id string, change func(*Settings) error, credentials *Credentials) (Settings, error) {
 	id, err := ParseID(id)
 	if err != nil {
@@ -123,22 +125,28 @@ func (s *Store) update(ctx context.Context, id string, change func(*Settings) er
 	if newList || after.Zone != before.Zone {
 		after.ZoneProven = false
 	}
-	var secrets ledger.Secrets
+	var with ledger.MerchantUpdate
 	if credentials != nil && !credentials.IsZero() {
-		if secrets, err = s.mergeSecrets(ctx, id, *credentials); err != nil {
+		if with.Secrets, err = s.mergeSecrets(ctx, id, *credentials); err != nil {
 			return Settings{}, err
 		}
+	}
+	if was, is := before.ResubscriptionLimit(), after.ResubscriptionLimit(); was != is {
+		known, err := s.rows.CountSubjects(ctx, id, consent.Email)
+		if err != nil {
+			return Settings{}, s.explain(ctx, err, after)
+		}
+		with.LimitRaised = is.Of(known) > was.Of(known)
 	}
 	next, err := toRow(after, row.Settings)
 	if err != nil {
 		return Settings{}, err
 	}
 	next.Generation = row.Generation
-	var drop []string
 	if newList {
-		drop = s.listCursors
+		with.DropCursors = s.listCursors
 	}
-	if err := s.rows.UpdateMerchant(ctx, next, secrets, drop...); err != nil {
+	if err := s.rows.UpdateMerchant(ctx, next, with); err != nil {
 		return Settings{}, s.explain(ctx, err, after)
 	}
 	return after, nil
@@ -286,7 +294,7 @@ func (s *Store) reseal(ctx context.Context, id string) (bool, error) {
 		if !stale {
 			return false, nil
 		}
-		err = s.rows.UpdateMerchant(ctx, row, fresh)
+		err = s.rows.UpdateMerchant(ctx, row, ledger.MerchantUpdate{Secrets: fresh})
 		if !errors.Is(err, ledger.ErrConflict) {
 			return err == nil, err
 		}

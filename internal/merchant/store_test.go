@@ -161,6 +161,13 @@ func TestUpdateChangesOnlyWhatItIsAsked(t *testing.T) {
 	require.False(t, set(func(s *Settings) { s.EmailList = 400; s.ZoneProven = true }).ZoneProven)
 	require.Equal(t, []string{"listrak/email", "listrak/email/full"}, rows.dropped, "the reading of another list starts anew")
 
+	// 50,000 are known: the default is 150.
+	rows.raised = nil
+	for _, limit := range []int{100, 0, 150, 151, 151, 7, 8, 0} {
+		set(func(s *Settings) { s.ResubscribeLimit = limit })
+	}
+	require.Equal(t, []bool{false, true, false, true, false, false, true, true}, rows.raised, "whoever waits goes on only by a higher limit")
+
 	c, err := store.Credentials(ctx, "acme")
 	require.NoError(t, err)
 	require.True(t, c == secretCredentials())

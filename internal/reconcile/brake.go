@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
@@ -13,12 +14,12 @@ import (
 const sweep = 500
 
 // due is what is owed to side and may go on now. As long as any opt-out is due it is opt-outs alone (I9), because the deliveries of
-// one answer run side by side. Whom the limit has stopped comes last, as far as there is room (I10); without room it costs no call.
+// one answer run side by side. Whom the limit has stopped comes last, once an operator has approved it (I10); who waits costs no call.
 func (s *session) due(ctx context.Context, side consent.Side, limit int, what extent) ([]ledger.Located, error) {
-	if !s.switches.May(consent.SyncTo(consent.Email, side)) || s.denied[side].Load() {
-		return nil, nil
-	}
 	for take := limit; ; take = sweep {
+		if !s.switches.May(consent.SyncTo(consent.Email, side)) || s.denied[side].Load() {
+			return nil, nil
+		}
 		found, err := s.owed(ctx, side, take, false)
 		if err != nil {
 			return nil, err
@@ -29,12 +30,16 @@ func (s *session) due(ctx context.Context, side consent.Side, limit int, what ex
 		if len(found) == 0 {
 			return s.released(ctx, side, limit)
 		}
-		passing, err := s.passing(ctx, side, found)
+		passing, stopped, err := s.passing(ctx, side, found)
 		if err != nil {
 			return nil, err
 		}
-		if len(passing) > 0 || s.timeIsUp() {
+		if len(passing) > 0 {
+			// Nobody is stopped before these have taken their places: whoever is stopped stops all who have none.
 			return passing[:min(limit, len(passing))], nil
+		}
+		if err := s.stopAtLimit(ctx, stopped); err != nil || s.timeIsUp() {
+			return nil, err
 		}
 	}
 }
@@ -57,11 +62,11 @@ func optOuts(found []ledger.Located) []ledger.Located {
 	return found
 }
 
-// owed asks the ledger for what is owed to side, opt-outs first, or for those who are stopped.
-func (s *session) owed(ctx context.Context, side consent.Side, limit int, stopped bool) ([]ledger.Located, error) {
+// owed asks the ledger for what is owed to side, opt-outs first, or for those who were stopped and are approved.
+func (s *session) owed(ctx context.Context, side consent.Side, limit int, released bool) ([]ledger.Located, error) {
 	found, err := s.records().Owed(ctx, ledger.OwedQuery{
 		Merchant: s.merchant, Channel: consent.Email, Side: side, Permit: LedgerPermit(s.switches, consent.SyncTo(consent.Email, side)),
-		Stopped: stopped, Now: s.now(), Limit: limit,
+		Released: released, Now: s.now(), Limit: limit,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ask what is owed: %w", err)
@@ -69,10 +74,9 @@ func (s *session) owed(ctx context.Context, side consent.Side, limit int, stoppe
 	return found, nil
 }
 
-// passing stops those whose delivery would resubscribe more people than the limit allows, as far as their records tell, and returns
-// the others. Only a look-up tells of the rest, and their claims are refused. Those who are stopped already go first: what an operator
-// has approved must not be used up by others.
-func (s *session) passing(ctx context.Context, side consent.Side, found []ledger.Located) ([]ledger.Located, error) {
+// passing parts those who may go on from those whose delivery would resubscribe more people than the limit allows, or anybody while
+// others wait for an operator, as far as their records tell. Only a look-up tells of the rest, and their claims are refused.
+func (s *session) passing(ctx context.Context, side consent.Side, found []ledger.Located) (passing []ledger.Located, stopped []revision, err error) {
 	var again []consent.Subject
 	for i := range found {
 		if found[i].Record.Resubscribes(side) {
@@ -80,58 +84,31 @@ func (s *session) passing(ctx context.Context, side consent.Side, found []ledger
 		}
 	}
 	if len(again) == 0 {
-		return found, nil
+		return found, nil, nil
 	}
 	b, err := s.brake(ctx, again)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	free := b.Room() - s.waiting(b)
-	passing := make([]ledger.Located, 0, len(found))
-	var stopped []revision
+	room := b.Room()
 	for i := range found {
 		switch located := &found[i]; {
-		case !located.Record.Resubscribes(side), b.Counted[located.Subject]:
+		case !located.Record.Resubscribes(side), b.Passing[located.Subject]:
 			passing = append(passing, *located)
-		case free > 0:
-			free--
+		case room > 0:
+			room--
 			passing = append(passing, *located)
 		default:
 			stopped = append(stopped, stopping(located.Subject, side))
 		}
 	}
-	return passing, s.stopAtLimit(ctx, stopped)
+	return passing, stopped, nil
 }
 
-// released is as many of those who are stopped as there is room for.
+// released is whoever was stopped and is approved. Who subscribes once more meanwhile waits for an order first.
 func (s *session) released(ctx context.Context, side consent.Side, limit int) ([]ledger.Located, error) {
 	found, err := s.owed(ctx, side, limit, true)
-	if err != nil || len(found) == 0 {
-		return nil, err
-	}
-	b, err := s.brake(ctx, subjectsOf(found))
-	if err != nil {
-		return nil, err
-	}
-	room, released := b.Room(), found[:0]
-	for _, located := range found {
-		switch {
-		case b.Counted[located.Subject]:
-			released = append(released, located)
-		case room > 0:
-			room--
-			released = append(released, located)
-		}
-	}
-	return released, nil
-}
-
-func subjectsOf(found []ledger.Located) []consent.Subject {
-	subjects := make([]consent.Subject, len(found))
-	for i := range found {
-		subjects[i] = found[i].Subject
-	}
-	return subjects
+	return slices.DeleteFunc(found, func(l ledger.Located) bool { return l.Record.DebtTo(side) != consent.Owed }), err
 }
 
 func (s *session) brake(ctx context.Context, subjects []consent.Subject) (ledger.Brake, error) {
@@ -142,38 +119,49 @@ func (s *session) brake(ctx context.Context, subjects []consent.Subject) (ledger
 	return b, nil
 }
 
-// waiting counts those who are stopped and could be delivered: a direction that is off must not keep the other one waiting.
-func (s *session) waiting(b ledger.Brake) int64 {
-	var n int64
-	for _, side := range consent.Sides {
-		if s.switches.May(consent.SyncTo(consent.Email, side)) {
-			n += b.Waiting[side]
-		}
-	}
-	return n
-}
-
 // stopping is the revision that marks a delivery as stopped.
 func stopping(subject consent.Subject, side consent.Side) revision {
 	return revision{subject: subject, side: side, stop: true,
 		apply: func(rec consent.Record) (consent.Record, []ledger.Line) { return rec, nil }}
 }
 
-// stopAtLimit stops deliveries, and tells the log when they are the first.
+// stopAtLimit stops deliveries, and tells the log when they are the first. When the merchant's settings have been changed since the run
+// began, perhaps the limit, it stops nobody but this run's deliveries: the next one judges by the settings of then.
 func (s *session) stopAtLimit(ctx context.Context, stopped []revision) error {
 	if len(stopped) == 0 {
+		return nil
+	}
+	now, err := s.records().Switches(ctx, s.merchant)
+	if err != nil {
+		return fmt.Errorf("read switches: %w", err)
+	}
+	if now.Generation != s.switches.Generation {
+		for _, side := range consent.Sides {
+			s.denied[side].Store(true)
+		}
 		return nil
 	}
 	b, err := s.brake(ctx, nil)
 	if err != nil {
 		return err
 	}
-	if s.waiting(b) == 0 {
+	if !b.Closed {
 		s.Log.Warn("People who would be resubscribed are stopped at the limit and wait for `starter approve`", "merchant", s.merchant,
 			"limit", b.Limit, "approved", b.Approved, "within_24_hours", b.Resubscribed)
 	}
 	_, err = s.revise(ctx, stopped)
 	return err
+}
+
+// keepStops marks those debts of a change as stopped that were before, as long as they are re-subscriptions, also while a checkout window
+// is open anew. The mark is the one thing about a debt that the record does not tell; a claim of that delivery takes it away, or an
+// operator.
+func keepStops(debts *[2]consent.Debt, before [2]consent.Debt, rec *consent.Record) {
+	for _, side := range consent.Sides {
+		if before[side] == consent.Stopped && (debts[side] == consent.Owed || debts[side] == consent.Held) && rec.Resubscribes(side) {
+			debts[side] = consent.Stopped
+		}
+	}
 }
 
 // alarm tells the log when this run has unsubscribed people and they are more than the limit by now. They are not stopped: whoever

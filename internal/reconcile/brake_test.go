@@ -68,7 +68,9 @@ func (w *world) resubscribed(n int) int {
 // stopped counts who waits, by side.
 func (w *world) stopped() [2]int64 {
 	w.t.Helper()
-	return w.brake().Waiting
+	stops, err := w.ledger.Stops(w.t.Context(), storeID)
+	w.must(err)
+	return stops.Waiting
 }
 
 func (w *world) brake() ledger.Brake {
@@ -82,10 +84,23 @@ func (w *world) brake() ledger.Brake {
 
 func (w *world) approve(n int64) {
 	w.t.Helper()
-	m, err := w.merchants.Get(w.t.Context(), storeID)
+	_, err := w.ledger.Approve(w.t.Context(), storeID, n)
 	w.must(err)
-	_, err = w.ledger.Approve(w.t.Context(), storeID, m.Settings.ResubscriptionLimit(), n)
+}
+
+func (w *world) limit(n int) {
+	w.t.Helper()
+	_, err := w.merchants.Update(w.t.Context(), storeID, func(s *merchant.Settings) error { s.ResubscribeLimit = n; return nil }, nil)
 	w.must(err)
+}
+
+// pass lets days go by, with rounds in them.
+func (w *world) pass(days int) {
+	w.t.Helper()
+	for range days {
+		w.clock.advance(25 * time.Hour)
+		w.agree()
+	}
 }
 
 // told counts the lines of a kind in a person's journal.
@@ -102,74 +117,194 @@ func (w *world) told(email string, kind ledger.Kind) int {
 	return n
 }
 
-// Of an avalanche exactly the limit is delivered, in either direction; an approval releases exactly whom it says, the oldest decisions
-// first; and the others go on as the window slides.
+// Of an avalanche exactly the limit is delivered, in either direction. The others wait for an operator, however long that takes, and so
+// does whoever comes after them; an approval releases exactly whom it says, the oldest decisions first.
 func TestAnAvalancheStopsAtTheLimit(t *testing.T) {
 	t.Parallel()
 	for _, to := range consent.Sides {
-		for _, postgres := range []bool{false, true} {
-			t.Run(fmt.Sprintf("to %s, PostgreSQL %t", to, postgres), func(t *testing.T) {
-				t.Parallel()
-				const people = 15
-				w := newWorld(t, braked(postgres)).enable()
-				w.left(people)
-				w.comeBack(to, 0, people)
-				first := w.clock.Now()
-				w.agree() // towards Listrak the checkout windows end first
-				expect := func(delivered, waiting int) {
-					t.Helper()
-					if n := w.resubscribed(people); n != delivered {
-						t.Errorf("%d people are resubscribed, want %d\n%s", n, delivered, w.history(someone(delivered)))
-					}
-					if n := w.stopped(); n[to] != int64(waiting) || n[to.Other()] != 0 {
-						t.Errorf("%v people wait, want %d", n, waiting)
-					}
+		t.Run("to "+to.String(), func(t *testing.T) {
+			t.Parallel()
+			const people, later = 13, 2
+			w := newWorld(t, braked(to == consent.Listrak)).enable()
+			w.left(people + later)
+			w.comeBack(to, 0, people)
+			w.agree() // towards Listrak the checkout windows end first
+			expect := func(delivered, waiting int) {
+				t.Helper()
+				if n := w.resubscribed(people + later); n != delivered {
+					t.Errorf("%d people are resubscribed, want %d\n%s", n, delivered, w.history(someone(delivered)))
 				}
-				expect(dailyLimit, people-dailyLimit)
-				for i := range dailyLimit {
-					w.shows(someone(i), shop.Subscribed, list.Subscribed)
+				if n := w.stopped(); n[to] != int64(waiting) || n[to.Other()] != 0 {
+					t.Errorf("%v people wait, want %d", n, waiting)
 				}
-				stopped := w.entry(someone(people - 1))
-				if stopped.Debts[to] != consent.Stopped || len(stopped.SealedAddress) == 0 || stopped.NextTry[to] != 0 {
-					t.Errorf("the last one is %s, with an address of %d bytes, next try %d", stopped.Debts[to], len(stopped.SealedAddress), stopped.NextTry[to])
-				}
+			}
+			expect(dailyLimit, people-dailyLimit)
+			for i := range dailyLimit {
+				w.shows(someone(i), shop.Subscribed, list.Subscribed)
+			}
+			stopped := w.entry(someone(people - 1))
+			if stopped.Debts[to] != consent.Stopped || len(stopped.SealedAddress) == 0 || stopped.NextTry[to] != 0 {
+				t.Errorf("the last one is %s, with an address of %d bytes, next try %d", stopped.Debts[to], len(stopped.SealedAddress), stopped.NextTry[to])
+			}
 
-				// Who waits costs no call, and one line in the journal.
-				w.round()
-				calls := w.countingCalls()
-				w.round()
-				if n := calls(); n != 3 {
-					t.Errorf("a round with people who wait costs %d calls, want the 3 of an idle one", n)
-				}
-				if n := w.told(someone(people-1), ledger.Stopped); n != 1 {
-					t.Errorf("the journal tells %d times that somebody is stopped\n%s", n, w.history(someone(people-1)))
-				}
+			// Who waits costs no call, and one line in the journal.
+			w.round()
+			calls := w.countingCalls()
+			w.round()
+			if n := calls(); n != 3 {
+				t.Errorf("a round with people who wait costs %d calls, want the 3 of an idle one", n)
+			}
+			if n := w.told(someone(people-1), ledger.Stopped); n != 1 {
+				t.Errorf("the journal tells %d times that somebody is stopped\n%s", n, w.history(someone(people-1)))
+			}
 
-				w.approve(3)
-				w.agree()
-				expect(dailyLimit+3, people-dailyLimit-3)
-				w.shows(someone(dailyLimit+2), shop.Subscribed, list.Subscribed)
+			w.approve(3)
+			w.agree()
+			expect(dailyLimit+3, people-dailyLimit-3)
+			w.shows(someone(dailyLimit+2), shop.Subscribed, list.Subscribed)
 
-				w.clock.advance(first.Add(23*time.Hour + 30*time.Minute).Sub(w.clock.Now()))
-				w.agree()
-				expect(dailyLimit+3, people-dailyLimit-3)
-				w.clock.advance(2 * time.Hour)
-				w.agree()
-				expect(2*dailyLimit+3, people-2*dailyLimit-3)
-				w.clock.advance(26 * time.Hour)
-				w.agree()
-				expect(people, 0)
-				if address := w.entry(someone(people - 1)).SealedAddress; len(address) > 0 {
-					t.Error("an address is still kept although nothing is owed")
+			// The 24 hours slide, and there is room for everybody.
+			w.pass(2)
+			w.comeBack(to, people, later)
+			w.pass(1)
+			expect(dailyLimit+3, people+later-dailyLimit-3)
+
+			w.approve(people + later)
+			w.agree()
+			expect(people+later, 0)
+			if address := w.entry(someone(people - 1)).SealedAddress; len(address) > 0 {
+				t.Error("an address is still kept although nothing is owed")
+			}
+			for i := range people + later {
+				inShopify, inListrak := w.effective(someone(i))
+				if inShopify > 3 || inListrak > 2 {
+					t.Errorf("%d effective writes in Shopify and %d in Listrak\n%s", inShopify, inListrak, w.history(someone(i)))
 				}
-				for i := range people {
-					inShopify, inListrak := w.effective(someone(i))
-					if inShopify > 3 || inListrak > 2 {
-						t.Errorf("%d effective writes in Shopify and %d in Listrak\n%s", inShopify, inListrak, w.history(someone(i)))
-					}
-				}
-			})
-		}
+			}
+
+			// The brake is open again as soon as nobody waits.
+			w.pass(1)
+			w.unsubscribes(someone(0), w.clock.Now())
+			w.agree()
+			w.clock.advance(time.Hour)
+			w.comeBack(to, 0, 1)
+			w.agree()
+			expect(people+later, 0)
+		})
+	}
+}
+
+// An approval is for the people who waited then: over crashes, and when the 24 hours slide before it is used, nobody else goes on by it.
+func TestAnApprovalReleasesExactlyWhomItNames(t *testing.T) {
+	t.Parallel()
+	const people = 8
+	for nth := int64(1); nth <= 21; nth += 4 {
+		to, made := consent.Sides[nth/4%2], nth%8 == 1
+		t.Run(fmt.Sprintf("to %s, death at call %d, made %t", to, nth, made), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, braked(false)).enable()
+			w.left(people)
+			w.comeBack(to, 0, people)
+			w.clock.advance(7 * time.Minute)
+			w.agree()
+			w.clock.advance(23 * time.Hour)
+			w.approve(2)
+			w.clock.advance(2 * time.Hour)
+			_, _ = w.mortalEngine("doomed", newFate(nth, made)).Round(t.Context(), storeID)
+			w.settleAfterDeath()
+			w.agree()
+			w.pass(2)
+			if n := w.resubscribed(people); n != dailyLimit+2 {
+				t.Errorf("%d people are resubscribed, want %d", n, dailyLimit+2)
+			}
+			w.shows(someone(dailyLimit+1), shop.Subscribed, list.Subscribed)
+			if n := w.stopped(); n[to] != people-dailyLimit-2 {
+				t.Errorf("%v wait", n)
+			}
+		})
+	}
+}
+
+// Whoever was not delivered within 24 hours of an approval waits again, although there is room by then.
+func TestAnApprovalEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, braked(false)).enable()
+	w.left(dailyLimit + 2)
+	w.comeBack(consent.Shopify, 0, dailyLimit+2)
+	w.agree()
+	w.set(map[consent.Sync]bool{consent.EmailToShopify: false})
+	w.approve(2)
+	if n := w.stopped(); n != [2]int64{2, 0} {
+		t.Errorf("%v wait: nobody can be approved for a direction that is off", n)
+	}
+	w.set(map[consent.Sync]bool{consent.EmailToShopify: true})
+	w.approve(2)
+	w.set(map[consent.Sync]bool{consent.EmailToShopify: false})
+	w.pass(1)
+	w.set(map[consent.Sync]bool{consent.EmailToShopify: true})
+	w.pass(1)
+	if n := w.stopped(); n != [2]int64{2, 0} {
+		t.Errorf("%v wait", n)
+	}
+	if n := w.resubscribed(dailyLimit + 2); n != dailyLimit {
+		t.Errorf("%d people are resubscribed, want %d", n, dailyLimit)
+	}
+}
+
+// Whoever is stopped and subscribes once more, as by an import that is run again, is stopped still: also while a new checkout window
+// holds them. Decided while the direction was off, it may not be delivered, and nobody has to be asked.
+func TestARenewedConsentWaitsOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, braked(false)).enable()
+	const people = dailyLimit + 1
+	last := someone(people - 1)
+	w.left(people)
+	w.comeBack(consent.Listrak, 0, people)
+	w.agree()
+	w.clock.advance(25 * time.Hour)
+	w.consents(last, shop.Subscribed, w.clock.Now())
+	w.round()
+	if entry := w.entry(last); entry.Record.DebtTo(consent.Listrak) != consent.Held || entry.Debts[consent.Listrak] != consent.Stopped {
+		t.Errorf("owed %s, kept as %s", entry.Record.DebtTo(consent.Listrak), entry.Debts[consent.Listrak])
+	}
+	w.approve(1)
+	w.round()
+	w.shows(last, shop.Subscribed, list.Unsubscribed) // held, and approved
+	w.clock.advance(25 * time.Hour)
+	w.agree()
+	w.shows(last, shop.Subscribed, list.Unsubscribed)
+	if n := w.stopped(); n != [2]int64{0, 1} {
+		t.Errorf("%v wait", n)
+	}
+	w.set(map[consent.Sync]bool{consent.EmailToListrak: false})
+	w.clock.advance(time.Hour)
+	w.consents(last, shop.Subscribed, w.clock.Now())
+	w.agree()
+	w.clock.advance(time.Hour)
+	w.set(map[consent.Sync]bool{consent.EmailToListrak: true})
+	w.agree()
+	w.shows(last, shop.Subscribed, list.Unsubscribed)
+	if n := w.stopped(); n != [2]int64{} || w.brake().Closed {
+		t.Errorf("%v wait", n)
+	}
+}
+
+// To try again what a side has refused takes nobody's stop away.
+func TestARetryIsNoApproval(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, braked(false)).enable()
+	w.left(dailyLimit + 1)
+	w.comeBack(consent.Shopify, 0, dailyLimit+1)
+	w.agree()
+	last := w.subject(someone(dailyLimit))
+	change := ledger.Change{Subject: last, Record: w.entry(someone(dailyLimit)).Record}
+	change.Record.Seen[consent.Listrak].Machine, change.Record.Seen[consent.Listrak].State = true, consent.Unsubscribed
+	change.Record.Seen[consent.Listrak].At = change.Record.Decision.At
+	if done := retry(&change, [2]consent.Debt{consent.Stopped, consent.Refused}); len(done) != 1 {
+		t.Fatalf("%+v", done)
+	}
+	if change.Debts != [2]consent.Debt{consent.Stopped, consent.Owed} {
+		t.Errorf("owed %v", change.Debts)
 	}
 }
 
@@ -364,18 +499,51 @@ func TestWhoeverLeavesWaitsNoMore(t *testing.T) {
 	}
 }
 
-// A higher limit lets people go on without an approval.
+// A higher limit lets people go on without an approval, as far as it reaches; a lower one does not, however much room there is.
 func TestAHigherLimitReleases(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, braked(false)).enable()
 	w.left(8)
 	w.comeBack(consent.Shopify, 0, 8)
 	w.agree()
-	_, err := w.merchants.Update(t.Context(), storeID, func(s *merchant.Settings) error { s.ResubscribeLimit = 7; return nil }, nil)
-	w.must(err)
+	w.limit(7)
 	w.agree()
+	for i := range 7 {
+		w.shows(someone(i), shop.Subscribed, list.Subscribed)
+	}
 	if n := w.resubscribed(8); n != 7 {
 		t.Errorf("%d people are resubscribed, want 7", n)
+	}
+	if n := w.told(someone(7), ledger.Released) + w.told(someone(7), ledger.Stopped); n != 3 {
+		t.Errorf("told %d times, want stopped, released and stopped again\n%s", n, w.history(someone(7)))
+	}
+	w.limit(6)
+	w.pass(2)
+	if n := w.stopped(); n != [2]int64{1, 0} {
+		t.Errorf("%v wait", n)
+	}
+	w.limit(7)
+	w.agree()
+	w.shows(someone(7), shop.Subscribed, list.Subscribed)
+}
+
+// A run that began before the limit was raised does not stop by the old one whom the new one has just released.
+func TestARunOfBeforeAHigherLimitStopsNobody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, braked(false)).enable()
+	w.left(6)
+	w.comeBack(consent.Shopify, 0, 6)
+	w.agree()
+	s := w.session()
+	w.limit(7)
+	due, err := s.due(t.Context(), consent.Shopify, 10, everything)
+	w.must(err)
+	if n := w.stopped(); len(due) > 0 || n != [2]int64{} {
+		t.Errorf("%d may go on and %v wait", len(due), n)
+	}
+	w.agree()
+	if n := w.resubscribed(6); n != 6 {
+		t.Errorf("%d people are resubscribed, want 6", n)
 	}
 }
 
@@ -401,8 +569,8 @@ func TestDyingAtTheLimitGrantsNobodyMore(t *testing.T) {
 					if n := w.resubscribed(people); n != dailyLimit {
 						t.Errorf("%d people are resubscribed, want %d", n, dailyLimit)
 					}
-					if b := w.brake(); b.Resubscribed != dailyLimit || b.Waiting[to] != people-dailyLimit {
-						t.Errorf("%+v", b)
+					if b, n := w.brake(), w.stopped(); b.Resubscribed != dailyLimit || n[to] != people-dailyLimit {
+						t.Errorf("%+v, and %v wait", b, n)
 					}
 				})
 			}

@@ -190,7 +190,7 @@ func TestAHoldWhoseLookUpAlwaysFailsEndsAndIsTold(t *testing.T) {
 
 func TestConsentsOlderThanTheWindowAreDeliveredAtOnceWithoutOne(t *testing.T) {
 	t.Parallel()
-	const n = 1200
+	const n = 400
 	w := newWorld(t, plan{timing: func(t *Timing) { t.MaxHeld = 100 }}).enable()
 	for i := range n {
 		id := w.customer(fmt.Sprintf("old-%d@example.com", i), shop.Subscribed, w.clock.Now())

@@ -11,7 +11,8 @@ import (
 	"github.com/concordsync/concord/internal/shopify"
 )
 
-// A minute in which nothing happened costs one call of Shopify, and two of Listrak.
+// A minute in which nothing happened costs one call of Shopify, and two of Listrak, and saves nothing. As long as a poll still sees
+// contacts, because it reaches back, their cursor is saved.
 func TestAnIdleRoundCostsThreeCalls(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t).enable()
@@ -36,9 +37,18 @@ func TestAnIdleRoundCostsThreeCalls(t *testing.T) {
 	if points := before.CurrentlyAvailable - w.shop.Budget().CurrentlyAvailable; points > 13 {
 		t.Errorf("%d points of Shopify's budget", points)
 	}
-	// The cursor of the one pass that still finds somebody, within its overlap; passes that find nothing leave theirs alone.
+	// The cursor of those who are subscribed in Listrak.
 	if saves != 1 {
 		t.Errorf("%d transactions that save, want 1", saves)
+	}
+	w.clock.advance(24 * time.Hour)
+	w.round()
+	calls, saves = w.countingCalls(), 0
+	for range 3 {
+		w.round()
+	}
+	if n := calls(); n != 9 || saves != 0 {
+		t.Errorf("%d calls and %d transactions that save in three idle rounds, want 9 and none", n, saves)
 	}
 }
 

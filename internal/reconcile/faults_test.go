@@ -423,7 +423,7 @@ func TestPeopleWhoseCallsAlwaysFailKeepNobodyWaiting(t *testing.T) {
 // An outage of a side costs few calls a round, however many wait, and heals without a person.
 func TestAnOutageCostsFewCalls(t *testing.T) {
 	t.Parallel()
-	const waiting = 300
+	const waiting = 120
 	for _, operation := range []string{"customerByIdentifier", "customerCreate"} {
 		t.Run("Shopify's "+operation, func(t *testing.T) {
 			t.Parallel()
@@ -481,7 +481,7 @@ func TestAnOutageCostsFewCalls(t *testing.T) {
 // Opt-outs go before every subscribe of the merchant that waits (I9), on either side.
 func TestOptOutsGoFirst(t *testing.T) {
 	t.Parallel()
-	const waiting, leaving = 500, 20
+	const waiting, leaving = 150, 20
 	t.Run("towards Shopify", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t).enable()

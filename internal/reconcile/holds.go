@@ -274,9 +274,12 @@ func (s *session) deliverInTurn(ctx context.Context, located ledger.Located) err
 			return err
 		}
 	}
-	passing, err := s.passing(ctx, consent.Listrak, []ledger.Located{located})
-	if err != nil || len(passing) == 0 {
+	passing, stopped, err := s.passing(ctx, consent.Listrak, []ledger.Located{located})
+	if err != nil {
 		return err
+	}
+	if len(passing) == 0 {
+		return s.stopAtLimit(ctx, stopped)
 	}
 	return s.deliverOneToListrak(ctx, located)
 }

@@ -35,7 +35,7 @@ func (e *Engine) Retry(ctx context.Context, merchant string, subjects []consent.
 			change := ledger.Change{
 				Channel: consent.Email, Subject: subject, Version: entry.Version, Record: entry.Record, NextTry: entry.NextTry,
 			}
-			if retried[subject] = retry(&change); retried[subject] != nil {
+			if retried[subject] = retry(&change, entry.Debts); retried[subject] != nil {
 				changes = append(changes, change)
 			}
 		}
@@ -61,7 +61,7 @@ func (e *Engine) Retry(ctx context.Context, merchant string, subjects []consent.
 }
 
 // retry does it for one subject, and writes it down.
-func retry(change *ledger.Change) []Retried {
+func retry(change *ledger.Change, stored [2]consent.Debt) []Retried {
 	before := change.Record
 	var done []Retried
 	note := func(side consent.Side, was consent.Debt, code string) {
@@ -83,6 +83,7 @@ func retry(change *ledger.Change) []Retried {
 		change.Record = consent.Retry(change.Record, consent.Shopify)
 	}
 	change.Debts = change.Record.Debts()
+	keepStops(&change.Debts, stored, &change.Record)
 	for i := range done {
 		if done[i].Side != ledger.NoSide {
 			done[i].Is = change.Debts[done[i].Side]

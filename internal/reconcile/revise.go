@@ -25,7 +25,7 @@ type revision struct {
 	// after puts off the next try towards side; zero leaves it.
 	side  consent.Side
 	after consent.Instant
-	// stop marks what side is owed as stopped, if it is a re-subscription.
+	// stop marks what side is owed as stopped, if it is a re-subscription (I10).
 	stop bool
 }
 
@@ -145,8 +145,15 @@ func (s *session) draft(revisions []revision, loaded, entries map[consent.Subjec
 		w.change.Journal = append(w.change.Journal, holdLines(w.before.Hold, rec.Hold)...)
 		w.entry.Record, w.change.Record = rec, rec
 		w.change.Debts = rec.Debts()
+		keepStops(&w.change.Debts, w.entry.Debts, &rec)
 		for _, side := range consent.Sides {
-			w.change.Journal = append(w.change.Journal, stopLines(&w.change, w.entry.Debts[side], side, w.stops[side])...)
+			switch {
+			case w.stops[side]:
+				w.change.Journal = append(w.change.Journal, stopLines(&w.change, side)...)
+			case w.change.Debts[side] == consent.Stopped && !permits[side].Covers(rec.Decision, side):
+				// Decided anew while the direction was off: no approval would deliver it, so nobody must wait for one.
+				w.change.Debts[side] = rec.DebtTo(side)
+			}
 		}
 		addressChanged, err := s.keepAddress(&w.change, &w.entry, w.address, permits)
 		if err != nil {
@@ -164,17 +171,12 @@ func (s *session) draft(revisions []revision, loaded, entries map[consent.Subjec
 	return changes, nil
 }
 
-// stopLines marks the debt of a change as stopped, if it is to be, or was before and still is a re-subscription, and tells the journal
-// when that is news. The mark is the one thing about a debt that the record does not tell; a claim takes it away.
-func stopLines(change *ledger.Change, before consent.Debt, side consent.Side, stop bool) []ledger.Line {
-	was := before == consent.Stopped
-	if !was && !stop || change.Debts[side] != consent.Owed || !change.Record.Resubscribes(side) {
+// stopLines marks what a change owes to side as stopped, if it is a re-subscription, and tells the journal when that is news.
+func stopLines(change *ledger.Change, side consent.Side) []ledger.Line {
+	if change.Debts[side] != consent.Owed || !change.Record.Resubscribes(side) {
 		return nil
 	}
 	change.Debts[side] = consent.Stopped
-	if was {
-		return nil
-	}
 	decision := &change.Record.Decision
 	return []ledger.Line{{Side: side, Kind: ledger.Stopped, State: decision.State, Date: decision.At}}
 }

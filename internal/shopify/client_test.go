@@ -60,7 +60,8 @@ func TestChangedCustomers(t *testing.T) {
 
 	page, err := c.ChangedCustomers(t.Context(), moment(t, "2026-11-01T01:00:00.9+02:00"), "here")
 	require.NoError(t, err)
-	want := ChangePage{Next: "next", Changes: []Change{
+	require.WithinDuration(t, time.Now(), page.ServerTime, time.Minute)
+	want := ChangePage{ServerTime: page.ServerTime, Next: "next", Changes: []Change{
 		{ID: "gid://shopify/Customer/1", UpdatedAt: moment(t, "2026-11-01T10:00:00Z")},
 		{ID: "gid://shopify/Customer/2", UpdatedAt: moment(t, "2026-11-01T10:00:00Z")},
 	}}

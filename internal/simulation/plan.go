@@ -463,9 +463,9 @@ func (w *world) tellWindow(address string, at time.Time) {
 // approve is `starter approve --people`.
 func (w *world) approve(people int) {
 	w.operate(func(ctx context.Context) error {
-		b, err := w.book.Approve(ctx, merchantID, w.settings.ResubscriptionLimit(), int64(people))
-		w.watch.approved = max(w.watch.approved, b.Approved)
-		w.watch.tell("approved: %+v", b)
+		approved, err := w.book.Approve(ctx, merchantID, int64(people))
+		w.watch.approved += approved
+		w.watch.tell("%d re-subscriptions are approved", approved)
 		return err
 	})
 }

@@ -235,8 +235,8 @@ func (w *world) calm() {
 
 // approveAll is an operator who has looked at those who wait at the limit.
 func (w *world) approveAll() {
-	b, err := w.book.Brake(w.context, merchantID, w.settings.ResubscriptionLimit(), nil)
-	if waiting := b.Waiting[consent.Shopify] + b.Waiting[consent.Listrak]; err == nil && waiting > 0 {
+	stops, err := w.book.Stops(w.context, merchantID)
+	if waiting := stops.Waiting[consent.Shopify] + stops.Waiting[consent.Listrak]; err == nil && waiting > 0 {
 		w.approve(int(waiting))
 	}
 }
