@@ -86,6 +86,7 @@ const rootHelp = `Concord keeps email marketing consent in agreement between a S
 Try it on this machine:      starter demo
 Run it on this machine:      starter dev
 Set a real merchant up:      starter merchant add --help
+Check the rules yourself:    starter simulate
 
 A merchant is named by its id or its shop (acme or acme.myshopify.com). Where there is only one, it may be left out.
 Secrets are read from the environment or from standard input, never from flags. Settings are environment variables:
@@ -119,7 +120,8 @@ func newRootCommand(a *app) *cobra.Command {
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newDevCommand(a), newDemoCommand(a), newMerchantCommand(a), newSyncCommand(a), newStatusCommand(a),
-		newExplainCommand(a), newRefusedCommand(a), newRetryCommand(a), newApproveCommand(a), newConfigCommand(a), newKeyCommand(a))
+		newExplainCommand(a), newRefusedCommand(a), newRetryCommand(a), newApproveCommand(a), newConfigCommand(a), newKeyCommand(a),
+		newSimulateCommand(a))
 	return root
 }
 

@@ -83,6 +83,15 @@ func TestBadInputIsToldWithWhatToDo(t *testing.T) {
 		"key for the wrong step":  {args: []string{"key", "rotate", "--reseal", "--stdin"}, code: exitUsage, tells: []string{"CONCORD_MASTER_KEY"}},
 		"no key to rotate":        {args: []string{"key", "rotate"}, code: exitRefused, tells: []string{"no master key", "concord.db.key"}},
 		"port beyond":             {args: []string{"dev", "--port", "70000"}, code: exitUsage, tells: []string{"--port must be"}},
+		"no seeds":                {args: []string{"simulate", "--seeds", "0"}, code: exitUsage, tells: []string{"--seeds must be"}},
+		"no number of seeds":      {args: []string{"simulate", "--seeds", "many"}, code: exitUsage, tells: []string{"--seeds", "starter simulate --help"}},
+		"a seed below none":       {args: []string{"simulate", "--seed", "-1"}, code: exitUsage, tells: []string{"--seed"}},
+		"seeds beyond the last":   {args: []string{"simulate", "--seed", "18446744073709551615"}, code: exitUsage, tells: []string{"go beyond the last seed"}},
+		"a life too short":        {args: []string{"simulate", "--hours", "1"}, code: exitUsage, tells: []string{"--hours must be between 2"}},
+		"a life too long":         {args: []string{"simulate", "--hours", "721"}, code: exitUsage, tells: []string{"--hours must be between 2"}},
+		"no runs at once":         {args: []string{"simulate", "--parallel", "0"}, code: exitUsage, tells: []string{"--parallel must be"}},
+		"no failures":             {args: []string{"simulate", "--failures", "0"}, code: exitUsage, tells: []string{"--failures must be"}},
+		"a simulated merchant":    {args: []string{"simulate", "acme"}, code: exitUsage, tells: []string{"too many arguments"}},
 		"settings that are wrong": {before: func(d *desk) { d.settings.TaskQueue = "" }, args: []string{"status"}, code: exitUsage, tells: []string{"CONCORD_TASK_QUEUE", "unset it"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -246,6 +255,9 @@ func TestJSONFieldsStay(t *testing.T) {
 		"config": {"settings", "settings[].allowed", "settings[].default", "settings[].description", "settings[].set", "settings[].value",
 			"settings[].variable", "temporal", "temporal.address", "temporal.from"},
 		"key generate": {"fingerprint", "fingerprints", "key"},
+		"simulate --seeds 3 --hours 2": {"decisions", "deliveries", "effective_deliveries", "elided_rounds", "excused", "failures", "faults", "faults[].count",
+			"faults[].kind", "first_seed", "hours", "interrupted", "judged", "people", "rounds", "runs", "seeds", "seeds_per_second", "simulated_seconds",
+			"took_seconds", "violations", "worst_agreement_seconds", "worst_seed"},
 	} {
 		args := append(strings.Fields(line), "--output", "json")
 		if line == "merchant lists" || line == "merchant events" {

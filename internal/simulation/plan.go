@@ -50,6 +50,9 @@ func newPlan(seed uint64, length time.Duration) plan {
 	if r.one(6) {
 		d.fight(d.span(20*time.Minute, length-30*time.Minute))
 	}
+	if r.one(4) {
+		d.staleRead(d.span(20*time.Minute, length-30*time.Minute))
+	}
 	if r.one(6) {
 		d.queue(d.span(15*time.Minute, length-45*time.Minute))
 	}
@@ -110,8 +113,8 @@ func (r *drawer) scenario() scenario {
 	if r.one(20) {
 		s.workersAhead[r.IntN(2)] = pick(r, -time.Hour, time.Hour, 5*time.Hour)
 	}
-	if r.one(8) {
-		s.resubscribeLimit = 2 + r.IntN(3)
+	if r.one(6) {
+		s.resubscribeLimit = 1 + r.IntN(2)
 	}
 	switch r.IntN(12) {
 	case 0, 1:
@@ -413,6 +416,29 @@ func (d *draft) comeback(at time.Duration) {
 		people := 1 + d.IntN(3)
 		d.add(at+d.span(15*time.Minute, 40*time.Minute), func(w *world) { w.approve(people) }, "the operator approves %d re-subscriptions", people)
 	}
+}
+
+// staleRead is a process that freezes with an answer in its hands: somebody changes their mind meanwhile, another process reads that,
+// and then the first one wakes.
+func (d *draft) staleRead(at time.Duration) {
+	address, where, what := d.person(), d.side(), d.word()
+	if d.one(2) {
+		where, what = inShopify, no
+	}
+	length := d.span(3*time.Minute, 5*time.Minute)
+	d.add(at, func(w *world) {
+		w.says(address, where, what)
+		w.watch.freezeAt = &freezing{address: address, side: where, length: length}
+	}, "%s says %s in %s, and whoever reads it will freeze for %s", address, what, where, length)
+	again := at + d.span(70*time.Second, 110*time.Second)
+	d.add(again, func(w *world) { w.says(address, where, 1-what) }, "%s says %s in %s", address, 1-what, where)
+}
+
+// freezing is a process that will freeze when it is shown an address.
+type freezing struct {
+	address string
+	side    side
+	length  time.Duration
 }
 
 // queue is everybody deciding while the merchant is paused, so that much is owed at once.

@@ -118,6 +118,7 @@ func TestRunsEndWhenAskedTo(t *testing.T) {
 	if err != nil || report.Runs < 5 || report.Runs > 50 {
 		t.Errorf("%d runs, %v", report.Runs, err)
 	}
+	tell(t, report.Failures) // the runs that were under way
 	if _, err := Run(t.Context(), Options{Seeds: 1, Length: time.Minute}); err == nil {
 		t.Error("a run of a minute is taken")
 	}

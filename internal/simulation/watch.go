@@ -43,6 +43,8 @@ type watch struct {
 	fights       map[string]*fight
 	// approved is how many re-subscriptions operators have approved.
 	approved int64
+	// freezeAt waits for the next process that is shown an address.
+	freezeAt *freezing
 	// heldUp are the times at which an answer of a side was held up for long.
 	heldUp [2][]time.Time
 }
@@ -233,6 +235,11 @@ func (o *watch) arrived(seen []glimpse) {
 		l := o.life(g.address)
 		l.seen[g.side] = append(l.seen[g.side], g)
 		o.lookedUp(g.process, g.side, g.address)
+		if f := o.freezeAt; f != nil && f.address == g.address && f.side == g.side {
+			o.freezeAt = nil
+			g.process.froze()
+			g.process.frozenUntil = o.world.now.Add(f.length)
+		}
 	}
 }
 
