@@ -169,6 +169,11 @@ func (e *Engine) session(ctx context.Context, merchant string) (context.Context,
 	if err != nil {
 		return ctx, nil, fmt.Errorf("read switches: %w", err)
 	}
+	return e.sessionWith(ctx, merchant, switches)
+}
+
+// sessionWith is session for a caller who has just read the switches.
+func (e *Engine) sessionWith(ctx context.Context, merchant string, switches ledger.Switches) (context.Context, *session, error) {
 	account, err := e.Connect(ctx, merchant)
 	if err != nil {
 		return ctx, nil, fmt.Errorf("connect: %w", err)

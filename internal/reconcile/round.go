@@ -37,7 +37,7 @@ func (e *Engine) Round(ctx context.Context, merchant string) (RoundResult, error
 	if switches.State != ledger.Running || !anyOn(switches) {
 		return RoundResult{Switches: switches}, nil
 	}
-	ctx, s, err := e.session(ctx, merchant)
+	ctx, s, err := e.sessionWith(ctx, merchant, switches)
 	if err != nil {
 		return RoundResult{Switches: switches}, e.breakIfHopeless(ctx, merchant, err)
 	}
@@ -123,11 +123,11 @@ func (s *session) acquire(ctx context.Context, kind ledger.RunKind) (func(), err
 }
 
 func (s *session) saveStatus(ctx context.Context, kind ledger.RunKind, status ledger.RunStatus) error {
-	before, err := s.records().RunStatuses(ctx, s.merchant)
-	if err != nil {
-		return fmt.Errorf("read the run status: %w", err)
-	}
 	if status.ErrorClass != 0 {
+		before, err := s.records().RunStatuses(ctx, s.merchant)
+		if err != nil {
+			return fmt.Errorf("read the run status: %w", err)
+		}
 		status.Failures = before[kind].Failures + 1
 	}
 	if err := s.records().SetRunStatus(ctx, s.merchant, kind, status); err != nil {

@@ -56,10 +56,10 @@ func newPlan(seed uint64, length time.Duration) plan {
 	if r.one(6) {
 		d.queue(d.span(15*time.Minute, length-45*time.Minute))
 	}
-	if r.one(250) {
+	if r.one(500) {
 		d.crowd(d.span(20*time.Minute, length-time.Hour))
 	}
-	clusters := 3 + int(length.Hours()*1.1)
+	clusters := 2 + int(length.Hours()*0.8)
 	for range clusters {
 		d.cluster(10*time.Minute + time.Duration(r.Int64N(int64(length-20*time.Minute))))
 	}
@@ -298,7 +298,7 @@ func (d *draft) cluster(at time.Duration) {
 	for range 1 + d.IntN(3) {
 		d.story(at + d.span(0, 3*time.Minute))
 	}
-	for range d.IntN(3) {
+	for range d.IntN(2) {
 		d.trouble(at + d.span(-time.Minute, 5*time.Minute))
 	}
 }
@@ -562,7 +562,7 @@ func (w *world) retry(address string) {
 
 // crowd is an import of thousands.
 func (d *draft) crowd(at time.Duration) {
-	people, kind := 1000+d.IntN(1500), d.IntN(3)
+	people, kind := 1000+d.IntN(1000), d.IntN(3)
 	what := [...]string{"Listrak imports %d people", "Shopify imports %d people who consent now", "Shopify imports %d people who consented long ago"}[kind]
 	d.add(at, func(w *world) {
 		for i := range people {

@@ -114,7 +114,7 @@ func (w *world) roundEnded(result reconcile.RoundResult, err error, changed time
 
 // elide puts the next round off to the last one before anything can happen: those between would find nothing.
 func (w *world) elide(next time.Time) time.Time {
-	settled := w.lastChange.Add(w.scenario.lag + 2*interval)
+	settled := w.lastChange.Add(w.scenario.lag + interval + 10*time.Second)
 	if w.quiet == 0 || w.now.Before(settled) || w.fullReads > 0 {
 		return next
 	}
