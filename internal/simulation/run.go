@@ -219,6 +219,7 @@ func (w *world) calm() {
 	for _, f := range w.watch.fights {
 		f.over = true
 	}
+	w.beforeNextWrite, w.watch.freezeAt = nil, nil
 	for _, one := range w.workers {
 		one.crashIn, one.freezeIn = 0, 0
 	}
