@@ -124,8 +124,8 @@ var mutants = []mutant{
 		old: "	for i := range lines {\n		line := &lines[i]\n",
 		new: "	for i := range lines {\n		line := &lines[i]\n		if line.Kind == Claimed && " + on("a silent journal") + " {\n			line.Kind = Seen\n		}\n"},
 	{name: "opt-outs last", file: "internal/ledger/debts.go", rules: "I9",
-		old: "	for _, span := range q.Permit.spans() {\n",
-		new: "	for i, span := range q.Permit.spans() {\n		if spans := q.Permit.spans(); " + on("opt-outs last") + " {\n			span = spans[len(spans)-1-i]\n		}\n"},
+		old: "	for _, span := range spans {\n",
+		new: "	for i, span := range spans {\n		if " + on("opt-outs last") + " {\n			span = spans[len(spans)-1-i]\n		}\n"},
 }
 
 var regexpCaught = regexp.MustCompile(`caught by seed (\d+): (\w+):`)
