@@ -56,7 +56,7 @@ type batch struct {
 
 // Violation is a rule that did not hold.
 type Violation struct {
-	// Rule is I1 to I10, or Checkout or Off, as docs/consent.md names them.
+	// Rule is I1 to I10, or Checkout, Date, Forward, Gone or Off, as docs/consent.md names them.
 	Rule string `json:"rule"`
 	What string `json:"what"`
 }
