@@ -201,7 +201,8 @@ func (o *watch) disturbedSince(l *life, at time.Time) bool {
 func (o *watch) mayBeLost(l *life, w act) bool {
 	for _, call := range l.writes {
 		if call.side != w.side {
-			if w.word == yes && w.side == inShopify && call.side == inListrak && call.word == no && call.effective && o.openAt(call, w.made) {
+			if w.word == yes && w.side == inShopify && call.side == inListrak && call.word == no && call.effective &&
+				(o.openAt(call, w.made) || call.unheard && w.made.Before(call.took.Add(o.uncertainty(act{side: inListrak, at: call.took, made: call.took}, w)))) {
 				// Our own no may still be on its way: nobody can tell it from the person's.
 				return true
 			}
