@@ -69,20 +69,27 @@ func (l *Ledger) CountHeld(ctx context.Context, merchant string) (held, opened i
 func (l *Ledger) holds(ctx context.Context, where string, args ...any) ([]Held, error) {
 	var list []Held
 	err := each(ctx, l.reads, func(rows *sql.Rows) error {
-		var h Held
-		var raw []byte
-		if err := rows.Scan(&h.Channel, &raw, &h.Hold.Customer, &h.Hold.Consent, &h.Hold.Until, &h.Hold.Order, &h.Opened); err != nil {
-			return err
-		}
-		var err error
-		h.Subject, err = subjectOf(raw)
+		h, err := scanHeld(rows)
 		list = append(list, h)
 		return err
-	}, "SELECT channel, subject, customer, consent, until, order_at, opened FROM holds WHERE "+where, args...)
+	}, selectHolds+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read holds: %w", explain(err))
 	}
 	return list, nil
+}
+
+const selectHolds = "SELECT channel, subject, customer, consent, until, order_at, opened FROM holds WHERE "
+
+func scanHeld(rows *sql.Rows) (Held, error) {
+	var h Held
+	var raw []byte
+	if err := rows.Scan(&h.Channel, &raw, &h.Hold.Customer, &h.Hold.Consent, &h.Hold.Until, &h.Hold.Order, &h.Opened); err != nil {
+		return Held{}, err
+	}
+	var err error
+	h.Subject, err = subjectOf(raw)
+	return h, err
 }
 
 // followHolds makes the rows of holds agree with the records just written. The changes are sorted.

@@ -1,0 +1,165 @@
+package ledger_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
+)
+
+func customerWebhook(id string, customers ...string) ledger.Webhook {
+	return ledger.Webhook{Merchant: acme, ID: id, Topic: "customers/update", Body: []byte(id), Customers: customers}
+}
+
+func receive(t *testing.T, l *ledger.Ledger, webhooks ...ledger.Webhook) []ledger.WebhookReceipt {
+	t.Helper()
+	receipts, err := l.ReceiveWebhooks(t.Context(), webhooks)
+	require.NoError(t, err)
+	require.Len(t, receipts, len(webhooks))
+	return receipts
+}
+
+func hints(t *testing.T, l *ledger.Ledger) []ledger.Hint {
+	t.Helper()
+	list, err := l.Hints(t.Context(), acme, 100)
+	require.NoError(t, err)
+	return list
+}
+
+func TestAWebhookIsTakenOnce(t *testing.T) {
+	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
+		addMerchant(t, l, consent.EmailToListrak)
+		began := clock.Now()
+		first := customerWebhook("a", "gid://shopify/Customer/1")
+		require.Equal(t, []ledger.WebhookReceipt{{Nudge: true}, {Duplicate: true}}, receive(t, l, first, first), "twice in one batch")
+		require.Equal(t, []ledger.WebhookReceipt{{Duplicate: true}}, receive(t, l, first))
+		other := first
+		other.Body = []byte("another")
+		require.Equal(t, []ledger.WebhookReceipt{{Duplicate: true, OtherBody: true}}, receive(t, l, other))
+		require.Equal(t, []ledger.Hint{{Customer: "gid://shopify/Customer/1", Mark: 1, Since: began}}, hints(t, l))
+	})
+}
+
+func TestAHintIsKeptUntilItsNewsIsRead(t *testing.T) {
+	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
+		addMerchant(t, l, consent.EmailToListrak)
+		began := clock.Now()
+		receive(t, l, customerWebhook("a", "1", "2"))
+		seen := hints(t, l)
+		require.Equal(t, []ledger.Hint{{"1", 1, began}, {"2", 1, began}}, seen)
+		clock.Advance(consent.Second)
+		receive(t, l, customerWebhook("b", "2"))
+		require.NoError(t, l.ForgetHints(t.Context(), acme, seen))
+		require.Equal(t, []ledger.Hint{{"2", 2, began}}, hints(t, l), "the second webhook came while the first one's news was being read")
+		require.NoError(t, l.ForgetHints(t.Context(), acme, hints(t, l)))
+		require.Empty(t, hints(t, l))
+	})
+}
+
+func TestNobodyIsSentWhileSomebodyIsAwake(t *testing.T) {
+	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
+		addMerchant(t, l)
+		nudge := func(id string) bool { return receive(t, l, customerWebhook(id, id))[0].Nudge }
+		require.False(t, nudge("0"), "every sync is off")
+		_, err := l.SetSyncs(t.Context(), acme, ledger.SyncChange{On: map[consent.Sync]bool{consent.EmailToListrak: true}})
+		require.NoError(t, err)
+		require.True(t, nudge("1"))
+		require.False(t, nudge("2"), "a nudge is on its way")
+		clock.Advance(16 * consent.Second)
+		require.True(t, nudge("3"), "which was lost")
+		require.NoError(t, l.StayAwake(t.Context(), acme, time.Minute))
+		clock.Advance(59 * consent.Second)
+		require.False(t, nudge("4"))
+		asleep, err := l.FallAsleep(t.Context(), acme)
+		require.NoError(t, err)
+		require.False(t, asleep, "hints wait")
+		require.NoError(t, l.ForgetHints(t.Context(), acme, hints(t, l)))
+		asleep, err = l.FallAsleep(t.Context(), acme)
+		require.NoError(t, err)
+		require.True(t, asleep)
+		require.True(t, nudge("5"))
+		require.NoError(t, l.StayAwake(t.Context(), acme, time.Minute))
+		_, err = l.Pause(t.Context(), acme)
+		require.NoError(t, err)
+		clock.Advance(2 * consent.Minute)
+		require.False(t, nudge("6"), "paused")
+	})
+}
+
+// Whoever falls asleep and a webhook at the same moment: either the sleeper sees the hint or the webhook sends somebody.
+func TestNoHintFallsBetween(t *testing.T) {
+	forEachReal(t, func(t *testing.T, dsn string) {
+		l := open(t, dsn)
+		addMerchant(t, l, consent.EmailToListrak)
+		for n := range 30 {
+			require.NoError(t, l.StayAwake(t.Context(), acme, time.Minute))
+			var receipts []ledger.WebhookReceipt
+			var asleep bool
+			var errs [2]error
+			var both sync.WaitGroup
+			both.Go(func() {
+				receipts, errs[0] = l.ReceiveWebhooks(t.Context(), []ledger.Webhook{customerWebhook(subject(n).Hex(), "1")})
+			})
+			both.Go(func() { asleep, errs[1] = l.FallAsleep(t.Context(), acme) })
+			both.Wait()
+			require.NoError(t, errs[0])
+			require.NoError(t, errs[1])
+			require.Equal(t, asleep, receipts[0].Nudge, "asleep, and somebody sent")
+			require.NoError(t, l.ForgetHints(t.Context(), acme, hints(t, l)))
+		}
+	})
+}
+
+func TestAnOrderIsRememberedAndToldToWhoWaits(t *testing.T) {
+	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
+		addMerchant(t, l, consent.EmailToListrak)
+		now := clock.Now()
+		held := func(n int, customer string) ledger.Held {
+			record := decided(consent.Subscribed, now)
+			record.Hold = consent.Hold{Consent: now, Until: now.Plus(5 * consent.Minute), Customer: customer}
+			save(t, l, ledger.Change{Channel: consent.Email, Subject: subject(n), Record: record})
+			return ledger.Held{Channel: consent.Email, Subject: subject(n), Hold: record.Hold}
+		}
+		opened := held(1, "1")
+		require.NoError(t, l.MarkOpened(t.Context(), acme, []ledger.Held{opened}))
+		opened.Opened = now
+		held(2, "2")
+		order := func(id, customer string, n int, at consent.Instant) ledger.Webhook {
+			return ledger.Webhook{Merchant: acme, ID: id, Topic: "orders/create", Order: &ledger.Order{
+				ID: id, Customer: customer, Email: subject(n), CreatedAt: at, Until: now.Plus(15 * consent.Minute),
+			}}
+		}
+		require.Equal(t, []ledger.WebhookReceipt{
+			{Held: []ledger.Held{opened}}, {Held: []ledger.Held{opened}}, {Nudge: true}, {}, {}, {Duplicate: true},
+		}, receive(t, l,
+			order("by customer", "1", 9, now),
+			order("by address", "", 1, now),
+			order("no window yet", "2", 9, now),
+			order("nobody waits", "3", 3, now),
+			order("long after", "1", 1, now.Plus(6*consent.Minute)),
+			order("by customer", "1", 9, now),
+		))
+		require.Equal(t, []ledger.Hint{{"2", 1, now}}, hints(t, l), "nobody else is there to settle it")
+		remembered, err := l.OrdersRemembered(t.Context(), acme, "3", consent.Subject{}, now, now)
+		require.NoError(t, err)
+		require.Len(t, remembered, 1)
+	})
+}
+
+func TestNothingFollowsFromAWebhookWithAProblem(t *testing.T) {
+	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
+		addMerchant(t, l, consent.EmailToListrak)
+		broken := customerWebhook("a", "1")
+		broken.Problem = "the payload has no id"
+		broken.Order = &ledger.Order{ID: "7", Customer: "1", CreatedAt: clock.Now()}
+		require.Equal(t, []ledger.WebhookReceipt{{}}, receive(t, l, broken))
+		require.Empty(t, hints(t, l))
+		remembered, err := l.OrdersRemembered(t.Context(), acme, "1", consent.Subject{}, 0, clock.Now())
+		require.NoError(t, err)
+		require.Empty(t, remembered)
+	})
+}
