@@ -265,15 +265,16 @@ type Hint struct {
 	Since consent.Instant
 }
 
-// Hints returns the merchant's hints, the oldest first.
-func (l *Ledger) Hints(ctx context.Context, merchant string, limit int) ([]Hint, error) {
+// Hints returns the merchant's hints that have waited since until or longer, the oldest first.
+func (l *Ledger) Hints(ctx context.Context, merchant string, until consent.Instant, limit int) ([]Hint, error) {
 	var hints []Hint
 	err := each(ctx, l.reads, func(rows *sql.Rows) error {
 		var h Hint
 		err := rows.Scan(&h.Customer, &h.Mark, &h.Since)
 		hints = append(hints, h)
 		return err
-	}, "SELECT customer, mark, since FROM hints WHERE merchant = $1 ORDER BY since, customer LIMIT $2", merchant, limit)
+	}, "SELECT customer, mark, since FROM hints WHERE merchant = $1 AND since <= $2 ORDER BY since, customer LIMIT $3",
+		merchant, int64(until), limit)
 	if err != nil {
 		return nil, fmt.Errorf("read hints: %w", explain(err))
 	}

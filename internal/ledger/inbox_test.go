@@ -25,7 +25,7 @@ func receive(t *testing.T, l *ledger.Ledger, webhooks ...ledger.Webhook) []ledge
 
 func hints(t *testing.T, l *ledger.Ledger) []ledger.Hint {
 	t.Helper()
-	list, err := l.Hints(t.Context(), acme, 100)
+	list, err := l.Hints(t.Context(), acme, 1<<62, 100)
 	require.NoError(t, err)
 	return list
 }

@@ -58,6 +58,8 @@ type Timing struct {
 	SearchLag time.Duration
 	// Window is the checkout window; how long before the consent an order counts is the merchant's setting.
 	Window consent.Window
+	// DrainQuiet is after how long without a webhook a drain ends.
+	DrainQuiet time.Duration
 	// MaxHeld bounds how many consents of a merchant are held by windows of their own at once; the others are settled in batches.
 	MaxHeld int
 }
@@ -66,7 +68,7 @@ type Timing struct {
 func DefaultTiming() Timing {
 	return Timing{
 		Interval: time.Minute, RoundLimit: 45 * time.Second, CallTimeout: 20 * time.Second, LeaseMargin: 10 * time.Second,
-		RunLease: 90 * time.Second, SearchLag: 5 * time.Minute, MaxHeld: 500,
+		RunLease: 90 * time.Second, SearchLag: 5 * time.Minute, DrainQuiet: 10 * time.Second, MaxHeld: 500,
 		Window: consent.Window{Length: 5 * consent.Minute, Before: consent.Minute, Lag: consent.Minute},
 	}
 }
@@ -119,6 +121,10 @@ type Records interface {
 	MarkOpened(ctx context.Context, merchant string, holds []ledger.Held) error
 	CountHeld(ctx context.Context, merchant string) (held, opened int, err error)
 	RememberOrder(ctx context.Context, merchant string, order ledger.Order) error
+	Hints(ctx context.Context, merchant string, until consent.Instant, limit int) ([]ledger.Hint, error)
+	ForgetHints(ctx context.Context, merchant string, hints []ledger.Hint) error
+	StayAwake(ctx context.Context, merchant string, d time.Duration) error
+	FallAsleep(ctx context.Context, merchant string) (asleep bool, err error)
 	OrdersRemembered(ctx context.Context, merchant, customer string, email consent.Subject, from, to consent.Instant) ([]ledger.Order, error)
 }
 
