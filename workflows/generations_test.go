@@ -78,9 +78,13 @@ func TestNothingIsLostWhenTheWorkflowContinuesAsNew(t *testing.T) {
 					activities.DrainResult{More: more, Windows: windowsOf(s.Now(), customers-n, n)}, nil)
 			}
 			// A drain ends by itself sooner or later, and the run does not end before it.
-			for after := range 20 {
-				s.endDrainAt(time.Duration(2500+after*10)*time.Millisecond, activities.DrainResult{}, nil)
-			}
+			f.brief = false
+			s.at(2500*time.Millisecond, func() {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				f.brief = true
+			})
+			s.endDrainAt(2501*time.Millisecond, activities.DrainResult{}, nil)
 			suggested := time.Duration(rapid.IntRange(0, 2000).Draw(rt, "suggested after")) * time.Millisecond
 			s.at(suggested, func() { s.SetContinueAsNewSuggested(true) })
 			// The run notices the suggestion when something happens; at the latest then.

@@ -78,6 +78,12 @@ func TestRecord(t *testing.T) {
 			must(t, err)
 		}
 		s.subscribe(fmt.Sprintf("person-%d@example.com", i))
+		if i%9 == 2 {
+			// A webhook's customer, and the drain that reads it.
+			_, err := s.host.Ledger.Hint(ctx, s.id, string(alone))
+			must(t, err)
+			must(t, workflows.SignalNudge(ctx, s.temporal, s.id))
+		}
 		status, err := workflows.Status(ctx, s.temporal, s.id)
 		must(t, err)
 		if status.Runs == 2 {

@@ -144,7 +144,7 @@ func TestTheTimingIsThatOfTheSettings(t *testing.T) {
 	got := h.Engine.Timing
 	want := reconcile.Timing{
 		Interval: time.Minute, RoundLimit: 45 * time.Second, CallTimeout: 20 * time.Second, LeaseMargin: 40 * time.Second, RunLease: 90 * time.Second,
-		SearchLag: reconcile.DefaultTiming().SearchLag, MaxHeld: 17,
+		SearchLag: reconcile.DefaultTiming().SearchLag, DrainQuiet: reconcile.DefaultTiming().DrainQuiet, MaxHeld: 17,
 		Window: consent.Window{Length: 5 * consent.Minute, Before: consent.Minute, Lag: 30 * consent.Second},
 	}
 	if got != want {

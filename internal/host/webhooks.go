@@ -22,4 +22,6 @@ func (t Teller) Order(ctx context.Context, merchant string, held ledger.Held, or
 }
 
 // Nudge tells a merchant's workflow that hints wait in the ledger.
-func (t Teller) Nudge(ctx context.Context, merchant string) error { return workflows.SignalNudge(ctx, t.Temporal, merchant) }
+func (t Teller) Nudge(ctx context.Context, merchant string) error {
+	return workflows.SignalNudge(ctx, t.Temporal, merchant)
+}
