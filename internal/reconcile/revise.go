@@ -62,6 +62,7 @@ func (s *session) revise(ctx context.Context, revisions []revision) (map[consent
 			lost[subject] = true
 			delete(entries, subject)
 		}
+		s.saved.Add(int64(len(changes) - len(conflicts)))
 		s.tellWindows(ctx, changes, loaded, lost)
 		if len(conflicts) == 0 {
 			return entries, nil

@@ -34,7 +34,8 @@ const slack = 3 * time.Second
 // uncertainty is how far two dates of the two sides may be from the truth together.
 func (o *watch) uncertainty(a, b act) time.Duration {
 	s := o.world.scenario
-	u := 2*time.Second + s.storeAhead.Abs() + s.listAhead.Abs()
+	// Each side's clock is known by half of what an answer takes, which is one and a half times slow each way at most.
+	u := 2*time.Second + s.storeAhead.Abs() + s.listAhead.Abs() + 3*s.slow
 	for _, one := range []act{a, b} {
 		if one.side != inListrak {
 			continue
@@ -283,9 +284,14 @@ func (o *watch) openAt(call *writeCall, at time.Time) bool {
 func (o *watch) judge() {
 	for _, address := range o.order {
 		l := o.lives[address]
-		o.judgeOne(l)
+		entry, lines, err := o.kept(l)
+		if err != nil {
+			o.violate("I6", "the ledger cannot tell of %s: %v", l.address, err)
+			continue
+		}
+		o.judgeOne(l, entry)
 		o.countWrites(l)
-		o.explained(l)
+		o.explained(l, entry, lines)
 	}
 }
 
@@ -311,12 +317,7 @@ func (o *watch) countWrites(l *life) {
 }
 
 // explained is I6: the ledger tells of every write that it was claimed, and why the decision is what it is.
-func (o *watch) explained(l *life) {
-	entry, lines, err := o.kept(l)
-	if err != nil {
-		o.violate("I6", "the ledger cannot tell of %s: %v", l.address, err)
-		return
-	}
+func (o *watch) explained(l *life, entry ledger.Entry, lines []ledger.Line) {
 	claimed, decided := 0, false
 	for _, line := range lines {
 		if line.Kind == ledger.Claimed {
@@ -332,7 +333,7 @@ func (o *watch) explained(l *life) {
 	}
 }
 
-func (o *watch) judgeOne(l *life) {
+func (o *watch) judgeOne(l *life, entry ledger.Entry) {
 	allowed, last := o.expected(l)
 	if last == nil {
 		return
@@ -346,11 +347,6 @@ func (o *watch) judgeOne(l *life) {
 	customer, _ := w.store.Customer(l.address)
 	contact, _ := w.list.Contact(l.address)
 	shown[inShopify], shown[inListrak] = string(customer.Consent.State), string(contact.State)
-	entry, _, err := o.kept(l)
-	if err != nil {
-		o.violate("I6", "the ledger cannot tell of %s: %v", l.address, err)
-		return
-	}
 	if entry.Record.Contested() {
 		// Somebody undoes what we deliver: we stop, with a no, and leave a side alone that undoes that as well.
 		if n := o.flips(l, o.world.now); n < 3 {
@@ -358,15 +354,14 @@ func (o *watch) judgeOne(l *life) {
 		}
 		return
 	}
-	record := o.record(l)
 	for _, where := range []side{inShopify, inListrak} {
 		is := shown[where]
 		subscribed := is == string(shop.Subscribed) || is == string(list.Subscribed)
 		if subscribed && !allowed[yes] && o.must(l, last, no, where) {
-			o.violate("I1", "%s shows %s for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), record)
+			o.violate("I1", "%s shows %s for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), o.record(l))
 		}
 		if !subscribed && !allowed[no] && o.must(l, last, yes, where) {
-			o.violate("I1", "%s shows %q for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), record)
+			o.violate("I1", "%s shows %q for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), o.record(l))
 		}
 	}
 }

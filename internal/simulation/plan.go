@@ -56,7 +56,7 @@ func newPlan(seed uint64, length time.Duration) plan {
 	if r.one(6) {
 		d.queue(d.span(15*time.Minute, length-45*time.Minute))
 	}
-	if r.one(500) {
+	if r.one(1000) {
 		d.crowd(d.span(20*time.Minute, length-time.Hour))
 	}
 	clusters := 2 + int(length.Hours()*0.8)

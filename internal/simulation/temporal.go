@@ -26,6 +26,8 @@ type temporal struct {
 	rounds      int
 	elided      int
 	windows     map[window]bool
+	// waiting is what waits has found, as long as it is known to be so.
+	waiting struct{ known, held, owed bool }
 }
 
 type window struct {
@@ -112,7 +114,8 @@ func (w *world) roundEnded(result reconcile.RoundResult, err error, changed time
 	w.arrangeRound(w.elide(next))
 }
 
-// elide puts the next round off to the last one before anything can happen: those between would find nothing.
+// elide puts the next round off until something has happened: those between would find nothing. Now and then the last of them is played,
+// so that what happens then meets fresh watermarks as well as old ones.
 func (w *world) elide(next time.Time) time.Time {
 	settled := w.lastChange.Add(w.scenario.lag + interval + 10*time.Second)
 	if w.quiet == 0 || w.now.Before(settled) || w.fullReads > 0 {
@@ -133,6 +136,9 @@ func (w *world) elide(next time.Time) time.Time {
 		until = earlier(until, w.now.Add(3*interval))
 	}
 	steps := int(until.Sub(next) / interval)
+	if until.After(next) && w.random.IntN(4) > 0 {
+		steps++
+	}
 	if steps <= 0 {
 		return next
 	}
@@ -140,8 +146,16 @@ func (w *world) elide(next time.Time) time.Time {
 	return next.Add(time.Duration(steps) * interval)
 }
 
-// waits reports whether anybody is held, or owed something.
+// waits reports whether anybody is held, or owed something. It asks the ledger only when somebody has written to it since.
 func (w *world) waits() (held, owed bool) {
+	if !w.waiting.known {
+		w.waiting.held, w.waiting.owed = w.askWaits()
+		w.waiting.known = true
+	}
+	return w.waiting.held, w.waiting.owed
+}
+
+func (w *world) askWaits() (held, owed bool) {
 	n, _, err := w.book.CountHeld(w.context, merchantID)
 	if err != nil {
 		return true, true
@@ -306,6 +320,7 @@ func (w *world) operate(act func(ctx context.Context) error) {
 	if err := act(w.context); err != nil {
 		w.watch.failed(err)
 	}
+	w.waiting.known = false
 	w.quiet = 0
 	w.arrangeRound(w.now)
 }
