@@ -197,7 +197,7 @@ func (t *transaction) judgeAnew(ctx context.Context, merchant string) error {
 			// Again when somebody was changed between the reading and the lock.
 			for lost := true; lost; {
 				var found []Located
-				if err := each(ctx, t, t.ledger.collect(&found, channel), "SELECT "+subjectColumns+
+				if err := each(ctx, t, collect(&found, channel), "SELECT "+subjectColumns+
 					" FROM subjects WHERE merchant = $1 AND channel = $2 AND "+isStopped(side), merchant, int64(channel)); err != nil {
 					return err
 				}

@@ -65,7 +65,7 @@ func (l *Ledger) Owed(ctx context.Context, q OwedQuery) ([]Located, error) {
 		if len(due) >= q.Limit {
 			break
 		}
-		if err := each(ctx, l.reads, l.collect(&due, q.Channel), query, append([]any{q.Merchant, int64(q.Channel), int64(q.Now),
+		if err := each(ctx, l.reads, collect(&due, q.Channel), query, append([]any{q.Merchant, int64(q.Channel), int64(q.Now),
 			int64(span.state), int64(span.from), int64(span.to), q.Limit}, more...)...); err != nil {
 			return nil, fmt.Errorf("read what is owed: %w", explain(err))
 		}
@@ -160,7 +160,7 @@ func (l *Ledger) Unsettled(ctx context.Context, merchant string, channel consent
 	limit int) ([]Unsettled, error) {
 	column, _ := debtColumns(side)
 	var found []Located
-	err := each(ctx, l.reads, l.collect(&found, channel), "SELECT "+subjectColumns+" FROM subjects WHERE merchant = $1 AND channel = $2 AND "+
+	err := each(ctx, l.reads, collect(&found, channel), "SELECT "+subjectColumns+" FROM subjects WHERE merchant = $1 AND channel = $2 AND "+
 		column+" = $3 AND "+column+" > 0 ORDER BY decision DESC, decided_at LIMIT $4", merchant, int64(channel), int64(debt), limit)
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", debt, explain(err))

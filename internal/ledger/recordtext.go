@@ -100,8 +100,8 @@ func encodeRecord(r consent.Record) (string, error) {
 	return string(text), nil
 }
 
-// recordCache remembers records by their texts. Rounds read the same people again and again, as far as their polls reach back, and to
-// decode one costs as much as to query it.
+// recordCache remembers records by their texts. Rounds read the same few people again and again, as far as their polls reach back, and to
+// decode one costs as much as to query it. The thousands of a full read come once and would only push those out.
 type recordCache struct {
 	mu      sync.Mutex
 	records map[string]consent.Record
@@ -110,7 +110,7 @@ type recordCache struct {
 // maxRecords bounds what is remembered to a few megabytes.
 const maxRecords = 2048
 
-func (c *recordCache) of(text []byte) (consent.Record, error) {
+func (c *recordCache) decode(text []byte) (consent.Record, error) {
 	c.mu.Lock()
 	known, ok := c.records[string(text)]
 	c.mu.Unlock()

@@ -81,9 +81,13 @@ type Batch struct {
 func (l *Ledger) Load(ctx context.Context, merchant string, channel consent.Channel, subjects []consent.Subject,
 ) (map[consent.Subject]Entry, error) {
 	entries := make(map[consent.Subject]Entry, len(subjects))
+	decode := decodeRecord
+	if len(subjects) <= maxRecords/8 {
+		decode = l.records.decode
+	}
 	err := in(ctx, l.dialect, l.reads, "SELECT "+subjectColumns+" FROM subjects WHERE merchant = $1 AND channel = $2 AND subject ",
 		[]any{merchant, int64(channel)}, subjectBytes(subjects), "", func(rows *sql.Rows) error {
-			found, err := l.scanSubject(rows)
+			found, err := scanSubject(rows, decode)
 			entries[found.Subject] = found.Entry
 			return err
 		})
@@ -141,7 +145,7 @@ func (l *Ledger) Save(ctx context.Context, merchant string, batch Batch) (confli
 func (l *Ledger) Scan(ctx context.Context, merchant string, channel consent.Channel, after consent.Subject, limit int,
 ) ([]Located, error) {
 	var found []Located
-	err := each(ctx, l.reads, l.collect(&found, channel), "SELECT "+subjectColumns+` FROM subjects
+	err := each(ctx, l.reads, collect(&found, channel), "SELECT "+subjectColumns+` FROM subjects
 		WHERE merchant = $1 AND channel = $2 AND subject > $3 ORDER BY subject LIMIT $4`, merchant, int64(channel), after[:], limit)
 	if err != nil {
 		return nil, fmt.Errorf("scan subjects: %w", explain(err))
@@ -161,7 +165,7 @@ func (l *Ledger) CountSubjects(ctx context.Context, merchant string, channel con
 
 const subjectColumns = "subject, version, record, debt_shopify, debt_listrak, next_shopify, next_listrak, address"
 
-func (l *Ledger) scanSubject(rows *sql.Rows) (Located, error) {
+func scanSubject(rows *sql.Rows, decode func(text []byte) (consent.Record, error)) (Located, error) {
 	var found Located
 	var subject, record []byte
 	if err := rows.Scan(&subject, &found.Version, &record, &found.Debts[consent.Shopify], &found.Debts[consent.Listrak],
@@ -175,14 +179,14 @@ func (l *Ledger) scanSubject(rows *sql.Rows) (Located, error) {
 	if found.Subject, err = subjectOf(subject); err != nil {
 		return Located{}, err
 	}
-	found.Record, err = l.records.of(record)
+	found.Record, err = decode(record)
 	return found, err
 }
 
 // collect appends every row to list.
-func (l *Ledger) collect(list *[]Located, channel consent.Channel) func(*sql.Rows) error {
+func collect(list *[]Located, channel consent.Channel) func(*sql.Rows) error {
 	return func(rows *sql.Rows) error {
-		found, err := l.scanSubject(rows)
+		found, err := scanSubject(rows, decodeRecord)
 		found.Channel = channel
 		*list = append(*list, found)
 		return err

@@ -34,8 +34,7 @@ const slack = 3 * time.Second
 // uncertainty is how far two dates of the two sides may be from the truth together.
 func (o *watch) uncertainty(a, b act) time.Duration {
 	s := o.world.scenario
-	// Each side's clock is known by half of what an answer takes, which is one and a half times slow each way at most.
-	u := 2*time.Second + s.storeAhead.Abs() + s.listAhead.Abs() + 3*s.slow
+	u := o.uncertaintyOfClocks()
 	for _, one := range []act{a, b} {
 		if one.side != inListrak {
 			continue
@@ -60,6 +59,24 @@ func (o *watch) uncertainty(a, b act) time.Duration {
 	return u
 }
 
+// uncertaintyOfClocks: each side's clock is known by half of what an answer takes, which is one and a half times slow each way at most.
+func (o *watch) uncertaintyOfClocks() time.Duration {
+	s := o.world.scenario
+	return 2*time.Second + s.storeAhead.Abs() + s.listAhead.Abs() + 3*s.slow
+}
+
+// surelyUnproven: the last word in Listrak, that was read long before the zone was proven, if it ever was.
+func (o *watch) surelyUnproven(l *life, a act) bool {
+	s := o.world.scenario
+	if a.side != inListrak || s.zoneProven || s.setZone != s.listZone ||
+		slices.ContainsFunc(l.acts, func(b act) bool { return b.side == inListrak && b.made.After(a.made) }) {
+		return false
+	}
+	return o.provenAt.IsZero() || slices.ContainsFunc(l.seen[inListrak], func(g glimpse) bool {
+		return !g.at.Before(a.made) && g.at.Before(o.provenAt.Add(-time.Minute)) && !o.inTrouble(g.process, g.at)
+	})
+}
+
 // ahead is how far a side's clock is ahead of the true one.
 func (o *watch) ahead(of side) time.Duration {
 	if of == inShopify {
@@ -82,23 +99,35 @@ func (o *watch) ambiguous(at time.Time) bool {
 	return wall(at) == wall(at.Add(time.Hour)) || wall(at) == wall(at.Add(-time.Hour))
 }
 
-// expected is with which word an address may end, and whose it is.
-func (o *watch) expected(l *life) (answers, *act) {
-	var words []act
-	var doubtful *act
+// expected is with which word an address may end, and by which of its acts: by one, or by one of several when it is not known whether
+// those that count for less than a word have counted.
+func (o *watch) expected(l *life) (allowed answers, by []act) {
+	var words, doubtful []act
 	for _, a := range l.acts {
-		if a.counts {
+		switch {
+		case a.moved && a.word == yes, !a.counts && o.unknowable(l, a):
+			// A yes that came with a customer is no news where somebody had said something, but whether it is known to have come so
+			// depends on what was read when.
+			doubtful = append(doubtful, a)
+		case a.counts:
 			words = append(words, a)
-		} else if o.unknowable(l, a) {
-			doubtful = &a
 		}
 	}
-	slices.SortStableFunc(words, func(a, b act) int { return a.at.Compare(b.at) })
-	allowed, last := o.answer(l, words)
-	if last != nil && doubtful != nil && doubtful.at.After(last.at.Add(-10*time.Minute)) {
-		allowed = answers{true, true}
+	if len(words) == 0 {
+		return answers{}, nil
 	}
-	return allowed, last
+	histories := [][]act{words}
+	for _, d := range doubtful {
+		histories = append(histories, append(slices.Clone(words), d))
+	}
+	histories = append(histories, append(slices.Clone(words), doubtful...))
+	for _, history := range histories {
+		slices.SortStableFunc(history, func(a, b act) int { return a.at.Compare(b.at) })
+		answer := o.answer(l, history)
+		allowed[no], allowed[yes] = allowed[no] || answer[no], allowed[yes] || answer[yes]
+		by = append(by, history[len(history)-1])
+	}
+	return allowed, by
 }
 
 // unknowable: a yes in Listrak that only moved a date, and nobody had read the contact since it was subscribed: whoever reads it then
@@ -121,25 +150,16 @@ func (o *watch) unknowable(l *life, a act) bool {
 	return !o.sawBetween(l, inListrak, subscribed, a.made)
 }
 
-func (o *watch) answer(l *life, words []act) (answers, *act) {
-	if len(words) == 0 {
-		return answers{}, nil
-	}
+// answer is with which word an address may end when these are its words, by their dates.
+func (o *watch) answer(l *life, words []act) answers {
 	last := words[len(words)-1]
-	allowed := answers{}
 	switch {
-	case last.moved || o.disturbedSince(l, last.made):
-		// What came with a customer, or was before a deletion or a merge, is judged by what the side shows: too little is known here.
-		return answers{true, true}, &last
+	case o.mergedSince(l, last.made), o.mayBeLost(l, last):
+		return answers{true, true}
 	case last.word == no:
-		allowed[no] = true
-	default:
-		allowed = o.answerToYes(l, words, last)
+		return answers{no: true}
 	}
-	if o.mayBeLost(l, last) {
-		return answers{true, true}, &last
-	}
-	return allowed, &last
+	return o.answerToYes(l, words, last)
 }
 
 // answerToYes compares the last yes with the noes of the other side: within the uncertainty the no wins.
@@ -169,6 +189,9 @@ func (o *watch) answerToYes(l *life, words []act, last act) answers {
 			// No record yet.
 			least = 10 * time.Minute
 		}
+		if o.surelyUnproven(l, n) || o.surelyUnproven(l, last) {
+			least = 14*time.Hour - o.uncertaintyOfClocks()
+		}
 		// As the sides show them the dates differ by no more than what no clock can tell: then the no must win, if it could be read at all.
 		if shown := o.shown(last).Sub(o.shown(n)); shown <= least && !replaced && !o.mayBeLost(l, n) && n.at == n.made && last.at == last.made {
 			allowed[yes] = false
@@ -191,10 +214,10 @@ func (o *watch) known(l *life, where side, before time.Time) bool {
 	return slices.ContainsFunc(l.seen[where], func(g glimpse) bool { return g.at.Before(before) })
 }
 
-// disturbedSince: the address has changed hands, so that what Shopify shows of it may be about another customer.
-func (o *watch) disturbedSince(l *life, at time.Time) bool {
+// mergedSince: two customers were made one, so that what Shopify shows of the address may be about the other.
+func (o *watch) mergedSince(l *life, at time.Time) bool {
 	return slices.ContainsFunc(l.disturbances, func(d disturbance) bool {
-		return d.what != deleted && d.at.After(at.Add(-10*time.Minute))
+		return d.what == merged && d.at.After(at.Add(-10*time.Minute))
 	})
 }
 
@@ -202,9 +225,7 @@ func (o *watch) disturbedSince(l *life, at time.Time) bool {
 func (o *watch) mayBeLost(l *life, w act) bool {
 	for _, call := range l.writes {
 		if call.side != w.side {
-			if w.word == yes && w.side == inShopify && call.side == inListrak && call.word == no && call.effective &&
-				(o.openAt(call, w.made) || call.unheard && w.made.Before(call.took.Add(o.uncertainty(act{side: inListrak, at: call.took, made: call.took}, w)))) {
-				// Our own no may still be on its way: nobody can tell it from the person's.
+			if w.word == yes && w.side == inShopify && call.side == inListrak && call.word == no && call.effective && o.passesForANo(l, call, w) {
 				return true
 			}
 			continue
@@ -212,10 +233,13 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 		if call.word != w.word && call.effective && call.look.Before(w.made) && call.took.After(w.made) {
 			return true // overwritten before anybody could read it
 		}
-		if w.word == no && call.word == no && o.onItsWay(call, w.made) {
-			return true // it cannot be told from our own no, which was on its way
+		if call.word != w.word || o.shownOtherwise(l, call, w.made) {
+			continue
 		}
-		if w.word == no || call.word != yes {
+		if w.word == no {
+			if o.onItsWay(call, w.made) {
+				return true // it cannot be told from our own no, which was on its way
+			}
 			continue
 		}
 		// A yes that looks like a copy of ours.
@@ -227,8 +251,8 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 			return true
 		}
 	}
-	if w.word == yes && o.flips(l, w.made.Add(10*time.Minute)) >= 3 {
-		return true // we stop then, and hear no yes for a while
+	if w.word == yes && o.whileContested(l, w) {
+		return true
 	}
 	for _, d := range l.disturbances {
 		if d.side == w.side && d.at.After(w.made) && !o.sawBetween(l, w.side, w.made, d.at) {
@@ -254,6 +278,56 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 		}
 	}
 	return false
+}
+
+// passesForANo: our own no may have been on its way to Listrak when it was read, or for all that its process knows still be. Then nobody can
+// tell it from the person's, which would be newer than the yes.
+func (o *watch) passesForANo(l *life, call *writeCall, w act) bool {
+	if call.unheard {
+		return o.openAt(call, w.made) || w.made.Before(call.took.Add(o.uncertainty(act{side: inListrak, at: call.took, made: call.took}, w)))
+	}
+	// A read that began before the call had ended may show it later.
+	until := call.ended.Add(longest*time.Second + 2*o.world.scenario.slow)
+	return o.openAt(call, w.made) && slices.ContainsFunc(l.seen[inListrak], func(g glimpse) bool {
+		return !g.at.Before(call.took) && (g.at.Before(call.ended) || g.process != call.process && g.at.Before(until))
+	})
+}
+
+// shownOtherwise: between a write of ours and a moment the side has shown something else, so that the write explains nothing any more.
+func (o *watch) shownOtherwise(l *life, call *writeCall, at time.Time) bool {
+	end := call.ended
+	if call.unheard {
+		end = o.openUntil(call)
+	}
+	otherwise := [2][2]string{
+		inShopify: {no: string(shop.Subscribed), yes: string(shop.Unsubscribed)}, inListrak: {no: string(list.Subscribed), yes: string(list.Unsubscribed)},
+	}[call.side][call.word]
+	return slices.ContainsFunc(l.seen[call.side], func(g glimpse) bool {
+		return g.state == otherwise && g.at.After(end.Add(longest*time.Second)) && g.at.Before(at.Add(-longest*time.Second)) && !o.inTrouble(g.process, g.at)
+	})
+}
+
+// whileContested: a yes that came while somebody kept undoing our deliveries, or may have. We stop then, and hear none until all have been
+// quiet for ten minutes, and twice as long with each contest.
+func (o *watch) whileContested(l *life, w act) bool {
+	// Flips are counted when they are seen, and may be seen nearer to each other than they were.
+	const span = 10*time.Minute + 6*interval
+	flips := o.flips(l, w.made.Add(span))
+	contests, since := 0, time.Time{}
+	for i := 2; i < len(flips); i++ {
+		if flips[i].Sub(flips[i-2]) <= span+o.world.scenario.lag || i >= 9 {
+			contests, since = contests+1, flips[i]
+		}
+	}
+	if contests == 0 {
+		return false
+	}
+	for _, a := range l.acts {
+		if a.made.Before(w.made) {
+			since = later(since, a.made)
+		}
+	}
+	return w.made.Sub(since) <= span<<min(contests-1, 10)+o.world.scenario.lag+o.uncertainty(w, w)
 }
 
 // sawBetween: the side was read for this address in a span.
@@ -334,9 +408,13 @@ func (o *watch) explained(l *life, entry ledger.Entry, lines []ledger.Line) {
 }
 
 func (o *watch) judgeOne(l *life, entry ledger.Entry) {
-	allowed, last := o.expected(l)
-	if last == nil {
+	allowed, by := o.expected(l)
+	if len(by) == 0 {
 		return
+	}
+	last := by[0]
+	must := func(what word, where side) bool {
+		return !slices.ContainsFunc(by, func(a act) bool { return !o.must(l, &a, what, where) })
 	}
 	o.judged++
 	if allowed == (answers{true, true}) {
@@ -349,26 +427,47 @@ func (o *watch) judgeOne(l *life, entry ledger.Entry) {
 	shown[inShopify], shown[inListrak] = string(customer.Consent.State), string(contact.State)
 	if entry.Record.Contested() {
 		// Somebody undoes what we deliver: we stop, with a no, and leave a side alone that undoes that as well.
-		if n := o.flips(l, o.world.now); n < 3 {
+		if n := len(o.flips(l, o.world.now)); n < 3 {
 			o.violate("I3", "%s is contested, and our deliveries were undone %d times%s", l.address, n, o.record(l))
 		}
 		return
 	}
 	for _, where := range []side{inShopify, inListrak} {
+		if entry.Record.DebtTo(consent.Sides[where]) == consent.Disputed {
+			// Rule 16: somebody has undone it as often as it was tried, and an operator is shown it.
+			if tries := o.tries(l, where); tries < 3 {
+				o.violate("I1", "%s is disputed in %s after %d tries%s", l.address, where, tries, o.record(l))
+			}
+			continue
+		}
 		is := shown[where]
 		subscribed := is == string(shop.Subscribed) || is == string(list.Subscribed)
-		if subscribed && !allowed[yes] && o.must(l, last, no, where) {
+		if subscribed && !allowed[yes] && must(no, where) {
 			o.violate("I1", "%s shows %s for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), o.record(l))
 		}
-		if !subscribed && !allowed[no] && o.must(l, last, yes, where) {
+		if !subscribed && !allowed[no] && must(yes, where) {
 			o.violate("I1", "%s shows %q for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), o.record(l))
 		}
 	}
 }
 
-// flips counts how often somebody had undone what we had delivered, until a moment.
-func (o *watch) flips(l *life, until time.Time) int {
-	n := 0
+// tries counts the writes of the last word that we wrote to a side which the side took.
+func (o *watch) tries(l *life, where side) int {
+	n, last := 0, yes
+	for _, call := range l.writes {
+		if call.side != where || call.took.IsZero() {
+			continue
+		}
+		if call.word != last {
+			n, last = 0, call.word
+		}
+		n++
+	}
+	return n
+}
+
+// flips are the acts, until a moment, by which somebody undid what we had delivered.
+func (o *watch) flips(l *life, until time.Time) (at []time.Time) {
 	for _, a := range l.acts {
 		if a.made.After(until) {
 			continue
@@ -380,10 +479,10 @@ func (o *watch) flips(l *life, until time.Time) int {
 			}
 		}
 		if last != nil && last.word != a.word {
-			n++
+			at = append(at, a.made)
 		}
 	}
-	return n
+	return at
 }
 
 // must tells whether a word has to stand at a side in the end.

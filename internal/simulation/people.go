@@ -189,7 +189,7 @@ func (w *world) merges(one, two string) bool {
 	}
 	w.changed()
 	for _, address := range []string{one, two} {
-		w.watch.disturbed(address, inShopify, "merged")
+		w.watch.disturbed(address, inShopify, merged)
 		if now, ok := w.store.Customer(address); ok {
 			w.watch.inherited(address, now)
 		}

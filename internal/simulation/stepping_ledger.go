@@ -27,6 +27,7 @@ func step[T any](l steppingLedger, call func() (T, error)) (T, error) {
 	}
 	if w.ledgerAwayUntil.After(w.now) && w.random.IntN(3) == 0 {
 		w.count(ledgerAway)
+		w.watch.trouble(l.process, 0)
 		if err := w.pause(time.Second); err != nil {
 			return none, err
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/reconcile"
+	"github.com/concordsync/concord/internal/sandbox/fault"
 )
 
 // temporal does in a run what Temporal and the workflows do in production: it gives rounds and windows to processes, gives them
@@ -179,14 +180,12 @@ func (w *world) askWaits() (held, owed bool) {
 }
 
 // processEnded gives the work of a process that died or fell silent to another one.
-func (w *world) processEnded(p *process, dead bool) {
-	kind := freeze
-	if dead {
-		kind = crash
+func (w *world) processEnded(p *process, kind fault.Kind, length time.Duration) {
+	if kind == crash {
 		w.after(time.Duration(5+w.random.IntN(120))*time.Second, func() { w.hire() })
 	}
 	w.count(kind)
-	w.watch.troubled[p] = w.now.Add(time.Minute)
+	w.watch.trouble(p, length)
 	w.watch.tell("%s: %s", p.name, kind)
 	if w.round != nil && w.round.process == p {
 		shift := w.shift

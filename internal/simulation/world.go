@@ -208,8 +208,8 @@ func (w *world) hire() *worker {
 		name: fmt.Sprintf("worker %d", w.hired), alive: true, tasks: map[*task]bool{},
 		ahead: w.scenario.workersAhead[w.hired%len(w.scenario.workersAhead)],
 	}
-	p.crashed = func() { w.processEnded(p, true) }
-	p.froze = func() { w.processEnded(p, false) }
+	p.crashed = func() { w.processEnded(p, crash, 0) }
+	p.froze = func(length time.Duration) { w.processEnded(p, freeze, length) }
 	one := &worker{process: p}
 	one.engine = &reconcile.Engine{
 		Ledger: w.book.Ledger, Keys: openKeys{}, Timing: reconcile.DefaultTiming(), Holder: p.name, Machine: w.scheduler,
@@ -244,7 +244,7 @@ func (w *world) connect(one *worker) (*reconcile.Account, error) {
 }
 
 func (w *world) zoneProven(_ context.Context, settings merchant.Settings) error {
-	if settings.Zone == w.settings.Zone {
+	if settings.Zone == w.settings.Zone && !w.settings.ZoneProven {
 		w.settings.ZoneProven = true
 		w.watch.provenAt = w.now
 	}
