@@ -154,7 +154,7 @@ func (o *watch) unknowable(l *life, a act) bool {
 func (o *watch) answer(l *life, words []act) answers {
 	last := words[len(words)-1]
 	switch {
-	case o.mergedSince(l, last.made), o.mayBeLost(l, last):
+	case o.mayBeLost(l, last):
 		return answers{true, true}
 	case last.word == no:
 		return answers{no: true}
@@ -214,13 +214,6 @@ func (o *watch) known(l *life, where side, before time.Time) bool {
 	return slices.ContainsFunc(l.seen[where], func(g glimpse) bool { return g.at.Before(before) })
 }
 
-// mergedSince: two customers were made one, so that what Shopify shows of the address may be about the other.
-func (o *watch) mergedSince(l *life, at time.Time) bool {
-	return slices.ContainsFunc(l.disturbances, func(d disturbance) bool {
-		return d.what == merged && d.at.After(at.Add(-10*time.Minute))
-	})
-}
-
 // mayBeLost tells of a word that nobody could ever learn of, or could not tell from a copy of ours.
 func (o *watch) mayBeLost(l *life, w act) bool {
 	for _, call := range l.writes {
@@ -261,7 +254,7 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 	}
 	for _, a := range l.acts {
 		// Something else was done to it before anybody could read it.
-		if a.side == w.side && (a.word != w.word || a.machine || a.at.Before(w.at)) && a.made.After(w.made) && !o.sawBetween(l, w.side, w.made, a.made) {
+		if a.side == w.side && (a.word != w.word || !a.own || a.at.Before(w.at)) && a.made.After(w.made) && !o.sawBetween(l, w.side, w.made, a.made) {
 			return true
 		}
 	}
@@ -311,12 +304,13 @@ func (o *watch) shownOtherwise(l *life, call *writeCall, at time.Time) bool {
 // quiet for ten minutes, and twice as long with each contest.
 func (o *watch) whileContested(l *life, w act) bool {
 	// Flips are counted when they are seen, and may be seen nearer to each other than they were.
-	const span = 10*time.Minute + 6*interval
-	flips := o.flips(l, w.made.Add(span))
+	late := 3*interval + o.world.scenario.lag
+	flips := o.flips(l, w.made.Add(late))
 	contests, since := 0, time.Time{}
 	for i := 2; i < len(flips); i++ {
-		if flips[i].Sub(flips[i-2]) <= span+o.world.scenario.lag || i >= 9 {
+		if flips[i].Sub(flips[i-2]) <= 10*time.Minute+late || i >= 9 {
 			contests, since = contests+1, flips[i]
+			i++ // that one of these flips begins the next contest too, but not two
 		}
 	}
 	if contests == 0 {
@@ -327,7 +321,7 @@ func (o *watch) whileContested(l *life, w act) bool {
 			since = later(since, a.made)
 		}
 	}
-	return w.made.Sub(since) <= span<<min(contests-1, 10)+o.world.scenario.lag+o.uncertainty(w, w)
+	return w.made.Sub(since) <= 10*time.Minute<<min(contests-1, 10)+late+o.uncertainty(w, w)
 }
 
 // sawBetween: the side was read for this address in a span.
@@ -489,7 +483,7 @@ func (o *watch) flips(l *life, until time.Time) (at []time.Time) {
 func (o *watch) must(l *life, last *act, what word, where side) bool {
 	for _, d := range l.disturbances {
 		gone := d.side == where && what == yes
-		if gone && (d.at.After(last.made.Add(-10*time.Minute)) || !o.sawBetween(l, where, d.at, o.world.now)) {
+		if gone && (d.at.After(last.made.Add(-10*time.Minute-o.uncertainty(*last, *last))) || !o.sawBetween(l, where, d.at, o.world.now)) {
 			return false // gone since, or so that nobody looked
 		}
 	}

@@ -106,11 +106,8 @@ type disturbance struct {
 	what string
 }
 
-// Kinds of disturbances that are judged in their own ways: a side forgets the address; two customers are made one.
-const (
-	deleted = "deleted"
-	merged  = "merged"
-)
+// deleted is the disturbance by which a side forgets an address; the others leave it in other hands.
+const deleted = "deleted"
 
 type order struct{ at, known time.Time }
 
