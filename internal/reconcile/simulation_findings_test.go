@@ -266,9 +266,9 @@ func TestSimulationFinding10ACorrectedZoneMovesNobodysWord(t *testing.T) {
 	w.shows(person, shop.Subscribed, list.Subscribed)
 }
 
-// Finding 12: what was decided in time is delivered when its direction is on again, even if the only side that knew the address does not
+// Finding 11: what was decided in time is delivered when its direction is on again, even if the only side that knew the address does not
 // know it any more by then.
-func TestSimulationFinding12AnAddressIsKeptWhileTheDirectionIsOff(t *testing.T) {
+func TestSimulationFinding11AnAddressIsKeptWhileTheDirectionIsOff(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t).enable()
 	id := w.customer(person, shop.Subscribed, w.clock.Now())

@@ -303,7 +303,6 @@ func (o *watch) shownOtherwise(l *life, call *writeCall, at time.Time) bool {
 // whileContested: a yes that came while somebody kept undoing our deliveries, or may have. We stop then, and hear none until all have been
 // quiet for ten minutes, and twice as long with each contest.
 func (o *watch) whileContested(l *life, w act) bool {
-	// Flips are counted when they are seen, and may be seen nearer to each other than they were.
 	late := 3*interval + o.world.scenario.lag
 	flips := o.flips(l, w.made.Add(late))
 	contests, since := 0, time.Time{}
@@ -327,6 +326,11 @@ func (o *watch) whileContested(l *life, w act) bool {
 // sawBetween: the side was read for this address in a span.
 func (o *watch) sawBetween(l *life, where side, from, to time.Time) bool {
 	return slices.ContainsFunc(l.seen[where], func(g glimpse) bool { return !g.at.Before(from) && g.at.Before(to) })
+}
+
+// learnedSince: the side was read for this address since a moment, by a process that lived to write it down.
+func (o *watch) learnedSince(l *life, where side, from time.Time) bool {
+	return slices.ContainsFunc(l.seen[where], func(g glimpse) bool { return !g.at.Before(from) && !o.inTrouble(g.process, g.at) })
 }
 
 // openUntil is until when a write may have taken effect as far as its process can tell.
@@ -460,7 +464,7 @@ func (o *watch) tries(l *life, where side) int {
 	return n
 }
 
-// flips are the acts, until a moment, by which somebody undid what we had delivered.
+// flips are the acts, until a moment, by which somebody undid what we had delivered: the times at which they were first seen.
 func (o *watch) flips(l *life, until time.Time) (at []time.Time) {
 	for _, a := range l.acts {
 		if a.made.After(until) {
@@ -468,14 +472,20 @@ func (o *watch) flips(l *life, until time.Time) (at []time.Time) {
 		}
 		var last *writeCall
 		for _, call := range l.writes {
-			if call.side == a.side && !call.took.IsZero() && call.took.Before(a.made) {
+			// By the clocks, an act of just before may have come just after.
+			if call.side == a.side && !call.took.IsZero() && call.began.Add(-o.uncertaintyOfClocks()).Before(a.made) {
 				last = call
 			}
 		}
 		if last != nil && last.word != a.word {
-			at = append(at, a.made)
+			seen := a.made
+			if i := slices.IndexFunc(l.seen[a.side], func(g glimpse) bool { return !g.at.Before(a.made) }); i >= 0 {
+				seen = l.seen[a.side][i].at
+			}
+			at = append(at, seen)
 		}
 	}
+	slices.SortFunc(at, time.Time.Compare)
 	return at
 }
 
@@ -483,7 +493,7 @@ func (o *watch) flips(l *life, until time.Time) (at []time.Time) {
 func (o *watch) must(l *life, last *act, what word, where side) bool {
 	for _, d := range l.disturbances {
 		gone := d.side == where && what == yes
-		if gone && (d.at.After(last.made.Add(-10*time.Minute-o.uncertainty(*last, *last))) || !o.sawBetween(l, where, d.at, o.world.now)) {
+		if gone && (d.at.After(last.made.Add(-10*time.Minute-o.uncertainty(*last, *last))) || !o.learnedSince(l, where, d.at)) {
 			return false // gone since, or so that nobody looked
 		}
 	}
