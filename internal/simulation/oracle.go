@@ -518,10 +518,11 @@ func (o *watch) permitted(last *act, what word) bool {
 	if len(spans) == 0 {
 		return false
 	}
-	if what == no {
-		return o.world.scenario.existingOptOuts == "deliver" || last.at.After(spans[0].from.Add(slack+o.world.scenario.storeAhead.Abs()))
-	}
 	edge := slack + o.world.scenario.storeAhead.Abs()
+	if what == no {
+		// One that is dated by a zone which nobody has proven may seem to be from before.
+		return o.world.scenario.existingOptOuts == "deliver" || last.at.After(spans[0].from.Add(edge+o.uncertainty(*last, *last)))
+	}
 	for _, s := range spans {
 		if last.at.After(s.from.Add(edge)) && (s.to.IsZero() || last.at.Before(s.to.Add(-edge))) {
 			return true
