@@ -65,6 +65,16 @@ func (a *app) merchantOf(ctx context.Context, args []string) (*host.Host, mercha
 	return nil, merchant.Merchant{}, usageError("there are %d merchants: name one of %s", len(all), strings.Join(ids(all), ", "))
 }
 
+// switchesOf reads the switches of the merchant that a flag names, or of the only one there is.
+func (a *app) switchesOf(ctx context.Context, name string) (*host.Host, ledger.Switches, error) {
+	h, m, err := a.merchantOf(ctx, named(name))
+	if err != nil {
+		return nil, ledger.Switches{}, err
+	}
+	switches, err := h.Ledger.Switches(ctx, m.Settings.ID)
+	return h, switches, err
+}
+
 // unknownMerchant adds the merchants that are known.
 func (a *app) unknownMerchant(ctx context.Context, h *host.Host, p *problem) error {
 	all, err := h.Merchants.List(ctx)

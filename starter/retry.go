@@ -74,15 +74,11 @@ func (a *app) retry(ctx context.Context, args []string, flags retryFlags) error 
 			return usageError("%w: it is empty", consent.ErrMalformedAddress)
 		}
 	}
-	h, m, err := a.merchantOf(ctx, named(flags.merchant))
+	h, switches, err := a.switchesOf(ctx, flags.merchant)
 	if err != nil {
 		return err
 	}
-	id := m.Settings.ID
-	switches, err := h.Ledger.Switches(ctx, id)
-	if err != nil {
-		return err
-	}
+	id := switches.Merchant
 	v := &retryView{Merchant: id, State: switches.State, People: []retriedPerson{}}
 	if flags.all {
 		err = a.retryAll(ctx, h, id, flags.yes, v)

@@ -105,15 +105,11 @@ func (a *app) enable(ctx context.Context, names []string, flags enableFlags) err
 	case answer != ledger.OptOutsUnasked && !slices.Contains(syncs, consent.EmailToListrak):
 		return usageError("--existing-opt-outs only goes with %s", consent.EmailToListrak)
 	}
-	h, m, err := a.merchantOf(ctx, named(flags.merchant))
+	h, switches, err := a.switchesOf(ctx, flags.merchant)
 	if err != nil {
 		return err
 	}
-	id := m.Settings.ID
-	switches, err := h.Ledger.Switches(ctx, id)
-	if err != nil {
-		return err
-	}
+	id := switches.Merchant
 	v := &enabledView{Previews: []previewView{}}
 	if slices.ContainsFunc(syncs, func(s consent.Sync) bool { return switches.Syncs[s].FirstOn == 0 }) {
 		if err := a.prepare(ctx, h, switches, syncs, flags, v); err != nil {

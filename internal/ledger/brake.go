@@ -291,10 +291,8 @@ func (l *Ledger) brake(ctx context.Context, q rowsQuerier, merchant string, limi
 	now consent.Instant) (Brake, error) {
 	b := Brake{Limit: limit.Fixed}
 	since := int64(now.Plus(-brakeSpan))
-	if err := eachQueue(ctx, q, merchant, now, func(side consent.Side) string {
-		// The newest first: approvals are for the oldest.
-		return "SELECT 1 FROM subjects WHERE " + waitFor(side) + " ORDER BY decided_at DESC LIMIT 1"
-	}, func(consent.Channel, consent.Side, *sql.Rows) error { b.Closed = true; return nil }); err != nil {
+	var err error
+	if b.Closed, err = anyWaits(ctx, q, merchant, now); err != nil {
 		return Brake{}, err
 	}
 	if err := each(ctx, q, func(rows *sql.Rows) error { return rows.Scan(&b.Resubscribed) },
@@ -315,6 +313,21 @@ func (l *Ledger) brake(ctx context.Context, q rowsQuerier, merchant string, limi
 		return Brake{}, errUncounted
 	}
 	return b, nil
+}
+
+// anyWaits reports whether anybody waits for an operator. Mostly nobody is stopped at all, which one question tells.
+func anyWaits(ctx context.Context, q rowsQuerier, merchant string, now consent.Instant) (waits bool, err error) {
+	stopped := false
+	among := "SELECT 1 FROM subjects WHERE merchant = $1 AND channel IN (1, 2) AND "
+	if err := each(ctx, q, func(*sql.Rows) error { stopped = true; return nil },
+		among+isStopped(consent.Shopify)+" UNION ALL "+among+isStopped(consent.Listrak)+" LIMIT 1", merchant); err != nil || !stopped {
+		return false, err
+	}
+	err = eachQueue(ctx, q, merchant, now, func(side consent.Side) string {
+		// The newest first: approvals are for the oldest.
+		return "SELECT 1 FROM subjects WHERE " + waitFor(side) + " ORDER BY decided_at DESC LIMIT 1"
+	}, func(consent.Channel, consent.Side, *sql.Rows) error { waits = true; return nil })
+	return waits, err
 }
 
 // passingAmong finds those of the subjects who may pass: approved, or counted already.

@@ -66,9 +66,25 @@ func (l *Ledger) Owed(ctx context.Context, q OwedQuery) ([]Located, error) {
 			break
 		}
 		if err := each(ctx, l.reads, collect(&due, q.Channel), query, append([]any{q.Merchant, int64(q.Channel), int64(q.Now),
-			int64(span.state), int64(span.from), int64(span.to), q.Limit - len(due)}, more...)...); err != nil {
+			int64(span.state), int64(span.from), int64(span.to), q.Limit}, more...)...); err != nil {
 			return nil, fmt.Errorf("read what is owed: %w", explain(err))
 		}
+	}
+	return due[:min(q.Limit, len(due))], nil
+}
+
+// AnyDue tells for each side whether anybody is Owed something whose next try has come, permitted or not, or Stopped. It asks once, where
+// Owed asks once for every span of a permit: mostly there is nothing.
+func (l *Ledger) AnyDue(ctx context.Context, merchant string, channel consent.Channel, now consent.Instant) ([2]bool, error) {
+	var due [2]bool
+	exists := func(side consent.Side) string {
+		column, next := debtColumns(side)
+		return "EXISTS (SELECT 1 FROM subjects WHERE merchant = $1 AND channel = $2 AND " + column + " IN (1, 8) AND " + column + " > 0 AND " +
+			next + " <= $3)"
+	}
+	if err := l.reads.QueryRowContext(ctx, "SELECT "+exists(consent.Shopify)+", "+exists(consent.Listrak),
+		merchant, int64(channel), int64(now)).Scan(&due[consent.Shopify], &due[consent.Listrak]); err != nil {
+		return due, fmt.Errorf("read what is owed: %w", explain(err))
 	}
 	return due, nil
 }

@@ -52,6 +52,15 @@ func TestOwedIsWhatIsPermittedAndDueOptOutsFirst(t *testing.T) {
 		_, err := l.Owed(t.Context(), ledger.OwedQuery{Merchant: acme, Channel: consent.Email})
 		require.Error(t, err, "no limit")
 
+		for merchant, want := range map[string][2]bool{acme: {true, true}, "nobody": {}} {
+			due, err := l.AnyDue(t.Context(), merchant, consent.Email, now)
+			require.NoError(t, err)
+			require.Equal(t, want, due, merchant)
+		}
+		due, err := l.AnyDue(t.Context(), acme, consent.Email, now-1)
+		require.NoError(t, err)
+		require.Equal(t, [2]bool{consent.Listrak: true}, due, "Shopify's next tries have not come")
+
 		counts, err := l.Debts(t.Context(), acme, consent.Email, consent.Listrak, permit)
 		require.NoError(t, err)
 		require.Equal(t, ledger.DebtCounts{ByDebt: map[consent.Debt]int64{consent.Owed: 9, consent.Refused: 1},

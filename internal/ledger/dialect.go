@@ -33,7 +33,7 @@ const (
 )
 
 // forWrite ends a SELECT whose rows the transaction is going to change or to judge by. SQLite has no such clause and needs none:
-// BEGIN IMMEDIATE makes every transaction the only one. NO KEY leaves room for the foreign keys' own locks.
+// BEGIN IMMEDIATE (sqliteConn.BeginTx) makes every transaction the only one. NO KEY leaves room for the foreign keys' own locks.
 func (d dialect) forWrite() string {
 	if d == postgresDialect {
 		return " FOR NO KEY UPDATE"
@@ -136,7 +136,7 @@ func (l *Ledger) connect(ctx context.Context, dsn string) error {
 func (l *Ledger) connectSQLite(ctx context.Context, path string) error {
 	l.dialect = sqliteDialect
 	// FULL: a committed decision survives a power cut. The larger cache keeps the random pages of hashed keys in memory.
-	options := url.Values{"_txlock": {"immediate"}, "_busy_timeout": {fmt.Sprint(sqliteWait.Milliseconds())},
+	options := url.Values{"_busy_timeout": {fmt.Sprint(sqliteWait.Milliseconds())},
 		"_pragma": {"foreign_keys(1)", "synchronous(FULL)", "cache_size(-65536)", "temp_store(MEMORY)"}}
 	if path == ":memory:" {
 		db := openSQLite("file::memory:?" + options.Encode())
@@ -149,7 +149,7 @@ func (l *Ledger) connectSQLite(ctx context.Context, path string) error {
 		return fmt.Errorf("%w: no path after sqlite:; %s", ErrMalformedDSN, dsnForms)
 	}
 	name := "file:" + (&url.URL{Path: path}).EscapedPath() + "?"
-	writing := url.Values{"_txlock": options["_txlock"], "_busy_timeout": options["_busy_timeout"],
+	writing := url.Values{"_busy_timeout": options["_busy_timeout"],
 		"_pragma": append([]string{"journal_mode(WAL)"}, options["_pragma"]...)}
 	writes := openSQLite(name + writing.Encode())
 	writes.SetMaxOpenConns(1)
@@ -240,52 +240,6 @@ func (l *Ledger) migrate(ctx context.Context) error {
 			ErrNewerSchema, current, newest)
 	}
 	return nil
-}
-
-// load fills a ledger in memory from an image.
-func (l *Ledger) load(ctx context.Context) error {
-	return l.inMemory(ctx, func(db memoryDatabase) error { return db.Deserialize(l.image) })
-}
-
-// Image copies a ledger in memory.
-func (l *Ledger) Image(ctx context.Context) (Image, error) {
-	var image Image
-	err := l.inMemory(ctx, func(db memoryDatabase) (err error) {
-		image, err = db.Serialize()
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("copy ledger: %w", err)
-	}
-	return image, nil
-}
-
-// memoryDatabase is a part of modernc's connection to SQLite.
-type memoryDatabase interface {
-	Serialize() ([]byte, error)
-	Deserialize(buf []byte) error
-}
-
-func (l *Ledger) inMemory(ctx context.Context, do func(memoryDatabase) error) error {
-	if l.dialect != sqliteDialect || l.path != "" {
-		return errors.New("only a ledger in memory has an image")
-	}
-	connection, err := l.writes.Conn(ctx)
-	if err != nil {
-		return explain(err)
-	}
-	defer connection.Close()
-	return connection.Raw(func(raw any) error {
-		own, ok := raw.(*sqliteConn)
-		if !ok {
-			return fmt.Errorf("the connection is a %T", raw)
-		}
-		db, ok := own.modernConn.(memoryDatabase)
-		if !ok {
-			return fmt.Errorf("the driver's connection is a %T, which has no image", own.modernConn)
-		}
-		return explain(do(db))
-	})
 }
 
 // present fails when the SQLite file is no longer the one that was opened.

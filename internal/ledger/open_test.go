@@ -127,6 +127,9 @@ func TestALockedFileIsNamedAsSuch(t *testing.T) {
 	err = l.Append(t.Context(), acme, ledger.Line{Kind: ledger.Shown})
 	require.ErrorIs(t, err, ledger.ErrLocked)
 	require.ErrorContains(t, err, "use PostgreSQL")
+	impatient, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, l.Append(impatient, acme, ledger.Line{Kind: ledger.Shown}), context.DeadlineExceeded)
 	_, err = conn.ExecContext(t.Context(), "ROLLBACK")
 	require.NoError(t, err)
 	require.NoError(t, conn.Close())
@@ -168,4 +171,29 @@ func TestACancelledCallWritesNothing(t *testing.T) {
 		_, err = l.Load(deadline, acme, consent.Email, []consent.Subject{subject(1)})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
+}
+
+// A ledger in memory that is emptied is as good as a new one; any other is left alone.
+func TestOnlyALedgerInMemoryIsEmptied(t *testing.T) {
+	t.Parallel()
+	l := open(t, "sqlite::memory:")
+	for range 2 {
+		addMerchant(t, l, consent.EmailToListrak)
+		save(t, l, ledger.Change{Channel: consent.Email, Subject: subject(1), Journal: []ledger.Line{{Kind: ledger.Seen}}})
+		require.NoError(t, l.Empty(t.Context()))
+		n, err := l.CountSubjects(t.Context(), acme, consent.Email)
+		require.NoError(t, err)
+		require.Zero(t, n)
+		lines, err := l.Journal(t.Context(), acme, consent.Email, subject(1))
+		require.NoError(t, err)
+		require.Empty(t, lines)
+		_, err = l.Switches(t.Context(), acme)
+		require.ErrorIs(t, err, ledger.ErrUnknownMerchant)
+	}
+	file := open(t, ledgertest.SQLite(t))
+	save(t, file, ledger.Change{Channel: consent.Email, Subject: subject(1)})
+	require.Error(t, file.Empty(t.Context()))
+	n, err := file.CountSubjects(t.Context(), acme, consent.Email)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n)
 }

@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/json"
 	"fmt"
+	"sync"
 
 	"github.com/concordsync/concord/internal/consent"
 )
@@ -97,6 +98,39 @@ func encodeRecord(r consent.Record) (string, error) {
 		return "", fmt.Errorf("encode record: %w", err)
 	}
 	return string(text), nil
+}
+
+// recordCache remembers records by their texts. Rounds read the same few people again and again, as far as their polls reach back, and to
+// decode one costs as much as to query it. The thousands of a full read come once and would only push those out.
+type recordCache struct {
+	mu      sync.Mutex
+	records map[string]consent.Record
+}
+
+// maxRecords bounds what is remembered to a few megabytes.
+const maxRecords = 2048
+
+func (c *recordCache) decode(text []byte) (consent.Record, error) {
+	c.mu.Lock()
+	known, ok := c.records[string(text)]
+	c.mu.Unlock()
+	if ok {
+		return known, nil
+	}
+	r, err := decodeRecord(text)
+	if err != nil {
+		return r, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.records == nil:
+		c.records = map[string]consent.Record{}
+	case len(c.records) >= maxRecords:
+		clear(c.records)
+	}
+	c.records[string(text)] = r
+	return r, nil
 }
 
 func decodeRecord(text []byte) (consent.Record, error) {

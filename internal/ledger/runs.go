@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -79,23 +78,24 @@ func (l *Ledger) RenewRun(ctx context.Context, lease RunLease, ttl time.Duration
 
 // ReleaseRun frees a lease; one that was taken over is left alone.
 func (l *Ledger) ReleaseRun(ctx context.Context, lease RunLease) error {
-	return l.transact(ctx, "release run lease", func(t *transaction) error {
-		// The row stays: its token must go on rising.
-		_, err := t.ExecContext(ctx,
-			"UPDATE runs SET until = 0, holder = '' WHERE merchant = $1 AND kind = $2 AND token = $3 AND holder = $4",
-			lease.Merchant, string(lease.Kind), lease.Token, lease.Holder)
-		return err
-	})
+	// The row stays: its token must go on rising.
+	return l.once(ctx, "release run lease", "UPDATE runs SET until = 0, holder = '' WHERE merchant = $1 AND kind = $2 AND token = $3 AND holder = $4",
+		lease.Merchant, string(lease.Kind), lease.Token, lease.Holder)
 }
 
-// Cursor returns the value of a cursor, empty when it was never set. Cursors are written by Save.
-func (l *Ledger) Cursor(ctx context.Context, merchant, name string) (string, error) {
-	var value string
-	err := l.reads.QueryRowContext(ctx, "SELECT value FROM cursors WHERE merchant = $1 AND name = $2", merchant, name).Scan(&value)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("read cursor: %w", explain(err))
+// Cursors returns the values of all cursors that were ever set, by name. They are written by Save.
+func (l *Ledger) Cursors(ctx context.Context, merchant string) (map[string]string, error) {
+	cursors := map[string]string{}
+	err := each(ctx, l.reads, func(rows *sql.Rows) error {
+		var name, value string
+		err := rows.Scan(&name, &value)
+		cursors[name] = value
+		return err
+	}, "SELECT name, value FROM cursors WHERE merchant = $1", merchant)
+	if err != nil {
+		return nil, fmt.Errorf("read cursors: %w", explain(err))
 	}
-	return value, nil
+	return cursors, nil
 }
 
 // RunStatus is how the last run of a kind went.
@@ -115,18 +115,15 @@ type RunStatus struct {
 
 // SetRunStatus replaces the status of (merchant, kind).
 func (l *Ledger) SetRunStatus(ctx context.Context, merchant string, kind RunKind, status RunStatus) error {
-	return l.transact(ctx, "store run status", func(t *transaction) error {
-		_, err := t.ExecContext(ctx, `INSERT INTO run_status
-			(merchant, kind, began, ended, scanned, delivered_shopify, delivered_listrak, error_class, error_code, failures, lag)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-			ON CONFLICT (merchant, kind) DO UPDATE SET began = excluded.began, ended = excluded.ended, scanned = excluded.scanned,
-			delivered_shopify = excluded.delivered_shopify, delivered_listrak = excluded.delivered_listrak,
-			error_class = excluded.error_class, error_code = excluded.error_code, failures = excluded.failures, lag = excluded.lag`,
-			merchant, string(kind), int64(status.Began), int64(status.Ended), status.Scanned,
-			status.Delivered[consent.Shopify], status.Delivered[consent.Listrak],
-			int64(status.ErrorClass), withoutAddress(status.ErrorCode), status.Failures, int64(status.Lag))
-		return err
-	})
+	return l.once(ctx, "store run status", `INSERT INTO run_status
+		(merchant, kind, began, ended, scanned, delivered_shopify, delivered_listrak, error_class, error_code, failures, lag)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		ON CONFLICT (merchant, kind) DO UPDATE SET began = excluded.began, ended = excluded.ended, scanned = excluded.scanned,
+		delivered_shopify = excluded.delivered_shopify, delivered_listrak = excluded.delivered_listrak,
+		error_class = excluded.error_class, error_code = excluded.error_code, failures = excluded.failures, lag = excluded.lag`,
+		merchant, string(kind), int64(status.Began), int64(status.Ended), status.Scanned,
+		status.Delivered[consent.Shopify], status.Delivered[consent.Listrak],
+		int64(status.ErrorClass), withoutAddress(status.ErrorCode), status.Failures, int64(status.Lag))
 }
 
 // RunStatuses returns the last status of every kind that ever ran.

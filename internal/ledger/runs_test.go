@@ -26,9 +26,9 @@ func TestARunLeaseFencesItsPredecessor(t *testing.T) {
 			return err
 		}
 		cursor := func() string {
-			value, err := l.Cursor(t.Context(), acme, "customers")
+			cursors, err := l.Cursors(t.Context(), acme)
 			require.NoError(t, err)
-			return value
+			return cursors["customers"]
 		}
 		require.Empty(t, cursor())
 		first, ok := acquire(round, "a")

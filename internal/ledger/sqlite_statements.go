@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 
 	"modernc.org/sqlite"
 )
@@ -51,6 +52,50 @@ type sqliteConn struct {
 	modernConn
 	kept map[string]*keptStatement
 }
+
+// BeginTx implements driver.ConnBeginTx. Every transaction writes, so it takes the lock for that at once: one that began by reading could
+// neither wait for another writer nor go on beside it.
+func (c *sqliteConn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
+	if options != (driver.TxOptions{}) {
+		return nil, errors.New("SQLite has one kind of transaction")
+	}
+	tx := sqliteTx{c}
+	if err := c.run(ctx, "BEGIN IMMEDIATE"); err != nil {
+		// A context that ends just then is reported by a statement that has run.
+		_ = tx.Rollback()
+		return nil, err
+	}
+	return tx, nil
+}
+
+// run runs a statement without parameters that is kept.
+func (c *sqliteConn) run(ctx context.Context, text string) error {
+	s, err := c.statement(ctx, text)
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		_, err = c.modernConn.ExecContext(ctx, text, nil)
+	} else {
+		_, err = s.ExecContext(ctx, nil)
+	}
+	return err
+}
+
+type sqliteTx struct{ conn *sqliteConn }
+
+// Commit implements driver.Tx. Whatever fails, database/sql takes the transaction to be over afterwards.
+func (t sqliteTx) Commit() error {
+	err := t.conn.run(context.Background(), "COMMIT")
+	if err != nil {
+		// Its own error, that there is no transaction any more, would add nothing.
+		_ = t.Rollback()
+	}
+	return err
+}
+
+// Rollback implements driver.Tx.
+func (t sqliteTx) Rollback() error { return t.conn.run(context.Background(), "ROLLBACK") }
 
 // preparedStatement is modernc's.
 type preparedStatement interface {

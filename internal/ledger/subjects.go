@@ -81,9 +81,13 @@ type Batch struct {
 func (l *Ledger) Load(ctx context.Context, merchant string, channel consent.Channel, subjects []consent.Subject,
 ) (map[consent.Subject]Entry, error) {
 	entries := make(map[consent.Subject]Entry, len(subjects))
+	decode := decodeRecord
+	if len(subjects) <= maxRecords/8 {
+		decode = l.records.decode
+	}
 	err := in(ctx, l.dialect, l.reads, "SELECT "+subjectColumns+" FROM subjects WHERE merchant = $1 AND channel = $2 AND subject ",
 		[]any{merchant, int64(channel)}, subjectBytes(subjects), "", func(rows *sql.Rows) error {
-			found, err := scanSubject(rows)
+			found, err := scanSubject(rows, decode)
 			entries[found.Subject] = found.Entry
 			return err
 		})
@@ -161,7 +165,7 @@ func (l *Ledger) CountSubjects(ctx context.Context, merchant string, channel con
 
 const subjectColumns = "subject, version, record, debt_shopify, debt_listrak, next_shopify, next_listrak, address"
 
-func scanSubject(rows *sql.Rows) (Located, error) {
+func scanSubject(rows *sql.Rows, decode func(text []byte) (consent.Record, error)) (Located, error) {
 	var found Located
 	var subject, record []byte
 	if err := rows.Scan(&subject, &found.Version, &record, &found.Debts[consent.Shopify], &found.Debts[consent.Listrak],
@@ -175,14 +179,14 @@ func scanSubject(rows *sql.Rows) (Located, error) {
 	if found.Subject, err = subjectOf(subject); err != nil {
 		return Located{}, err
 	}
-	found.Record, err = decodeRecord(record)
+	found.Record, err = decode(record)
 	return found, err
 }
 
 // collect appends every row to list.
 func collect(list *[]Located, channel consent.Channel) func(*sql.Rows) error {
 	return func(rows *sql.Rows) error {
-		found, err := scanSubject(rows)
+		found, err := scanSubject(rows, decodeRecord)
 		found.Channel = channel
 		*list = append(*list, found)
 		return err

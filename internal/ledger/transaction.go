@@ -29,8 +29,26 @@ const transactionTries = 3
 // transact runs body in a transaction and commits what it did unless it fails. body may run more than once: it sets its results
 // anew each time.
 func (l *Ledger) transact(ctx context.Context, doing string, body func(*transaction) error) error {
+	return l.retrying(ctx, doing, func() error { return l.attempt(ctx, body) })
+}
+
+// once runs a single statement, which is a transaction of its own.
+func (l *Ledger) once(ctx context.Context, doing, query string, args ...any) error {
+	return l.retrying(ctx, doing, func() error {
+		if err := l.present(); err != nil {
+			return err
+		}
+		if _, err := l.writes.ExecContext(ctx, query, args...); err != nil {
+			return err
+		}
+		// Once more, so that nothing is said to be kept in a file that is gone.
+		return l.present()
+	})
+}
+
+func (l *Ledger) retrying(ctx context.Context, doing string, attempt func() error) error {
 	for try := 1; ; try++ {
-		err := l.attempt(ctx, body)
+		err := attempt()
 		if err == nil {
 			return nil
 		}
@@ -54,7 +72,7 @@ func (l *Ledger) attempt(ctx context.Context, body func(*transaction) error) err
 	if err := body(&transaction{Tx: tx, ledger: l}); err != nil {
 		return err
 	}
-	// Once more, so that nothing is said to be kept in a file that is gone.
+	// As in once.
 	if err := l.present(); err != nil {
 		return err
 	}

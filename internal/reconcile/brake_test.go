@@ -51,6 +51,14 @@ func (w *world) comeBack(to consent.Side, from, n int) {
 	}
 }
 
+// changeTheirMinds lets people who have left come back on the side that is not to, and the rounds deal with it.
+func (w *world) changeTheirMinds(to consent.Side, n int) {
+	w.t.Helper()
+	w.left(n)
+	w.comeBack(to, 0, n)
+	w.agree()
+}
+
 // resubscribed counts those of the people who are subscribed on both sides.
 func (w *world) resubscribed(n int) int {
 	w.t.Helper()
@@ -258,9 +266,7 @@ func TestARenewedConsentWaitsOn(t *testing.T) {
 	w := newWorld(t, braked(false)).enable()
 	const people = dailyLimit + 1
 	last := someone(people - 1)
-	w.left(people)
-	w.comeBack(consent.Listrak, 0, people)
-	w.agree()
+	w.changeTheirMinds(consent.Listrak, people)
 	w.clock.advance(25 * time.Hour)
 	w.consents(last, shop.Subscribed, w.clock.Now())
 	w.round()
@@ -468,9 +474,7 @@ func TestADirectionThatIsOffHoldsNobodyUp(t *testing.T) {
 func TestWhoeverLeavesWaitsNoMore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, braked(false)).enable()
-	w.left(6)
-	w.comeBack(consent.Shopify, 0, 6)
-	w.agree()
+	w.changeTheirMinds(consent.Shopify, 6)
 	last := someone(5)
 	if debt := w.entry(last).Debts[consent.Shopify]; debt != consent.Stopped {
 		t.Fatalf("the last one is %s\n%s", debt, w.history(last))
@@ -503,9 +507,7 @@ func TestWhoeverLeavesWaitsNoMore(t *testing.T) {
 func TestAHigherLimitReleases(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, braked(false)).enable()
-	w.left(8)
-	w.comeBack(consent.Shopify, 0, 8)
-	w.agree()
+	w.changeTheirMinds(consent.Shopify, 8)
 	w.limit(7)
 	w.agree()
 	for i := range 7 {
@@ -531,9 +533,7 @@ func TestAHigherLimitReleases(t *testing.T) {
 func TestARunOfBeforeAHigherLimitStopsNobody(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, braked(false)).enable()
-	w.left(6)
-	w.comeBack(consent.Shopify, 0, 6)
-	w.agree()
+	w.changeTheirMinds(consent.Shopify, 6)
 	s := w.session()
 	w.limit(7)
 	due, err := s.due(t.Context(), consent.Shopify, 10, everything)

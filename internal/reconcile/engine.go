@@ -107,10 +107,11 @@ type Records interface {
 	ReleaseRun(ctx context.Context, lease ledger.RunLease) error
 	RunStatuses(ctx context.Context, merchant string) (map[ledger.RunKind]ledger.RunStatus, error)
 	SetRunStatus(ctx context.Context, merchant string, kind ledger.RunKind, status ledger.RunStatus) error
-	Cursor(ctx context.Context, merchant, name string) (string, error)
+	Cursors(ctx context.Context, merchant string) (map[string]string, error)
 	Save(ctx context.Context, merchant string, batch ledger.Batch) ([]consent.Subject, error)
 	Load(ctx context.Context, merchant string, channel consent.Channel, subjects []consent.Subject) (map[consent.Subject]ledger.Entry, error)
 	Scan(ctx context.Context, merchant string, channel consent.Channel, after consent.Subject, limit int) ([]ledger.Located, error)
+	AnyDue(ctx context.Context, merchant string, channel consent.Channel, now consent.Instant) ([2]bool, error)
 	Owed(ctx context.Context, query ledger.OwedQuery) ([]ledger.Located, error)
 	Claims(ctx context.Context, merchant string, limit ledger.ResubscribeLimit, requests []ledger.ClaimRequest) ([]ledger.ClaimResult, error)
 	Brake(ctx context.Context, merchant string, limit ledger.ResubscribeLimit, subjects []consent.Subject) (ledger.Brake, error)
@@ -145,7 +146,9 @@ type session struct {
 	account  *Account
 	switches ledger.Switches
 	lease    *ledger.RunLease
-	stats    Stats
+	// cursors are the merchant's, once they have been read.
+	cursors map[string]string
+	stats   Stats
 	// until is when the run stops by itself; stop is closed when it shall stop earlier.
 	until time.Time
 	stop  <-chan struct{}
@@ -154,6 +157,8 @@ type session struct {
 	// denied is set when the ledger no longer permits deliveries to a side: a direction was switched off, or the merchant stopped,
 	// since the run began.
 	denied [2]atomic.Bool
+	// saved counts the changes of records that this run has saved.
+	saved atomic.Int64
 	// unsubscribed counts the opt-outs among what this run has delivered.
 	unsubscribed atomic.Int64
 	// ahead is how far the ledger's clock, which dates claims, is ahead of ours: reads are dated by it too, so that the order of a

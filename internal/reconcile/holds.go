@@ -16,10 +16,15 @@ import (
 // settleHolds looks up the orders of everybody who is held and settles whom it can. The windows of the settled are told, so that
 // they end; the deliveries themselves are then due like any other.
 func (s *session) settleHolds(ctx context.Context) error {
+	held, err := s.heldCustomers(ctx)
+	if err != nil || len(held) == 0 {
+		return err
+	}
 	// First those whose time is over, however many: a merchant who imports thousands of new consents has more than are looked at below.
 	var failed error
 	// The look-ups of an import may take up the whole round, and all of them are for subscribes: opt-outs do not wait for them (I9).
 	optOutsFirst := sync.OnceFunc(func() { failed = s.deliver(ctx, optOutsOnly) })
+	anySettled := false
 	for !s.timeIsUp() {
 		ended, err := s.records().HoldsEnded(ctx, s.merchant, s.now(), s.Timing.Window.Lag, s.Timing.MaxHeld)
 		if err != nil {
@@ -44,17 +49,24 @@ func (s *session) settleHolds(ctx context.Context) error {
 			// The look-ups of all of them failed one by one: the next round tries again.
 			break
 		}
+		anySettled = true
 	}
-	held, err := s.records().HeldCustomers(ctx, s.merchant, s.Timing.MaxHeld)
-	if err != nil {
-		return fmt.Errorf("read holds: %w", err)
-	}
-	if len(held) == 0 {
-		return failed
+	if anySettled {
+		if held, err = s.heldCustomers(ctx); err != nil || len(held) == 0 {
+			return cmp.Or(err, failed)
+		}
 	}
 	optOutsFirst()
 	_, err = s.settle(ctx, held)
 	return cmp.Or(failed, err)
+}
+
+func (s *session) heldCustomers(ctx context.Context) ([]ledger.Held, error) {
+	held, err := s.records().HeldCustomers(ctx, s.merchant, s.Timing.MaxHeld)
+	if err != nil {
+		return nil, fmt.Errorf("read holds: %w", err)
+	}
+	return held, nil
 }
 
 // lookUpPatience is how long after its last look-up a hold still waits when the look-ups of that customer alone keep failing. Then
@@ -295,22 +307,22 @@ func (s *session) deliverInTurn(ctx context.Context, customer string, located le
 // windowsToOpen marks and returns the holds that need a window. They are marked before the workflow knows of them: a window that
 // is lost on the way is settled by the next round after its end.
 func (s *session) windowsToOpen(ctx context.Context) ([]ledger.Held, error) {
-	_, opened, err := s.records().CountHeld(ctx, s.merchant)
+	held, opened, err := s.records().CountHeld(ctx, s.merchant)
 	if err != nil {
 		return nil, fmt.Errorf("count holds: %w", err)
 	}
 	room := s.Timing.MaxHeld - opened
-	if room <= 0 || !s.switches.May(consent.EmailToListrak) {
+	if room <= 0 || held == opened || !s.switches.May(consent.EmailToListrak) {
 		return nil, nil
 	}
-	held, err := s.records().HoldsToOpen(ctx, s.merchant, s.now(), room)
-	if err != nil || len(held) == 0 {
+	open, err := s.records().HoldsToOpen(ctx, s.merchant, s.now(), room)
+	if err != nil || len(open) == 0 {
 		return nil, err
 	}
-	if err := s.records().MarkOpened(ctx, s.merchant, held); err != nil {
+	if err := s.records().MarkOpened(ctx, s.merchant, open); err != nil {
 		return nil, fmt.Errorf("mark windows opened: %w", err)
 	}
-	return held, nil
+	return open, nil
 }
 
 // LastLookUp is when a window looks for an order for the last time.

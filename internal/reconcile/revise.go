@@ -62,6 +62,7 @@ func (s *session) revise(ctx context.Context, revisions []revision) (map[consent
 			lost[subject] = true
 			delete(entries, subject)
 		}
+		s.saved.Add(int64(len(changes) - len(conflicts)))
 		s.tellWindows(ctx, changes, loaded, lost)
 		if len(conflicts) == 0 {
 			return entries, nil
@@ -181,14 +182,15 @@ func stopLines(change *ledger.Change, side consent.Side) []ledger.Line {
 	return []ledger.Line{{Side: side, Kind: ledger.Stopped, State: decision.State, Date: decision.At}}
 }
 
-// keepAddress stores the sealed address while a delivery that may go out needs it or a person must act, and erases it after. It
-// reports whether the stored address changes.
+// keepAddress stores the sealed address while a delivery needs it that may go out, now or once its direction is on again, or a person must
+// act, and erases it after: if the customer is deleted or moves to another address before the direction is on again, no side could tell
+// it any more. It reports whether the stored address changes.
 func (s *session) keepAddress(change *ledger.Change, entry *ledger.Entry, address string, permits [2]*consent.Permit) (bool, error) {
 	needed := false
 	for _, side := range consent.Sides {
 		switch change.Debts[side] {
 		case consent.Owed, consent.Stopped, consent.Held, consent.Refused, consent.Disputed, consent.Contested:
-			needed = needed || permits[side].Allows(change.Record.Decision, side)
+			needed = needed || permits[side].Covers(change.Record.Decision, side)
 		}
 	}
 	switch {

@@ -92,8 +92,19 @@ func (s *session) round(ctx context.Context) (more bool, err error) {
 // deliver writes what both sides are owed, side by side, so that a first run that fills one side for hours does not keep an opt-out
 // from the other.
 func (s *session) deliver(ctx context.Context, what extent) error {
+	due, err := s.records().AnyDue(ctx, s.merchant, consent.Email, s.now())
+	if err != nil {
+		return err
+	}
 	var toShopify, toListrak error
-	s.machine().Together(2, func() { toShopify = s.deliverToShopify(ctx, what) }, func() { toListrak = s.deliverToListrak(ctx, what) })
+	var tasks []func()
+	if due[consent.Shopify] {
+		tasks = append(tasks, func() { toShopify = s.deliverToShopify(ctx, what) })
+	}
+	if due[consent.Listrak] {
+		tasks = append(tasks, func() { toListrak = s.deliverToListrak(ctx, what) })
+	}
+	s.machine().Together(2, tasks...)
 	return errors.Join(toShopify, toListrak)
 }
 

@@ -52,11 +52,14 @@ var ListrakCursors = []string{
 }
 
 func (s *session) loadPass(ctx context.Context, name string) (pass, bool, error) {
-	value, err := s.records().Cursor(ctx, s.merchant, name)
-	if err != nil {
-		return pass{}, false, fmt.Errorf("read cursor: %w", err)
+	if s.cursors == nil {
+		var err error
+		if s.cursors, err = s.records().Cursors(ctx, s.merchant); err != nil {
+			return pass{}, false, err
+		}
 	}
-	if value == "" {
+	value, known := s.cursors[name]
+	if !known {
 		return pass{}, false, nil
 	}
 	var p pass
@@ -77,6 +80,7 @@ func (s *session) savePass(ctx context.Context, name string, p pass, customers [
 	if _, err := s.records().Save(ctx, s.merchant, batch); err != nil {
 		return fmt.Errorf("save cursor: %w", err)
 	}
+	s.cursors[name] = string(value)
 	return nil
 }
 
@@ -103,9 +107,9 @@ func (s *session) scan(ctx context.Context, src source,
 	if src.full && p.Done {
 		return true, nil
 	}
-	// A pass that found nothing at all moves the watermark only now and then: reaching a little further back costs nothing, and an idle
-	// round then leaves the cursors alone.
-	saved, midway := p.Since, p.Page != "" || !p.Began.IsZero()
+	// A pass of one page that brought no news moves the watermark only now and then: reaching a little further back costs little, and a
+	// round without news then leaves the cursors alone.
+	mayRest := known && !src.full && p.Began.IsZero() && s.now().Time().Sub(p.Since) < s.Timing.SearchLag
 	if !known && !src.full {
 		// Looks forward only; what was before is the full read's.
 		p.Since = s.now().Time()
@@ -121,6 +125,7 @@ func (s *session) scan(ctx context.Context, src source,
 		if since.IsZero() && !src.full {
 			since = p.Since.Add(-src.overlap)
 		}
+		before := s.saved.Load()
 		read, err := readPage(ctx, since, p.Page)
 		if err != nil {
 			if p.Page != "" && cursorLost(err) {
@@ -139,7 +144,8 @@ func (s *session) scan(ctx context.Context, src source,
 		case p.Rows >= pagingEnd && read.reached.After(since):
 			p.From, p.Page, p.Rows = read.reached, "", 0
 		}
-		if idle := read.rows == 0 && known && !src.full && !midway && s.now().Time().Sub(saved) < src.overlap; !idle {
+		news := s.saved.Load() != before || len(read.customers) > 0
+		if mayRest = mayRest && !news && read.next == ""; !mayRest {
 			if err := s.savePass(ctx, src.cursor, p, read.customers); err != nil {
 				return false, err
 			}

@@ -266,6 +266,22 @@ func TestSimulationFinding10ACorrectedZoneMovesNobodysWord(t *testing.T) {
 	w.shows(person, shop.Subscribed, list.Subscribed)
 }
 
+// Finding 11: what was decided in time is delivered when its direction is on again, even if the only side that knew the address does not
+// know it any more by then.
+func TestSimulationFinding11AnAddressIsKeptWhileTheDirectionIsOff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).enable()
+	id := w.customer(person, shop.Subscribed, w.clock.Now())
+	w.round() // which holds it for the checkout
+	w.set(map[consent.Sync]bool{consent.EmailToListrak: false})
+	w.must(w.shop.ChangeEmail(id, "someone.else@example.com"))
+	w.clock.advance(time.Hour)
+	w.round()
+	w.set(map[consent.Sync]bool{consent.EmailToListrak: true})
+	w.agree()
+	w.shows(person, "", list.Subscribed)
+}
+
 // contact reads somebody as the engine does.
 func (w *world) contact(email string) (listrak.Contact, bool, error) {
 	account, err := w.engine.Connect(w.t.Context(), storeID)

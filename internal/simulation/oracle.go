@@ -34,7 +34,7 @@ const slack = 3 * time.Second
 // uncertainty is how far two dates of the two sides may be from the truth together.
 func (o *watch) uncertainty(a, b act) time.Duration {
 	s := o.world.scenario
-	u := 2*time.Second + s.storeAhead.Abs() + s.listAhead.Abs()
+	u := o.uncertaintyOfClocks()
 	for _, one := range []act{a, b} {
 		if one.side != inListrak {
 			continue
@@ -59,6 +59,24 @@ func (o *watch) uncertainty(a, b act) time.Duration {
 	return u
 }
 
+// uncertaintyOfClocks: each side's clock is known by half of what an answer takes, which is one and a half times slow each way at most.
+func (o *watch) uncertaintyOfClocks() time.Duration {
+	s := o.world.scenario
+	return 2*time.Second + s.storeAhead.Abs() + s.listAhead.Abs() + 3*s.slow
+}
+
+// surelyUnproven: the last word in Listrak, that was read long before the zone was proven, if it ever was.
+func (o *watch) surelyUnproven(l *life, a act) bool {
+	s := o.world.scenario
+	if a.side != inListrak || s.zoneProven || s.setZone != s.listZone ||
+		slices.ContainsFunc(l.acts, func(b act) bool { return b.side == inListrak && b.made.After(a.made) }) {
+		return false
+	}
+	return o.provenAt.IsZero() || slices.ContainsFunc(l.seen[inListrak], func(g glimpse) bool {
+		return !g.at.Before(a.made) && g.at.Before(o.provenAt.Add(-time.Minute)) && !o.inTrouble(g.process, g.at)
+	})
+}
+
 // ahead is how far a side's clock is ahead of the true one.
 func (o *watch) ahead(of side) time.Duration {
 	if of == inShopify {
@@ -81,23 +99,35 @@ func (o *watch) ambiguous(at time.Time) bool {
 	return wall(at) == wall(at.Add(time.Hour)) || wall(at) == wall(at.Add(-time.Hour))
 }
 
-// expected is with which word an address may end, and whose it is.
-func (o *watch) expected(l *life) (answers, *act) {
-	var words []act
-	var doubtful *act
+// expected is with which word an address may end, and by which of its acts: by one, or by one of several when it is not known whether
+// those that count for less than a word have counted.
+func (o *watch) expected(l *life) (allowed answers, by []act) {
+	var words, doubtful []act
 	for _, a := range l.acts {
-		if a.counts {
+		switch {
+		case a.moved && a.word == yes, !a.counts && o.unknowable(l, a):
+			// A yes that came with a customer is no news where somebody had said something, but whether it is known to have come so
+			// depends on what was read when.
+			doubtful = append(doubtful, a)
+		case a.counts:
 			words = append(words, a)
-		} else if o.unknowable(l, a) {
-			doubtful = &a
 		}
 	}
-	slices.SortStableFunc(words, func(a, b act) int { return a.at.Compare(b.at) })
-	allowed, last := o.answer(l, words)
-	if last != nil && doubtful != nil && doubtful.at.After(last.at.Add(-10*time.Minute)) {
-		allowed = answers{true, true}
+	if len(words) == 0 {
+		return answers{}, nil
 	}
-	return allowed, last
+	histories := [][]act{words}
+	for _, d := range doubtful {
+		histories = append(histories, append(slices.Clone(words), d))
+	}
+	histories = append(histories, append(slices.Clone(words), doubtful...))
+	for _, history := range histories {
+		slices.SortStableFunc(history, func(a, b act) int { return a.at.Compare(b.at) })
+		answer := o.answer(l, history)
+		allowed[no], allowed[yes] = allowed[no] || answer[no], allowed[yes] || answer[yes]
+		by = append(by, history[len(history)-1])
+	}
+	return allowed, by
 }
 
 // unknowable: a yes in Listrak that only moved a date, and nobody had read the contact since it was subscribed: whoever reads it then
@@ -120,25 +150,16 @@ func (o *watch) unknowable(l *life, a act) bool {
 	return !o.sawBetween(l, inListrak, subscribed, a.made)
 }
 
-func (o *watch) answer(l *life, words []act) (answers, *act) {
-	if len(words) == 0 {
-		return answers{}, nil
-	}
+// answer is with which word an address may end when these are its words, by their dates.
+func (o *watch) answer(l *life, words []act) answers {
 	last := words[len(words)-1]
-	allowed := answers{}
 	switch {
-	case last.moved || o.disturbedSince(l, last.made):
-		// What came with a customer, or was before a deletion or a merge, is judged by what the side shows: too little is known here.
-		return answers{true, true}, &last
+	case o.mayBeLost(l, last):
+		return answers{true, true}
 	case last.word == no:
-		allowed[no] = true
-	default:
-		allowed = o.answerToYes(l, words, last)
+		return answers{no: true}
 	}
-	if o.mayBeLost(l, last) {
-		return answers{true, true}, &last
-	}
-	return allowed, &last
+	return o.answerToYes(l, words, last)
 }
 
 // answerToYes compares the last yes with the noes of the other side: within the uncertainty the no wins.
@@ -168,6 +189,9 @@ func (o *watch) answerToYes(l *life, words []act, last act) answers {
 			// No record yet.
 			least = 10 * time.Minute
 		}
+		if o.surelyUnproven(l, n) || o.surelyUnproven(l, last) {
+			least = 14*time.Hour - o.uncertaintyOfClocks()
+		}
 		// As the sides show them the dates differ by no more than what no clock can tell: then the no must win, if it could be read at all.
 		if shown := o.shown(last).Sub(o.shown(n)); shown <= least && !replaced && !o.mayBeLost(l, n) && n.at == n.made && last.at == last.made {
 			allowed[yes] = false
@@ -190,20 +214,11 @@ func (o *watch) known(l *life, where side, before time.Time) bool {
 	return slices.ContainsFunc(l.seen[where], func(g glimpse) bool { return g.at.Before(before) })
 }
 
-// disturbedSince: the address has changed hands, so that what Shopify shows of it may be about another customer.
-func (o *watch) disturbedSince(l *life, at time.Time) bool {
-	return slices.ContainsFunc(l.disturbances, func(d disturbance) bool {
-		return d.what != deleted && d.at.After(at.Add(-10*time.Minute))
-	})
-}
-
 // mayBeLost tells of a word that nobody could ever learn of, or could not tell from a copy of ours.
 func (o *watch) mayBeLost(l *life, w act) bool {
 	for _, call := range l.writes {
 		if call.side != w.side {
-			if w.word == yes && w.side == inShopify && call.side == inListrak && call.word == no && call.effective &&
-				(o.openAt(call, w.made) || call.unheard && w.made.Before(call.took.Add(o.uncertainty(act{side: inListrak, at: call.took, made: call.took}, w)))) {
-				// Our own no may still be on its way: nobody can tell it from the person's.
+			if w.word == yes && w.side == inShopify && call.side == inListrak && call.word == no && call.effective && o.passesForANo(l, call, w) {
 				return true
 			}
 			continue
@@ -211,10 +226,13 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 		if call.word != w.word && call.effective && call.look.Before(w.made) && call.took.After(w.made) {
 			return true // overwritten before anybody could read it
 		}
-		if w.word == no && call.word == no && o.onItsWay(call, w.made) {
-			return true // it cannot be told from our own no, which was on its way
+		if call.word != w.word || o.shownOtherwise(l, call, w.made) {
+			continue
 		}
-		if w.word == no || call.word != yes {
+		if w.word == no {
+			if o.onItsWay(call, w.made) {
+				return true // it cannot be told from our own no, which was on its way
+			}
 			continue
 		}
 		// A yes that looks like a copy of ours.
@@ -226,8 +244,8 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 			return true
 		}
 	}
-	if w.word == yes && o.flips(l, w.made.Add(10*time.Minute)) >= 3 {
-		return true // we stop then, and hear no yes for a while
+	if w.word == yes && o.whileContested(l, w) {
+		return true
 	}
 	for _, d := range l.disturbances {
 		if d.side == w.side && d.at.After(w.made) && !o.sawBetween(l, w.side, w.made, d.at) {
@@ -236,7 +254,7 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 	}
 	for _, a := range l.acts {
 		// Something else was done to it before anybody could read it.
-		if a.side == w.side && (a.word != w.word || a.machine || a.at.Before(w.at)) && a.made.After(w.made) && !o.sawBetween(l, w.side, w.made, a.made) {
+		if a.side == w.side && (a.word != w.word || !a.own || a.at.Before(w.at)) && a.made.After(w.made) && !o.sawBetween(l, w.side, w.made, a.made) {
 			return true
 		}
 	}
@@ -255,9 +273,64 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 	return false
 }
 
+// passesForANo: our own no may have been on its way to Listrak when it was read, or for all that its process knows still be. Then nobody can
+// tell it from the person's, which would be newer than the yes.
+func (o *watch) passesForANo(l *life, call *writeCall, w act) bool {
+	if call.unheard {
+		return o.openAt(call, w.made) || w.made.Before(call.took.Add(o.uncertainty(act{side: inListrak, at: call.took, made: call.took}, w)))
+	}
+	// A read that began before the call had ended may show it later.
+	until := call.ended.Add(longest*time.Second + 2*o.world.scenario.slow)
+	return o.openAt(call, w.made) && slices.ContainsFunc(l.seen[inListrak], func(g glimpse) bool {
+		return !g.at.Before(call.took) && (g.at.Before(call.ended) || g.process != call.process && g.at.Before(until))
+	})
+}
+
+// shownOtherwise: between a write of ours and a moment the side has shown something else, so that the write explains nothing any more.
+func (o *watch) shownOtherwise(l *life, call *writeCall, at time.Time) bool {
+	end := call.ended
+	if call.unheard {
+		end = o.openUntil(call)
+	}
+	otherwise := [2][2]string{
+		inShopify: {no: string(shop.Subscribed), yes: string(shop.Unsubscribed)}, inListrak: {no: string(list.Subscribed), yes: string(list.Unsubscribed)},
+	}[call.side][call.word]
+	return slices.ContainsFunc(l.seen[call.side], func(g glimpse) bool {
+		return g.state == otherwise && g.at.After(end.Add(longest*time.Second)) && g.at.Before(at.Add(-longest*time.Second)) && !o.inTrouble(g.process, g.at)
+	})
+}
+
+// whileContested: a yes that came while somebody kept undoing our deliveries, or may have. We stop then, and hear none until all have been
+// quiet for ten minutes, and twice as long with each contest.
+func (o *watch) whileContested(l *life, w act) bool {
+	late := 3*interval + o.world.scenario.lag
+	flips := o.flips(l, w.made.Add(late))
+	contests, since := 0, time.Time{}
+	for i := 2; i < len(flips); i++ {
+		if flips[i].Sub(flips[i-2]) <= 10*time.Minute+late || i >= 9 {
+			contests, since = contests+1, flips[i]
+			i++ // that one of these flips begins the next contest too, but not two
+		}
+	}
+	if contests == 0 {
+		return false
+	}
+	for _, a := range l.acts {
+		if a.made.Before(w.made) {
+			since = later(since, a.made)
+		}
+	}
+	return w.made.Sub(since) <= 10*time.Minute<<min(contests-1, 10)+late+o.uncertainty(w, w)
+}
+
 // sawBetween: the side was read for this address in a span.
 func (o *watch) sawBetween(l *life, where side, from, to time.Time) bool {
 	return slices.ContainsFunc(l.seen[where], func(g glimpse) bool { return !g.at.Before(from) && g.at.Before(to) })
+}
+
+// learnedSince: the side was read for this address since a moment, by a process that lived to write it down.
+func (o *watch) learnedSince(l *life, where side, from time.Time) bool {
+	return slices.ContainsFunc(l.seen[where], func(g glimpse) bool { return !g.at.Before(from) && !o.inTrouble(g.process, g.at) })
 }
 
 // openUntil is until when a write may have taken effect as far as its process can tell.
@@ -283,9 +356,14 @@ func (o *watch) openAt(call *writeCall, at time.Time) bool {
 func (o *watch) judge() {
 	for _, address := range o.order {
 		l := o.lives[address]
-		o.judgeOne(l)
+		entry, lines, err := o.kept(l)
+		if err != nil {
+			o.violate("I6", "the ledger cannot tell of %s: %v", l.address, err)
+			continue
+		}
+		o.judgeOne(l, entry)
 		o.countWrites(l)
-		o.explained(l)
+		o.explained(l, entry, lines)
 	}
 }
 
@@ -311,12 +389,7 @@ func (o *watch) countWrites(l *life) {
 }
 
 // explained is I6: the ledger tells of every write that it was claimed, and why the decision is what it is.
-func (o *watch) explained(l *life) {
-	entry, lines, err := o.kept(l)
-	if err != nil {
-		o.violate("I6", "the ledger cannot tell of %s: %v", l.address, err)
-		return
-	}
+func (o *watch) explained(l *life, entry ledger.Entry, lines []ledger.Line) {
 	claimed, decided := 0, false
 	for _, line := range lines {
 		if line.Kind == ledger.Claimed {
@@ -332,10 +405,14 @@ func (o *watch) explained(l *life) {
 	}
 }
 
-func (o *watch) judgeOne(l *life) {
-	allowed, last := o.expected(l)
-	if last == nil {
+func (o *watch) judgeOne(l *life, entry ledger.Entry) {
+	allowed, by := o.expected(l)
+	if len(by) == 0 {
 		return
+	}
+	last := by[0]
+	must := func(what word, where side) bool {
+		return !slices.ContainsFunc(by, func(a act) bool { return !o.must(l, &a, what, where) })
 	}
 	o.judged++
 	if allowed == (answers{true, true}) {
@@ -346,56 +423,77 @@ func (o *watch) judgeOne(l *life) {
 	customer, _ := w.store.Customer(l.address)
 	contact, _ := w.list.Contact(l.address)
 	shown[inShopify], shown[inListrak] = string(customer.Consent.State), string(contact.State)
-	entry, _, err := o.kept(l)
-	if err != nil {
-		o.violate("I6", "the ledger cannot tell of %s: %v", l.address, err)
-		return
-	}
 	if entry.Record.Contested() {
 		// Somebody undoes what we deliver: we stop, with a no, and leave a side alone that undoes that as well.
-		if n := o.flips(l, o.world.now); n < 3 {
+		if n := len(o.flips(l, o.world.now)); n < 3 {
 			o.violate("I3", "%s is contested, and our deliveries were undone %d times%s", l.address, n, o.record(l))
 		}
 		return
 	}
-	record := o.record(l)
 	for _, where := range []side{inShopify, inListrak} {
+		if entry.Record.DebtTo(consent.Sides[where]) == consent.Disputed {
+			// Rule 16: somebody has undone it as often as it was tried, and an operator is shown it.
+			if tries := o.tries(l, where); tries < 3 {
+				o.violate("I1", "%s is disputed in %s after %d tries%s", l.address, where, tries, o.record(l))
+			}
+			continue
+		}
 		is := shown[where]
 		subscribed := is == string(shop.Subscribed) || is == string(list.Subscribed)
-		if subscribed && !allowed[yes] && o.must(l, last, no, where) {
-			o.violate("I1", "%s shows %s for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), record)
+		if subscribed && !allowed[yes] && must(no, where) {
+			o.violate("I1", "%s shows %s for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), o.record(l))
 		}
-		if !subscribed && !allowed[no] && o.must(l, last, yes, where) {
-			o.violate("I1", "%s shows %q for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), record)
+		if !subscribed && !allowed[no] && must(yes, where) {
+			o.violate("I1", "%s shows %q for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), o.record(l))
 		}
 	}
 }
 
-// flips counts how often somebody had undone what we had delivered, until a moment.
-func (o *watch) flips(l *life, until time.Time) int {
-	n := 0
+// tries counts the writes of the last word that we wrote to a side which the side took.
+func (o *watch) tries(l *life, where side) int {
+	n, last := 0, yes
+	for _, call := range l.writes {
+		if call.side != where || call.took.IsZero() {
+			continue
+		}
+		if call.word != last {
+			n, last = 0, call.word
+		}
+		n++
+	}
+	return n
+}
+
+// flips are the acts, until a moment, by which somebody undid what we had delivered: the times at which they were first seen.
+func (o *watch) flips(l *life, until time.Time) (at []time.Time) {
 	for _, a := range l.acts {
 		if a.made.After(until) {
 			continue
 		}
 		var last *writeCall
 		for _, call := range l.writes {
-			if call.side == a.side && !call.took.IsZero() && call.took.Before(a.made) {
+			// By the clocks, an act of just before may have come just after.
+			if call.side == a.side && !call.took.IsZero() && call.began.Add(-o.uncertaintyOfClocks()).Before(a.made) {
 				last = call
 			}
 		}
 		if last != nil && last.word != a.word {
-			n++
+			seen := a.made
+			if i := slices.IndexFunc(l.seen[a.side], func(g glimpse) bool { return !g.at.Before(a.made) }); i >= 0 {
+				seen = l.seen[a.side][i].at
+			}
+			at = append(at, seen)
 		}
 	}
-	return n
+	slices.SortFunc(at, time.Time.Compare)
+	return at
 }
 
 // must tells whether a word has to stand at a side in the end.
 func (o *watch) must(l *life, last *act, what word, where side) bool {
 	for _, d := range l.disturbances {
 		gone := d.side == where && what == yes
-		if gone && (d.at.After(last.made.Add(-10*time.Minute)) || !o.sawBetween(l, where, d.at, o.world.now)) {
+		if gone && (d.at.After(last.made.Add(-10*time.Minute-o.uncertainty(*last, *last))) || !o.learnedSince(l, where, d.at)) {
 			return false // gone since, or so that nobody looked
 		}
 	}
@@ -420,10 +518,11 @@ func (o *watch) permitted(last *act, what word) bool {
 	if len(spans) == 0 {
 		return false
 	}
-	if what == no {
-		return o.world.scenario.existingOptOuts == "deliver" || last.at.After(spans[0].from.Add(slack+o.world.scenario.storeAhead.Abs()))
-	}
 	edge := slack + o.world.scenario.storeAhead.Abs()
+	if what == no {
+		// One that is dated by a zone which nobody has proven may seem to be from before.
+		return o.world.scenario.existingOptOuts == "deliver" || last.at.After(spans[0].from.Add(edge+o.uncertainty(*last, *last)))
+	}
 	for _, s := range spans {
 		if last.at.After(s.from.Add(edge)) && (s.to.IsZero() || last.at.Before(s.to.Add(-edge))) {
 			return true

@@ -120,11 +120,14 @@ func (w *world) saysInListrak(address string, what word, method string) bool {
 func (w *world) imports(address string) bool { return w.saysInListrak(address, yes, list.MethodImport) }
 
 func (w *world) confirms(address string) bool {
-	if contact, ok := w.list.Contact(address); !ok || contact.State != list.Pending || w.list.Confirm(address) != nil {
+	contact, ok := w.list.Contact(address)
+	if !ok || contact.State != list.Pending || w.list.Confirm(address) != nil {
 		return false
 	}
 	w.changed()
-	w.watch.act(act{address: address, side: inListrak, word: yes, at: w.now, made: w.now, own: true, counts: true, before: string(list.Pending)})
+	// Whom an import has brought shows as one for ever.
+	counts := contact.SubscribeMethod != list.MethodImport
+	w.watch.act(act{address: address, side: inListrak, word: yes, at: w.now, made: w.now, own: true, counts: counts, before: string(list.Pending)})
 	return true
 }
 

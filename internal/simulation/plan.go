@@ -56,10 +56,10 @@ func newPlan(seed uint64, length time.Duration) plan {
 	if r.one(6) {
 		d.queue(d.span(15*time.Minute, length-45*time.Minute))
 	}
-	if r.one(500) {
+	if r.one(1000) {
 		d.crowd(d.span(20*time.Minute, length-time.Hour))
 	}
-	clusters := 2 + int(length.Hours()*0.8)
+	clusters := 4 + int(length.Hours()*0.8)
 	for range clusters {
 		d.cluster(10*time.Minute + time.Duration(r.Int64N(int64(length-20*time.Minute))))
 	}
@@ -295,7 +295,7 @@ func (w *world) correctZone(right string) {
 
 // cluster is a time in which much happens: some people act, and mostly something fails.
 func (d *draft) cluster(at time.Duration) {
-	for range 1 + d.IntN(3) {
+	for range 1 + d.IntN(4) {
 		d.story(at + d.span(0, 3*time.Minute))
 	}
 	for range d.IntN(2) {

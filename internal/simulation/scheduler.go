@@ -117,7 +117,8 @@ type process struct {
 	crashIn, freezeIn int
 	freezeFor         time.Duration
 	// crashed and froze are told.
-	crashed, froze func()
+	crashed func()
+	froze   func(time.Duration)
 }
 
 // task is one thread of a process.
@@ -187,7 +188,7 @@ func (s *scheduler) pause(span time.Duration) error {
 	}
 	if p.freezeIn > 0 {
 		if p.freezeIn--; p.freezeIn == 0 {
-			p.froze()
+			p.froze(p.freezeFor)
 			p.frozenUntil = s.now.Add(p.freezeFor)
 		}
 	}

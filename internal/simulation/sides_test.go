@@ -114,7 +114,7 @@ func newSides(t interface {
 	}
 	s.world.watch = newWatch(s.world)
 	s.process = &process{name: "worker", alive: true, tasks: map[*task]bool{}}
-	s.process.crashed, s.process.froze = func() {}, func() {}
+	s.process.crashed, s.process.froze = func() {}, func(time.Duration) {}
 
 	models := func(now func() time.Time) (*shop.Store, *list.Store) {
 		store, email := with.shop, with.list

@@ -27,6 +27,7 @@ func step[T any](l steppingLedger, call func() (T, error)) (T, error) {
 	}
 	if w.ledgerAwayUntil.After(w.now) && w.random.IntN(3) == 0 {
 		w.count(ledgerAway)
+		w.watch.trouble(l.process, 0)
 		if err := w.pause(time.Second); err != nil {
 			return none, err
 		}
@@ -54,6 +55,7 @@ func (l steppingLedger) Switches(ctx context.Context, id string) (ledger.Switche
 
 func (l steppingLedger) Break(ctx context.Context, id, reason string) (ledger.Switches, error) {
 	l.world.watch.text("the reason of a broken merchant", reason)
+	l.world.waiting.known = false
 	return step(l, func() (ledger.Switches, error) { return l.Records.Break(ctx, id, reason) })
 }
 
@@ -79,13 +81,14 @@ func (l steppingLedger) SetRunStatus(ctx context.Context, id string, kind ledger
 	return alone(l, func() error { return l.Records.SetRunStatus(ctx, id, kind, status) })
 }
 
-func (l steppingLedger) Cursor(ctx context.Context, id, name string) (string, error) {
-	return step(l, func() (string, error) { return l.Records.Cursor(ctx, id, name) })
+func (l steppingLedger) Cursors(ctx context.Context, id string) (map[string]string, error) {
+	return step(l, func() (map[string]string, error) { return l.Records.Cursors(ctx, id) })
 }
 
 func (l steppingLedger) Save(ctx context.Context, id string, batch ledger.Batch) ([]consent.Subject, error) {
 	for _, change := range batch.Changes {
 		l.world.watch.journal(change.Journal)
+		l.world.waiting.known = false
 	}
 	return step(l, func() ([]consent.Subject, error) { return l.Records.Save(ctx, id, batch) })
 }
@@ -100,6 +103,10 @@ func (l steppingLedger) Scan(ctx context.Context, id string, channel consent.Cha
 	return step(l, func() ([]ledger.Located, error) { return l.Records.Scan(ctx, id, channel, after, limit) })
 }
 
+func (l steppingLedger) AnyDue(ctx context.Context, id string, channel consent.Channel, now consent.Instant) ([2]bool, error) {
+	return step(l, func() ([2]bool, error) { return l.Records.AnyDue(ctx, id, channel, now) })
+}
+
 func (l steppingLedger) Owed(ctx context.Context, query ledger.OwedQuery) ([]ledger.Located, error) {
 	found, err := step(l, func() ([]ledger.Located, error) { return l.Records.Owed(ctx, query) })
 	l.world.watch.owed(l.process, sideOf(query.Side), found)
@@ -110,6 +117,7 @@ func (l steppingLedger) Claims(ctx context.Context, id string, limit ledger.Resu
 ) ([]ledger.ClaimResult, error) {
 	for _, request := range requests {
 		l.world.watch.journal(request.Journal)
+		l.world.waiting.known = false
 	}
 	return step(l, func() ([]ledger.ClaimResult, error) { return l.Records.Claims(ctx, id, limit, requests) })
 }

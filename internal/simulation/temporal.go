@@ -8,6 +8,7 @@ import (
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/reconcile"
+	"github.com/concordsync/concord/internal/sandbox/fault"
 )
 
 // temporal does in a run what Temporal and the workflows do in production: it gives rounds and windows to processes, gives them
@@ -26,6 +27,8 @@ type temporal struct {
 	rounds      int
 	elided      int
 	windows     map[window]bool
+	// waiting is what waits has found, as long as it is known to be so.
+	waiting struct{ known, held, owed bool }
 }
 
 type window struct {
@@ -112,7 +115,8 @@ func (w *world) roundEnded(result reconcile.RoundResult, err error, changed time
 	w.arrangeRound(w.elide(next))
 }
 
-// elide puts the next round off to the last one before anything can happen: those between would find nothing.
+// elide puts the next round off until something has happened: those between would find nothing. Now and then the last of them is played,
+// so that what happens then meets fresh watermarks as well as old ones.
 func (w *world) elide(next time.Time) time.Time {
 	settled := w.lastChange.Add(w.scenario.lag + interval + 10*time.Second)
 	if w.quiet == 0 || w.now.Before(settled) || w.fullReads > 0 {
@@ -133,6 +137,9 @@ func (w *world) elide(next time.Time) time.Time {
 		until = earlier(until, w.now.Add(3*interval))
 	}
 	steps := int(until.Sub(next) / interval)
+	if until.After(next) && w.random.IntN(4) > 0 {
+		steps++
+	}
 	if steps <= 0 {
 		return next
 	}
@@ -140,8 +147,16 @@ func (w *world) elide(next time.Time) time.Time {
 	return next.Add(time.Duration(steps) * interval)
 }
 
-// waits reports whether anybody is held, or owed something.
+// waits reports whether anybody is held, or owed something. It asks the ledger only when somebody has written to it since.
 func (w *world) waits() (held, owed bool) {
+	if !w.waiting.known {
+		w.waiting.held, w.waiting.owed = w.askWaits()
+		w.waiting.known = true
+	}
+	return w.waiting.held, w.waiting.owed
+}
+
+func (w *world) askWaits() (held, owed bool) {
 	n, _, err := w.book.CountHeld(w.context, merchantID)
 	if err != nil {
 		return true, true
@@ -165,14 +180,12 @@ func (w *world) waits() (held, owed bool) {
 }
 
 // processEnded gives the work of a process that died or fell silent to another one.
-func (w *world) processEnded(p *process, dead bool) {
-	kind := freeze
-	if dead {
-		kind = crash
+func (w *world) processEnded(p *process, kind fault.Kind, length time.Duration) {
+	if kind == crash {
 		w.after(time.Duration(5+w.random.IntN(120))*time.Second, func() { w.hire() })
 	}
 	w.count(kind)
-	w.watch.troubled[p] = w.now.Add(time.Minute)
+	w.watch.trouble(p, length)
 	w.watch.tell("%s: %s", p.name, kind)
 	if w.round != nil && w.round.process == p {
 		shift := w.shift
@@ -306,6 +319,7 @@ func (w *world) operate(act func(ctx context.Context) error) {
 	if err := act(w.context); err != nil {
 		w.watch.failed(err)
 	}
+	w.waiting.known = false
 	w.quiet = 0
 	w.arrangeRound(w.now)
 }

@@ -33,8 +33,9 @@ type watch struct {
 	lastEffect time.Time
 	// batches are the opt-outs that the last question of a process for what is owed brought and that it has not got round to.
 	batches map[batch]map[string]bool
-	// troubled is when a process last crashed, froze or lost the ledger.
-	troubled map[*process]time.Time
+	// troubles are when a process crashed, was frozen or missed the ledger.
+	troubles map[*process][]span
+	// provenAt is when the zone was last proven that had not been.
 	provenAt time.Time
 	// resubscribed is when a person was last turned from no to yes by us.
 	resubscribed map[string]time.Time
@@ -133,7 +134,7 @@ type writeCall struct {
 }
 
 func newWatch(w *world) *watch {
-	return &watch{world: w, lives: map[string]*life{}, batches: map[batch]map[string]bool{}, troubled: map[*process]time.Time{},
+	return &watch{world: w, lives: map[string]*life{}, batches: map[batch]map[string]bool{}, troubles: map[*process][]span{},
 		resubscribed: map[string]time.Time{}, subjects: map[consent.Subject]string{}, errors: map[string]int{}, fights: map[string]*fight{}}
 }
 
@@ -237,7 +238,7 @@ func (o *watch) arrived(seen []glimpse) {
 		o.lookedUp(g.process, g.side, g.address)
 		if f := o.freezeAt; f != nil && f.address == g.address && f.side == g.side {
 			o.freezeAt = nil
-			g.process.froze()
+			g.process.froze(f.length)
 			g.process.frozenUntil = o.world.now.Add(f.length)
 		}
 	}
@@ -400,9 +401,16 @@ func (o *watch) againstANo(call *writeCall) {
 	}
 }
 
-// inTrouble: what a process saw then may never have reached the ledger.
+// trouble takes note that a process dies, misses the ledger, or is frozen for a while.
+func (o *watch) trouble(p *process, length time.Duration) {
+	o.troubles[p] = append(o.troubles[p], span{o.world.now, o.world.now.Add(length)})
+}
+
+// inTrouble: what a process saw then may never have reached the ledger, or late.
 func (o *watch) inTrouble(p *process, at time.Time) bool {
-	return !p.alive || p.frozenUntil.After(at) || o.troubled[p].After(at) || o.world.ledgerAwayUntil.Add(15*time.Second).After(at)
+	return slices.ContainsFunc(o.troubles[p], func(s span) bool {
+		return at.After(s.from.Add(-time.Minute)) && at.Before(s.to.Add(time.Minute))
+	})
 }
 
 // failed takes the error of a round, a window or a full read: none may hold anything about a person (I7).

@@ -65,7 +65,7 @@ type world struct {
 
 	store    *shop.Store
 	list     *list.Store
-	book     *ledger.Ledger
+	book     *book
 	settings merchant.Settings
 	// revised counts changes of the settings: accounts of an earlier count are opened anew.
 	revised int
@@ -106,35 +106,58 @@ type scenario struct {
 	resubscribeLimit int
 }
 
-// template is a migrated ledger with the merchant in it, made once for all runs.
-var template = sync.OnceValues(func() (ledger.Image, error) {
-	ctx := context.Background()
-	book, err := ledger.Open(ctx, "sqlite::memory:", ledger.WithClock(func() consent.Instant { return 1 }))
-	if err != nil {
+// book is a ledger in memory for one run after another.
+type book struct {
+	*ledger.Ledger
+	// now is the clock of the run that has it.
+	now func() time.Time
+}
+
+// shelf holds the books that no run has: as many as there were runs at once. They are never closed.
+var shelf struct {
+	sync.Mutex
+	books []*book
+}
+
+// takeBook opens a book, or takes one from the shelf, with nothing in it but the merchant.
+func takeBook(ctx context.Context, now func() time.Time) (*book, error) {
+	shelf.Lock()
+	var b *book
+	if last := len(shelf.books) - 1; last >= 0 {
+		b, shelf.books = shelf.books[last], shelf.books[:last]
+	}
+	shelf.Unlock()
+	if b == nil {
+		b = &book{now: now}
+		var err error
+		clock := ledger.WithClock(func() consent.Instant { return consent.InstantOf(b.now()) })
+		if b.Ledger, err = ledger.Open(ctx, "sqlite::memory:", clock); err != nil {
+			return nil, err
+		}
+	}
+	b.now = now
+	if err := b.Empty(ctx); err != nil {
 		return nil, err
 	}
-	defer book.Close()
 	row := ledger.Merchant{ID: merchantID, Shop: domain, ListrakURL: merchant.ListrakURL, EmailList: listID, Settings: []byte("{}")}
-	if err := book.AddMerchant(ctx, row, nil); err != nil {
-		return nil, err
-	}
-	return book.Image(ctx)
-})
+	return b, b.AddMerchant(ctx, row, nil)
+}
+
+func (b *book) putBack() {
+	shelf.Lock()
+	defer shelf.Unlock()
+	shelf.books = append(shelf.books, b)
+}
 
 func newWorld(ctx context.Context, seed uint64, s scenario) (*world, error) {
-	image, err := template()
-	if err != nil {
-		return nil, fmt.Errorf("prepare the ledger of a simulation: %w", err)
-	}
+	var err error
 	w := &world{
 		scheduler: &scheduler{now: s.start, random: rand.New(rand.NewPCG(seed, 0xc0c0))},
 		seed:      seed, began: s.start, scenario: s, context: ctx, faced: map[fault.Kind]int{},
 	}
 	w.watch = newWatch(w)
-	w.book, err = ledger.Open(ctx, "sqlite::memory:", ledger.WithImage(image),
-		ledger.WithClock(func() consent.Instant { return consent.InstantOf(w.now) }))
-	if err != nil {
-		return nil, err
+	if w.book, err = takeBook(ctx, func() time.Time { return w.now }); err != nil {
+		return nil, fmt.Errorf("prepare the ledger of a simulation: %w", err)
 	}
 	listZone, err := time.LoadLocation(s.listZone)
 	if err != nil {
@@ -175,8 +198,7 @@ func (w *world) close() {
 		w.kill(worker.process)
 	}
 	w.scheduler.close()
-	// A database in memory has nothing that could fail to be written.
-	_ = w.book.Close()
+	w.book.putBack()
 }
 
 // hire starts a worker process.
@@ -186,11 +208,11 @@ func (w *world) hire() *worker {
 		name: fmt.Sprintf("worker %d", w.hired), alive: true, tasks: map[*task]bool{},
 		ahead: w.scenario.workersAhead[w.hired%len(w.scenario.workersAhead)],
 	}
-	p.crashed = func() { w.processEnded(p, true) }
-	p.froze = func() { w.processEnded(p, false) }
+	p.crashed = func() { w.processEnded(p, crash, 0) }
+	p.froze = func(length time.Duration) { w.processEnded(p, freeze, length) }
 	one := &worker{process: p}
 	one.engine = &reconcile.Engine{
-		Ledger: w.book, Keys: openKeys{}, Timing: reconcile.DefaultTiming(), Holder: p.name, Machine: w.scheduler,
+		Ledger: w.book.Ledger, Keys: openKeys{}, Timing: reconcile.DefaultTiming(), Holder: p.name, Machine: w.scheduler,
 		Now:        func() time.Time { return w.now.Add(p.ahead) },
 		Connect:    func(context.Context, string) (*reconcile.Account, error) { return w.connect(one) },
 		ZoneProven: w.zoneProven, ZoneDisproven: w.zoneDisproven,
@@ -222,7 +244,7 @@ func (w *world) connect(one *worker) (*reconcile.Account, error) {
 }
 
 func (w *world) zoneProven(_ context.Context, settings merchant.Settings) error {
-	if settings.Zone == w.settings.Zone {
+	if settings.Zone == w.settings.Zone && !w.settings.ZoneProven {
 		w.settings.ZoneProven = true
 		w.watch.provenAt = w.now
 	}
