@@ -161,7 +161,7 @@ func (d *Door) follow(w *ledger.Webhook, receipt ledger.WebhookReceipt) (outcome
 	if w.Privacy != nil {
 		d.later(func(ctx context.Context) error { return d.Teller.Privacy(ctx, id) })
 	}
-	return outcomeKept
+	return Kept
 }
 
 // later has it told beside the answer. When too much waits already it is left to the polls.

@@ -10,7 +10,8 @@ import (
 
 // What can become of a verified webhook.
 const (
-	outcomeKept      = "kept"
+	// Kept: it was new, and is in the ledger.
+	Kept             = "kept"
 	outcomeDuplicate = "duplicate"
 	// outcomeOtherBody: the delivery was there already, with another body. The first one counts.
 	outcomeOtherBody = "duplicate with another body"

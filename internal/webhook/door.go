@@ -22,6 +22,7 @@ import (
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/internal/webhook/payload"
 )
 
 // The headers of a delivery that the door reads (contracts/shopify.md 5.1).
@@ -65,7 +66,7 @@ type Merchants interface {
 
 // Keys is the part of *keys.Ring that the door needs.
 type Keys interface {
-	Sealer
+	payload.Sealer
 	SubjectKey() []byte
 }
 
@@ -240,7 +241,7 @@ func (d *Door) read(w http.ResponseWriter, r *http.Request, from *sender, signat
 
 var known = func() map[string]bool {
 	set := map[string]bool{}
-	for _, topic := range Topics() {
+	for _, topic := range payload.Topics() {
 		set[topic] = true
 	}
 	return set
@@ -248,9 +249,9 @@ var known = func() map[string]bool {
 
 // fill notes what follows from the body, or why nothing does.
 func (d *Door) fill(w *ledger.Webhook, from *sender, body []byte) error {
-	news, err := Parse(w.Topic, body)
+	news, err := payload.Parse(w.Topic, body)
 	if err == nil && news.Shop != "" && !strings.EqualFold(news.Shop, from.shop) {
-		err = OtherShop
+		err = payload.OtherShop
 	}
 	if err != nil {
 		w.Problem = err.Error()
@@ -264,15 +265,22 @@ func (d *Door) fill(w *ledger.Webhook, from *sender, body []byte) error {
 			w.Order.Email = consent.SubjectOf(d.subjectKey, from.id, consent.Email, o.Email)
 		}
 	}
-	if news.Privacy == "" {
+	kind := privacyKinds[w.Topic]
+	if kind == "" {
 		return nil
 	}
-	w.Privacy = &ledger.PrivacyRequest{ID: w.ID, Kind: news.Privacy, Customer: news.Customer}
-	if news.Person == (Person{}) {
+	w.Privacy = &ledger.PrivacyRequest{ID: w.ID, Kind: kind, Customer: news.Customer}
+	if news.Person == (payload.Person{}) {
 		return nil
 	}
 	w.Privacy.Sealed, err = news.Person.Seal(d.Keys, from.id, w.ID)
 	return err
+}
+
+// privacyKinds are the topics by which Shopify asks for a right of a person or of a merchant.
+var privacyKinds = map[string]ledger.PrivacyKind{
+	payload.TopicDataRequest: ledger.DataRequest, payload.TopicCustomerRedact: ledger.Redact,
+	payload.TopicShopRedact: ledger.ShopRedact, payload.TopicUninstalled: ledger.Uninstalled,
 }
 
 // bodyHash is keyed and bound to the merchant: a plain hash of a body that holds little else than an address would tell the address.

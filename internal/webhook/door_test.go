@@ -26,6 +26,8 @@ import (
 	"github.com/concordsync/concord/internal/ledger/ledgertest"
 	"github.com/concordsync/concord/internal/merchant"
 	"github.com/concordsync/concord/internal/webhook"
+	"github.com/concordsync/concord/internal/webhook/payload"
+	"github.com/concordsync/concord/internal/webhook/payload/payloadtest"
 	"github.com/concordsync/concord/internal/webhook/webhooktest"
 )
 
@@ -236,9 +238,9 @@ func TestEveryTopicIsKeptOnce(t *testing.T) {
 	b := newBench(t, ledgertest.SQLite(t))
 	_, err := b.inbox.SetSyncs(t.Context(), acme, ledger.SyncChange{On: map[consent.Sync]bool{consent.EmailToListrak: true}})
 	require.NoError(t, err)
-	privacy := map[string]ledger.PrivacyKind{webhook.TopicDataRequest: ledger.DataRequest, webhook.TopicCustomerRedact: ledger.Redact,
-		webhook.TopicShopRedact: ledger.ShopRedact, webhook.TopicUninstalled: ledger.Uninstalled}
-	for topic, body := range webhooktest.Payloads(shop) {
+	privacy := map[string]ledger.PrivacyKind{payload.TopicDataRequest: ledger.DataRequest, payload.TopicCustomerRedact: ledger.Redact,
+		payload.TopicShopRedact: ledger.ShopRedact, payload.TopicUninstalled: ledger.Uninstalled}
+	for topic, body := range payloadtest.Payloads(shop) {
 		before := len(b.inbox.all())
 		for range 2 {
 			require.Equal(t, http.StatusOK, b.send(topic, topic, body), topic)
@@ -253,12 +255,12 @@ func TestEveryTopicIsKeptOnce(t *testing.T) {
 			require.Nil(t, got.Privacy)
 		} else {
 			require.Equal(t, kind, got.Privacy.Kind)
-			person, err := webhook.OpenPerson(b.ring, acme, got.Privacy.ID, got.Privacy.Sealed)
+			person, err := payload.OpenPerson(b.ring, acme, got.Privacy.ID, got.Privacy.Sealed)
 			require.NoError(t, err)
 			if kind == ledger.DataRequest || kind == ledger.Redact {
 				require.Equal(t, "gid://shopify/Customer/3", got.Privacy.Customer)
-				require.True(t, person == webhook.Person{Email: "a@example.com", Phone: "+15550001111"})
-				_, err = webhook.OpenPerson(b.ring, acme, "another", got.Privacy.Sealed)
+				require.True(t, person == payload.Person{Email: "a@example.com", Phone: "+15550001111"})
+				_, err = payload.OpenPerson(b.ring, acme, "another", got.Privacy.Sealed)
 				require.ErrorIs(t, err, keys.ErrDamaged)
 			} else {
 				require.Empty(t, got.Privacy.Sealed)
@@ -292,12 +294,12 @@ func TestAnOrderIsToldToItsWindow(t *testing.T) {
 	at := now.Time().UTC().Format(time.RFC3339)
 	order := func(n int, rest string) string { return fmt.Sprintf(`{"id":%d,"created_at":%q,%s}`, n, at, rest) }
 
-	require.Equal(t, http.StatusOK, b.send(webhook.TopicOrderCreate, "a", order(1, `"email":"ANN@example.com","customer":null`)))
+	require.Equal(t, http.StatusOK, b.send(payload.TopicOrderCreate, "a", order(1, `"email":"ANN@example.com","customer":null`)))
 	require.Equal(t, "order gid://shopify/Order/1 of gid://shopify/Customer/9 to acme at "+at, <-b.told)
-	require.Equal(t, http.StatusOK, b.send(webhook.TopicOrderCreate, "b", order(2, `"email":null,"customer":{"id":9}`)))
+	require.Equal(t, http.StatusOK, b.send(payload.TopicOrderCreate, "b", order(2, `"email":null,"customer":{"id":9}`)))
 	require.Equal(t, "order gid://shopify/Order/2 of gid://shopify/Customer/9 to acme at "+at, <-b.told)
 
-	require.Equal(t, http.StatusOK, b.send(webhook.TopicOrderCreate, "c", order(3, `"customer":{"id":9},"source_name":"subscription_contract"`)))
+	require.Equal(t, http.StatusOK, b.send(payload.TopicOrderCreate, "c", order(3, `"customer":{"id":9},"source_name":"subscription_contract"`)))
 	kept := b.inbox.all()
 	require.Nil(t, kept[2].Order, "a renewal decides no subscription point")
 	until := kept[0].Order.Until.Since(consent.InstantOf(time.Unix(0, b.now.Load())))
@@ -314,7 +316,7 @@ func TestBadInput(t *testing.T) {
 	b.add("beta.myshopify.com", 2)
 	b.add("gone.myshopify.com", 3)
 	require.NoError(t, b.merchants.Remove(t.Context(), "gone"))
-	const update, good = webhook.TopicCustomerUpdate, `{"id":7}`
+	const update, good = payload.TopicCustomerUpdate, `{"id":7}`
 	header := func(name string, values ...string) func(*http.Request) {
 		return func(r *http.Request) {
 			r.Header.Del(name)
@@ -337,7 +339,7 @@ func TestBadInput(t *testing.T) {
 		status      int
 		// problem is what is kept of it; kept without one is good.
 		kept    bool
-		problem webhook.Problem
+		problem payload.Problem
 	}{
 		"good":                       {update, good, nothing, 200, true, ""},
 		"lower case names":           {update, good, func(r *http.Request) { lowerCase(r.Header) }, 200, true, ""},
@@ -350,20 +352,20 @@ func TestBadInput(t *testing.T) {
 		"null fields":                {update, `{"id":7,"email":null,"default_address":null,"addresses":null}`, nothing, 200, true, ""},
 		"duplicate keys":             {update, `{"id":7,"id":8}`, nothing, 200, true, ""},
 		"no UTF-8":                   {update, "{\"id\":7,\"note\":\"\xff\"}", nothing, 200, true, ""},
-		"a customer of null":         {update, `{"id":null}`, nothing, 200, true, webhook.NoCustomer},
-		"a negative id":              {update, `{"id":-7}`, nothing, 200, true, webhook.NoCustomer},
-		"an id beyond 2^64":          {update, `{"id":99999999999999999999999}`, nothing, 200, true, webhook.NoCustomer},
-		"a line break in an id":      {update, `{"id":"7\r\nSet-Cookie: a=b"}`, nothing, 200, true, webhook.NoCustomer},
-		"NUL":                        {update, "{\"id\":7}\x00", nothing, 200, true, webhook.NoJSON},
-		"an empty body":              {update, "", nothing, 200, true, webhook.NoJSON},
-		"an array":                   {update, `[{"id":7}]`, nothing, 200, true, webhook.NoJSON},
-		"nested deeply":              {update, strings.Repeat(`{"a":`, 50_000), nothing, 200, true, webhook.NoJSON},
-		"a form":                     {update, "id=7&email=a%40example.com", nothing, 200, true, webhook.NoJSON},
-		"cut short, but signed":      {update, `{"id":7,"email":"a`, nothing, 200, true, webhook.NoJSON},
-		"another encoding":           {update, "{\x00\"\x00i\x00d\x00\"\x00:\x007\x00}\x00", nothing, 200, true, webhook.NoJSON},
-		"packed, and not said":       {update, packed.String(), nothing, 200, true, webhook.NoJSON},
-		"another shop in the body":   {webhook.TopicShopRedact, `{"shop_domain":"beta.myshopify.com"}`, nothing, 200, true, webhook.OtherShop},
-		"a redaction of nobody":      {webhook.TopicCustomerRedact, `{"customer":null}`, nothing, 200, true, webhook.NoPerson},
+		"a customer of null":         {update, `{"id":null}`, nothing, 200, true, payload.NoCustomer},
+		"a negative id":              {update, `{"id":-7}`, nothing, 200, true, payload.NoCustomer},
+		"an id beyond 2^64":          {update, `{"id":99999999999999999999999}`, nothing, 200, true, payload.NoCustomer},
+		"a line break in an id":      {update, `{"id":"7\r\nSet-Cookie: a=b"}`, nothing, 200, true, payload.NoCustomer},
+		"NUL":                        {update, "{\"id\":7}\x00", nothing, 200, true, payload.NoJSON},
+		"an empty body":              {update, "", nothing, 200, true, payload.NoJSON},
+		"an array":                   {update, `[{"id":7}]`, nothing, 200, true, payload.NoJSON},
+		"nested deeply":              {update, strings.Repeat(`{"a":`, 50_000), nothing, 200, true, payload.NoJSON},
+		"a form":                     {update, "id=7&email=a%40example.com", nothing, 200, true, payload.NoJSON},
+		"cut short, but signed":      {update, `{"id":7,"email":"a`, nothing, 200, true, payload.NoJSON},
+		"another encoding":           {update, "{\x00\"\x00i\x00d\x00\"\x00:\x007\x00}\x00", nothing, 200, true, payload.NoJSON},
+		"packed, and not said":       {update, packed.String(), nothing, 200, true, payload.NoJSON},
+		"another shop in the body":   {payload.TopicShopRedact, `{"shop_domain":"beta.myshopify.com"}`, nothing, 200, true, payload.OtherShop},
+		"a redaction of nobody":      {payload.TopicCustomerRedact, `{"customer":null}`, nothing, 200, true, payload.NoPerson},
 		"packed":                     {update, packed.String(), header("Content-Encoding", "gzip"), 415, false, ""},
 		"too large":                  {update, `{"id":7,"note":"` + strings.Repeat("x", webhook.MaxBody) + `"}`, nothing, 413, false, ""},
 		"too large, chunked":         {update, strings.Repeat("x", webhook.MaxBody+1), func(r *http.Request) { r.ContentLength = -1 }, 413, false, ""},
@@ -393,7 +395,7 @@ func TestBadInput(t *testing.T) {
 		"no topic":                   {"", good, nothing, 400, false, ""},
 		"an unknown topic":           {"carts/update", good, nothing, 400, false, ""},
 		"a topic in capitals":        {"CUSTOMERS_UPDATE", good, nothing, 400, false, ""},
-		"two topics":                 {update, good, header(webhook.HeaderTopic, update, webhook.TopicShopRedact), 400, false, ""},
+		"two topics":                 {update, good, header(webhook.HeaderTopic, update, payload.TopicShopRedact), 400, false, ""},
 		"an unknown merchant":        {update, good, path("/webhooks/nobody"), 404, false, ""},
 		"a removed merchant":         {update, good, path("/webhooks/gone"), 404, false, ""},
 		"a merchant in capitals":     {update, good, path("/webhooks/ACME"), 404, false, ""},
@@ -478,9 +480,9 @@ func otherBits(signature string) string {
 func TestTheSameIDWithAnotherBodyChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, ledgertest.SQLite(t))
-	require.Equal(t, http.StatusOK, b.send(webhook.TopicCustomerUpdate, "a", `{"id":7}`))
-	require.Equal(t, http.StatusOK, b.send(webhook.TopicCustomerUpdate, "a", `{"id":8}`))
-	require.Equal(t, http.StatusOK, b.send(webhook.TopicCustomerUpdate, "a", `{"id":7}`))
+	require.Equal(t, http.StatusOK, b.send(payload.TopicCustomerUpdate, "a", `{"id":7}`))
+	require.Equal(t, http.StatusOK, b.send(payload.TopicCustomerUpdate, "a", `{"id":8}`))
+	require.Equal(t, http.StatusOK, b.send(payload.TopicCustomerUpdate, "a", `{"id":7}`))
 	require.Len(t, b.inbox.all(), 1)
 	require.EqualValues(t, 1, b.count("duplicate with another body"))
 	require.EqualValues(t, 1, b.count("duplicate"))
@@ -524,7 +526,7 @@ func TestBodiesThatDoNotCome(t *testing.T) {
 	require.Equal(t, "HTTP/1.1 408 Request Timeout", answer(slow))
 	require.NotContains(t, answer(headless), "200")
 	require.Empty(t, b.inbox.all())
-	require.Equal(t, http.StatusOK, b.send(webhook.TopicCustomerUpdate, "a", `{"id":7}`))
+	require.Equal(t, http.StatusOK, b.send(payload.TopicCustomerUpdate, "a", `{"id":7}`))
 }
 
 func TestManyOpenConnections(t *testing.T) {
@@ -547,11 +549,11 @@ func TestManyOpenConnections(t *testing.T) {
 		_, err = io.WriteString(c, []string{"", head[:40], head}[n%3])
 		require.NoError(t, err)
 		if n%1000 == 999 {
-			require.Equal(t, http.StatusOK, b.send(webhook.TopicCustomerUpdate, fmt.Sprint(n), `{"id":7}`))
+			require.Equal(t, http.StatusOK, b.send(payload.TopicCustomerUpdate, fmt.Sprint(n), `{"id":7}`))
 		}
 	}
 	t.Logf("%d connections were open", many)
-	require.Equal(t, http.StatusOK, b.send(webhook.TopicCustomerUpdate, "last", `{"id":7}`))
+	require.Equal(t, http.StatusOK, b.send(payload.TopicCustomerUpdate, "last", `{"id":7}`))
 }
 
 func TestTheLedgerIsAwayAndComesBack(t *testing.T) {
@@ -560,24 +562,39 @@ func TestTheLedgerIsAwayAndComesBack(t *testing.T) {
 	away := func([]ledger.Webhook) error { return fmt.Errorf("keep webhooks: %w", ledger.ErrUnreachable) }
 	b.inbox.refuse.Store(&away)
 	for range 3 {
-		require.Equal(t, http.StatusServiceUnavailable, b.send(webhook.TopicCustomerUpdate, "a", `{"id":7}`))
+		require.Equal(t, http.StatusServiceUnavailable, b.send(payload.TopicCustomerUpdate, "a", `{"id":7}`))
 	}
 	b.inbox.refuse.Store(nil)
-	require.Equal(t, http.StatusOK, b.send(webhook.TopicCustomerUpdate, "a", `{"id":7}`))
+	require.Equal(t, http.StatusOK, b.send(payload.TopicCustomerUpdate, "a", `{"id":7}`))
 	require.Len(t, b.inbox.all(), 1)
 
 	// Nobody can say whose it is, and by which secret.
 	b.later(time.Hour)
 	b.merchants.away.Store(true)
-	require.Equal(t, http.StatusServiceUnavailable, b.send(webhook.TopicCustomerUpdate, "b", `{"id":7}`))
+	require.Equal(t, http.StatusServiceUnavailable, b.send(payload.TopicCustomerUpdate, "b", `{"id":7}`))
 	reads := b.inbox.reads.Load()
 	for range 20 {
-		require.Equal(t, http.StatusServiceUnavailable, b.send(webhook.TopicCustomerUpdate, "b", `{"id":7}`))
+		require.Equal(t, http.StatusServiceUnavailable, b.send(payload.TopicCustomerUpdate, "b", `{"id":7}`))
 	}
 	require.Equal(t, reads, b.inbox.reads.Load(), "a ledger that is away is left alone for a moment")
 	b.merchants.away.Store(false)
 	b.later(time.Second)
-	require.Equal(t, http.StatusOK, b.send(webhook.TopicCustomerUpdate, "b", `{"id":7}`))
+	require.Equal(t, http.StatusOK, b.send(payload.TopicCustomerUpdate, "b", `{"id":7}`))
+}
+
+func TestSecretsThatCannotBeOpenedAreNotTriedByEveryRequest(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, ledgertest.SQLite(t))
+	row, err := b.inbox.Merchant(t.Context(), acme)
+	require.NoError(t, err)
+	require.NoError(t, b.inbox.UpdateMerchant(t.Context(), row, ledger.MerchantUpdate{Secrets: ledger.Secrets{"credentials": []byte("damaged")}}))
+	require.Equal(t, http.StatusServiceUnavailable, b.send(payload.TopicCustomerUpdate, "a", `{"id":7}`))
+	reads := b.inbox.reads.Load()
+	for range 20 {
+		require.Equal(t, http.StatusServiceUnavailable, b.send(payload.TopicCustomerUpdate, "a", `{"id":7}`))
+	}
+	require.Equal(t, reads, b.inbox.reads.Load())
+	require.Empty(t, b.inbox.all())
 }
 
 func TestALedgerThatHangsCostsNobodyMoreThanFiveSeconds(t *testing.T) {
@@ -587,11 +604,11 @@ func TestALedgerThatHangsCostsNobodyMoreThanFiveSeconds(t *testing.T) {
 	hang := func([]ledger.Webhook) error { <-free; return nil }
 	b.inbox.refuse.Store(&hang)
 	began := time.Now()
-	require.Equal(t, http.StatusServiceUnavailable, b.send(webhook.TopicCustomerUpdate, "a", `{"id":7}`))
+	require.Equal(t, http.StatusServiceUnavailable, b.send(payload.TopicCustomerUpdate, "a", `{"id":7}`))
 	require.Less(t, time.Since(began), 5*time.Second)
 	b.inbox.refuse.Store(nil)
 	close(free)
-	require.Equal(t, http.StatusOK, b.send(webhook.TopicCustomerUpdate, "a", `{"id":7}`), "the second try")
+	require.Equal(t, http.StatusOK, b.send(payload.TopicCustomerUpdate, "a", `{"id":7}`), "the second try")
 	require.Len(t, b.inbox.all(), 1)
 }
 
@@ -611,7 +628,7 @@ func TestOneThatTheLedgerRefusesTakesNobodyWithIt(t *testing.T) {
 	var good, bad atomic.Int64
 	for n := range 100 {
 		all.Go(func() {
-			switch b.send(webhook.TopicCustomerUpdate, fmt.Sprint(n), `{"id":7}`) {
+			switch b.send(payload.TopicCustomerUpdate, fmt.Sprint(n), `{"id":7}`) {
 			case http.StatusOK:
 				good.Add(1)
 			case http.StatusServiceUnavailable:
@@ -633,7 +650,7 @@ func TestARotationIsHonouredWithinSeconds(t *testing.T) {
 		n++
 		s := b.sender()
 		s.Secret = secret
-		r, err := s.Request(t.Context(), webhook.TopicCustomerUpdate, fmt.Sprint(n), []byte(`{"id":7}`))
+		r, err := s.Request(t.Context(), payload.TopicCustomerUpdate, fmt.Sprint(n), []byte(`{"id":7}`))
 		require.NoError(t, err)
 		return b.do(r)
 	}
@@ -661,13 +678,13 @@ func TestARotationIsHonouredWithinSeconds(t *testing.T) {
 func TestAStrangerWhoTriesNamesCostsTheLedgerNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, ledgertest.SQLite(t))
-	require.Equal(t, http.StatusOK, b.send(webhook.TopicCustomerUpdate, "a", `{"id":7}`))
+	require.Equal(t, http.StatusOK, b.send(payload.TopicCustomerUpdate, "a", `{"id":7}`))
 	reads := b.inbox.reads.Load()
 	for n := range 200 {
-		r := b.request(webhook.TopicCustomerUpdate, "x", `{"id":7}`)
+		r := b.request(payload.TopicCustomerUpdate, "x", `{"id":7}`)
 		r.URL.Path = fmt.Sprintf("/webhooks/store-%d", n)
 		require.Equal(t, http.StatusNotFound, b.do(r))
-		require.Equal(t, http.StatusOK, b.send(webhook.TopicCustomerUpdate, fmt.Sprint(n), `{"id":7}`))
+		require.Equal(t, http.StatusOK, b.send(payload.TopicCustomerUpdate, fmt.Sprint(n), `{"id":7}`))
 	}
 	require.Equal(t, reads, b.inbox.reads.Load())
 	require.LessOrEqual(t, reads, int64(2))
@@ -687,7 +704,7 @@ func TestAMerchantWithATokenAloneHasNoSecretAndTakesNothing(t *testing.T) {
 	s := b.sender()
 	for _, signed := range []string{"", secret, "shpat_x"} {
 		s.Secret = signed
-		r, err := s.Request(t.Context(), webhook.TopicCustomerUpdate, "a", []byte(`{"id":7}`))
+		r, err := s.Request(t.Context(), payload.TopicCustomerUpdate, "a", []byte(`{"id":7}`))
 		require.NoError(t, err)
 		require.Equal(t, http.StatusUnauthorized, b.do(r))
 	}
@@ -724,7 +741,7 @@ func TestStoppingKeepsWhatIsUnderWay(t *testing.T) {
 	go func() {
 		s := b.sender()
 		s.Door = "http://" + listener.Addr().String()
-		r, err := s.Request(context.Background(), webhook.TopicCustomerUpdate, "a", []byte(`{"id":7}`))
+		r, err := s.Request(context.Background(), payload.TopicCustomerUpdate, "a", []byte(`{"id":7}`))
 		if err != nil {
 			status <- 0
 			return
@@ -750,9 +767,9 @@ func TestStoppingKeepsWhatIsUnderWay(t *testing.T) {
 
 func TestAPersonNeverShows(t *testing.T) {
 	t.Parallel()
-	p := webhook.Person{Email: "a@example.com", Phone: "+1555"}
+	p := payload.Person{Email: "a@example.com", Phone: "+1555"}
 	var out bytes.Buffer
-	for _, value := range []any{p, &p, []webhook.Person{p}, struct{ Person webhook.Person }{p}} {
+	for _, value := range []any{p, &p, []payload.Person{p}, struct{ Person payload.Person }{p}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 			fmt.Fprintf(&out, verb+"\n", value)
 		}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/concordsync/concord/internal/ledger/ledgertest"
 	"github.com/concordsync/concord/internal/webhook"
+	"github.com/concordsync/concord/internal/webhook/payload"
+	"github.com/concordsync/concord/internal/webhook/payload/payloadtest"
 	"github.com/concordsync/concord/internal/webhook/webhooktest"
 )
 
@@ -117,7 +119,7 @@ func BenchmarkDoor(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					n := <-number
-					r, err := s.Request(b.Context(), webhook.TopicOrderCreate, fmt.Sprint(n), webhooktest.Order(n))
+					r, err := s.Request(b.Context(), payload.TopicOrderCreate, fmt.Sprint(n), payloadtest.Order(n))
 					if err != nil {
 						b.Error(err)
 						return
@@ -140,13 +142,13 @@ func BenchmarkDoor(b *testing.B) {
 
 // BenchmarkVerifyAndParse is what one delivery costs before it waits for its commit, without HTTP.
 func BenchmarkVerifyAndParse(b *testing.B) {
-	body := webhooktest.Order(1)
+	body := payloadtest.Order(1)
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
 		if webhook.Sign(secret, body) == "" {
 			b.Fatal("unsigned")
 		}
-		if _, err := webhook.Parse(webhook.TopicOrderCreate, body); err != nil {
+		if _, err := payload.Parse(payload.TopicOrderCreate, body); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -155,11 +157,11 @@ func BenchmarkVerifyAndParse(b *testing.B) {
 // BenchmarkRefuse is what a stranger costs who signs with nothing we know.
 func BenchmarkRefuse(b *testing.B) {
 	w := newBench(b, ledgertest.SQLite(b))
-	body := webhooktest.Order(1)
+	body := payloadtest.Order(1)
 	s := w.sender()
 	s.Secret = "forged"
 	for b.Loop() {
-		r, err := s.Request(context.Background(), webhook.TopicOrderCreate, "a", body)
+		r, err := s.Request(context.Background(), payload.TopicOrderCreate, "a", body)
 		require.NoError(b, err)
 		require.Equal(b, 401, w.do(r))
 	}

@@ -45,8 +45,10 @@ type sender struct {
 	settings   merchant.Settings
 	generation int64
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	// secrets were opened then, or could not be for the reason in failed.
 	secrets []string
+	failed  error
 	opened  time.Time
 }
 
@@ -60,17 +62,15 @@ func (s *senders) find(ctx context.Context, id string) (*sender, error) {
 	if found == nil {
 		return nil, ledger.ErrUnknownMerchant
 	}
-	if found.fresh(s.now()) {
-		return found, nil
+	if fresh, err := found.fresh(s.now()); fresh {
+		return found, err
 	}
 	return found, s.shared(ctx, "secrets/"+id, func(ctx context.Context) error {
 		now := s.now()
 		secrets, err := s.merchants.WebhookSecrets(ctx, id)
-		if err == nil {
-			found.mu.Lock()
-			defer found.mu.Unlock()
-			found.secrets, found.opened = secrets, now
-		}
+		found.mu.Lock()
+		defer found.mu.Unlock()
+		found.secrets, found.failed, found.opened = secrets, err, now
 		return err
 	})
 }
@@ -139,10 +139,15 @@ func (s *senders) shared(ctx context.Context, what string, do func(context.Conte
 	}
 }
 
-func (s *sender) fresh(now time.Time) bool {
+// fresh reports whether the secrets need not be opened again now, and why there are none.
+func (s *sender) fresh(now time.Time) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.opened.IsZero() && now.Sub(s.opened) < secretsTime
+	most := secretsTime
+	if s.failed != nil {
+		most = failedTime
+	}
+	return !s.opened.IsZero() && now.Sub(s.opened) < most, s.failed
 }
 
 // signed reports whether any of the merchant's secrets made the signature. Each is compared in constant time.

@@ -9,7 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/concordsync/concord/internal/webhook"
+	"github.com/concordsync/concord/internal/webhook/payload"
+	"github.com/concordsync/concord/internal/webhook/payload/payloadtest"
 )
 
 // Load is a steady stream of orders.
@@ -45,7 +46,7 @@ func (r Report) Percentile(part float64) time.Duration {
 	return r.answered[min(len(r.answered)-1, int(part*float64(len(r.answered))))]
 }
 
-// Run sends the load. The nth delivery has the id "load-n" and the payload Order(n).
+// Run sends the load. The nth delivery has the id "load-n" and the payload payloadtest.Order(n).
 func (l Load) Run(ctx context.Context) (Report, error) {
 	connections := l.Connections
 	if connections == 0 {
@@ -102,7 +103,7 @@ func (l Load) Run(ctx context.Context) (Report, error) {
 }
 
 func (l Load) send(ctx context.Context, n int) (status int) {
-	request, err := l.Request(ctx, webhook.TopicOrderCreate, fmt.Sprintf("load-%d", n), Order(n))
+	request, err := l.Request(ctx, payload.TopicOrderCreate, fmt.Sprintf("load-%d", n), payloadtest.Order(n))
 	if err != nil {
 		return 0
 	}

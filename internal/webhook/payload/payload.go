@@ -1,4 +1,5 @@
-package webhook
+// Package payload reads what Shopify's webhooks say. It is pure: it knows no ledger, no merchant and no clock.
+package payload
 
 import (
 	"bytes"
@@ -8,7 +9,6 @@ import (
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
-	"github.com/concordsync/concord/internal/ledger"
 )
 
 // The topics that the door knows, as X-Shopify-Topic spells them (contracts/shopify.md 5.3).
@@ -52,14 +52,14 @@ const (
 	OtherShop    Problem = "the body names another shop than the one it came for"
 )
 
-// News is what a payload says that matters here. Of bulk_operations/finish nothing does.
+// News is what a payload says that matters here. Of bulk_operations/finish nothing does, and of app/uninstalled and shop/redact that they
+// came.
 type News struct {
 	// Customers are the GIDs of customers of whom there is news.
 	Customers []string
 	// Order is an order for which somebody may be waiting; nil for other topics, and when it has neither a customer nor an address.
 	Order *Order
-	// Privacy is what has to be done for a person or a shop, unless it is empty; Customer and Person say for whom.
-	Privacy  ledger.PrivacyKind
+	// Customer and Person say whom a privacy request is about, as far as Shopify knows them. Customer is a GID.
 	Customer string
 	Person   Person
 	// Shop is the *.myshopify.com domain that the payload names, if it names one.
@@ -105,17 +105,15 @@ func Parse(topic string, body []byte) (News, error) {
 			Shop words `json:"myshopify_domain"`
 		}
 		err := decode(body, &in)
-		return News{Privacy: ledger.Uninstalled, Shop: string(in.Shop)}, err
-	case TopicDataRequest:
-		return parsePersonal(body, ledger.DataRequest)
-	case TopicCustomerRedact:
-		return parsePersonal(body, ledger.Redact)
+		return News{Shop: string(in.Shop)}, err
+	case TopicDataRequest, TopicCustomerRedact:
+		return parsePersonal(body)
 	case TopicShopRedact:
 		var in struct {
 			Shop words `json:"shop_domain"`
 		}
 		err := decode(body, &in)
-		return News{Privacy: ledger.ShopRedact, Shop: string(in.Shop)}, err
+		return News{Shop: string(in.Shop)}, err
 	}
 	var in struct{}
 	return News{}, decode(body, &in)
@@ -184,7 +182,7 @@ func parseOrder(body []byte) (News, error) {
 	return News{Order: order}, nil
 }
 
-func parsePersonal(body []byte, kind ledger.PrivacyKind) (News, error) {
+func parsePersonal(body []byte) (News, error) {
 	var in struct {
 		Shop     words `json:"shop_domain"`
 		Customer struct {
@@ -196,7 +194,7 @@ func parsePersonal(body []byte, kind ledger.PrivacyKind) (News, error) {
 	if err := decode(body, &in); err != nil {
 		return News{}, err
 	}
-	news := News{Privacy: kind, Shop: string(in.Shop), Person: Person{Email: string(in.Customer.Email), Phone: string(in.Customer.Phone)}}
+	news := News{Shop: string(in.Shop), Person: Person{Email: string(in.Customer.Email), Phone: string(in.Customer.Phone)}}
 	if in.Customer.ID != 0 {
 		news.Customer = in.Customer.ID.gid(customerGID)
 	}
