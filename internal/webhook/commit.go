@@ -14,6 +14,9 @@ import (
 const (
 	// maxBatch bounds one transaction, and with it how long everybody in it waits.
 	maxBatch = 500
+	// pace is from the start of one transaction to the next at least. A busy door waits for it and takes more at a time, which costs the
+	// machine far less than twice as many transactions; after a pause nobody waits.
+	pace = 10 * time.Millisecond
 	// queueLength bounds who waits for the next transactions: four seconds' worth at a thousand a second.
 	queueLength = 4096
 	// commitTime bounds one transaction. Who has waited for it has no time left for another one.
@@ -63,15 +66,18 @@ func (d *Door) Run(ctx context.Context) {
 	var house sync.WaitGroup
 	defer house.Wait()
 	house.Go(func() { d.keepHouse(ctx) })
+	var began time.Time
 	for {
 		select {
 		case first := <-d.queue:
-			d.commit(context.WithoutCancel(ctx), d.batch(first))
+			batch := d.batch(first, began.Add(pace))
+			began = time.Now()
+			d.commit(context.WithoutCancel(ctx), batch)
 		case <-ctx.Done():
 			for {
 				select {
 				case first := <-d.queue:
-					d.commit(context.WithoutCancel(ctx), d.batch(first))
+					d.commit(context.WithoutCancel(ctx), d.batch(first, time.Time{}))
 				default:
 					return
 				}
@@ -80,9 +86,15 @@ func (d *Door) Run(ctx context.Context) {
 	}
 }
 
-// batch takes what else waits, but for those whom nobody waits for any more: Shopify sends them again.
-func (d *Door) batch(first *waiting) []*waiting {
+// batch takes what else waits, and what comes until then, but for those whom nobody waits for any more: Shopify sends them again.
+func (d *Door) batch(first *waiting, until time.Time) []*waiting {
 	batch := make([]*waiting, 0, maxBatch)
+	var over <-chan time.Time
+	if wait := time.Until(until); wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		over = timer.C
+	}
 	for next := first; ; {
 		if next.ctx.Err() == nil {
 			batch = append(batch, next)
@@ -92,7 +104,15 @@ func (d *Door) batch(first *waiting) []*waiting {
 		}
 		select {
 		case next = <-d.queue:
+			continue
 		default:
+		}
+		if over == nil {
+			return batch
+		}
+		select {
+		case next = <-d.queue:
+		case <-over:
 			return batch
 		}
 	}

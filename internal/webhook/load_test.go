@@ -33,6 +33,7 @@ var databases = []struct {
 func load(t testing.TB, driver, dsn string, rate int, length time.Duration) webhooktest.Report {
 	t.Helper()
 	b := newBench(t, dsn)
+	b.inbox.forgets = true
 	var heap []uint64
 	every := func(sent int) {
 		if sent%(10*rate) == 0 {
@@ -102,6 +103,7 @@ func BenchmarkDoor(b *testing.B) {
 	for _, d := range databases {
 		b.Run(d.name, func(b *testing.B) {
 			w := newBench(b, d.dsn(b))
+			w.inbox.forgets = true
 			s := w.sender()
 			b.SetParallelism(16)
 			number := make(chan int)
