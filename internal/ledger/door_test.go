@@ -40,11 +40,10 @@ func TestADoorThatWasClosedForLongIsShown(t *testing.T) {
 		require.Equal(t, want, doorOf(t, l, acme))
 
 		clock.Advance(4 * consent.Hour)
-		before := want.LastOpen
 		want.LastOpen = keep()
 		require.Equal(t, want, doorOf(t, l, acme), "within the time of Shopify's retries")
 
-		before = want.LastOpen
+		before := want.LastOpen
 		clock.Advance(4*consent.Hour + 1)
 		want.LastOpen = keep()
 		want.GapFrom, want.GapUntil = before, want.LastOpen

@@ -118,6 +118,7 @@ func BenchmarkDoor(b *testing.B) {
 				}
 			}()
 			defer close(done)
+			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					n := <-number
