@@ -58,7 +58,7 @@ func (l *Ledger) OrdersRemembered(ctx context.Context, merchant, customer string
 }
 
 // purgeRows bounds what one transaction of PurgeExpired deletes: whoever wants to write meanwhile waits that long at most.
-const purgeRows = 1000
+const purgeRows = 500
 
 // PurgeExpired forgets, of all merchants, what has run out: orders and claims whose time is over, deliveries of webhooks that Shopify does
 // not try again any more, and the doors of merchants that are none. It deletes in small transactions, so that others come in between, and
