@@ -113,6 +113,13 @@ func (h *Host) Worker(c client.Client) worker.Worker {
 			h.Log.Debug("A checkout window was not told of its hold", "merchant", id, "error", err.Error())
 		}
 	}
+	h.Engine.Nudge = func(ctx context.Context, id string) {
+		ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+		defer cancel()
+		if err := workflows.SignalNudge(ctx, c, id); err != nil {
+			h.Log.Debug("A merchant's workflow was not nudged", "merchant", id, "error", err.Error())
+		}
+	}
 	if _, err := h.Ledger.PurgeExpired(context.Background()); err != nil {
 		// What has run out is in nobody's way; the next worker that starts tries again.
 		h.Log.Warn("What has run out could not be cleared away", "error", err.Error())
@@ -149,24 +156,8 @@ func interrupt(ctx context.Context) <-chan interface{} {
 // ServeDoor serves the door for webhooks on the listener until ctx ends. It closes the listener.
 func (h *Host) ServeDoor(ctx context.Context, c client.Client, listener net.Listener) error {
 	h.Log.Info("The door for webhooks is open", "address", listener.Addr().String())
-	door := webhook.New(webhook.Config{Inbox: h.Ledger, Merchants: h.Merchants, Keys: h.Keys, Teller: teller{c}, Log: h.Log})
+	door := webhook.New(webhook.Config{Inbox: h.Ledger, Merchants: h.Merchants, Keys: h.Keys, Teller: Teller{c}, Log: h.Log})
 	return door.Serve(ctx, listener)
-}
-
-// teller tells workflows of what webhooks have brought.
-type teller struct{ temporal client.Client }
-
-func (t teller) Order(ctx context.Context, id string, held ledger.Held, order string, createdAt time.Time) error {
-	return workflows.SignalOrder(ctx, t.temporal, activities.WindowID(id, held), workflows.OrderSignal{Order: order, CreatedAt: createdAt})
-}
-
-func (t teller) Nudge(ctx context.Context, id string) error {
-	return workflows.SignalNudge(ctx, t.temporal, id)
-}
-
-// Privacy rouses the merchant's workflow: the requests themselves are rows of the ledger.
-func (t teller) Privacy(ctx context.Context, id string) error {
-	return workflows.SignalNudge(ctx, t.temporal, id)
 }
 
 // tellTimeout bounds telling one window: it only saves time, and must not cost a round its own.

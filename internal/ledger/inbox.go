@@ -258,6 +258,19 @@ func (t *transaction) hint(ctx context.Context, merchant string, customers []str
 	return nudge, err
 }
 
+// Hint notes a customer of whom there is news, as a webhook does, and reports whether somebody must be sent.
+func (l *Ledger) Hint(ctx context.Context, merchant, customer string) (nudge bool, err error) {
+	err = l.transact(ctx, "note a hint", func(t *transaction) error {
+		now, err := t.now(ctx)
+		if err != nil {
+			return err
+		}
+		nudge, err = t.hint(ctx, merchant, []string{text(customer)}, now)
+		return err
+	})
+	return nudge && err == nil, err
+}
+
 // Hint is a customer of whom there is news.
 type Hint struct {
 	// Customer is the Shopify GID.

@@ -73,7 +73,7 @@ func DefaultTiming() Timing {
 	}
 }
 
-// Engine reconciles merchants. All fields are required but HoldChanged, Machine and Intercept.
+// Engine reconciles merchants. All fields are required but HoldChanged, Nudge, Machine and Intercept.
 type Engine struct {
 	Ledger *ledger.Ledger
 	Keys   Keys
@@ -89,7 +89,9 @@ type Engine struct {
 	Holder string
 	// HoldChanged tells the checkout window of a hold that it was settled, restarted or ended. Losing a call costs only time.
 	HoldChanged func(ctx context.Context, merchant string, held ledger.Held)
-	Log         *slog.Logger
+	// Nudge asks for a drain of the merchant. Losing a call costs only time.
+	Nudge func(ctx context.Context, merchant string)
+	Log   *slog.Logger
 	// Machine is the real one unless a simulation brings another.
 	Machine Machine
 	// Intercept, when set, stands between the engine and its ledger: tests and simulations let the process die at any call.
@@ -121,6 +123,7 @@ type Records interface {
 	MarkOpened(ctx context.Context, merchant string, holds []ledger.Held) error
 	CountHeld(ctx context.Context, merchant string) (held, opened int, err error)
 	RememberOrder(ctx context.Context, merchant string, order ledger.Order) error
+	Hint(ctx context.Context, merchant, customer string) (nudge bool, err error)
 	Hints(ctx context.Context, merchant string, until consent.Instant, limit int) ([]ledger.Hint, error)
 	ForgetHints(ctx context.Context, merchant string, hints []ledger.Hint) error
 	StayAwake(ctx context.Context, merchant string, d time.Duration) error
