@@ -142,6 +142,8 @@ type devView struct {
 	Sandbox         string `json:"sandbox,omitempty"`
 	SandboxControl  string `json:"sandbox_control,omitempty"`
 	Merchant        string `json:"merchant,omitempty"`
+	// Webhooks is where webhooks are taken: of the sandbox's merchant, or without one of any, whose id ends the address.
+	Webhooks string `json:"webhooks"`
 
 	prefix  string
 	syncsOn bool
@@ -155,7 +157,9 @@ func (a *app) devStarted(ctx context.Context, s *stack, directory string) *devVi
 	if a.data != "" {
 		v.prefix += " --data " + a.data
 	}
+	v.Webhooks = s.WebhookURL("MERCHANT")
 	if s.Sandbox != nil {
+		v.Webhooks = s.WebhookURL(sandboxMerchant)
 		v.SandboxControl, v.Merchant = s.Sandbox.ControlURL(), sandboxMerchant
 		v.Sandbox = strings.TrimSuffix(v.SandboxControl, "/control") + "/"
 		if switches, err := s.Host.Ledger.Switches(ctx, sandboxMerchant); err == nil {
@@ -180,7 +184,7 @@ func program() string {
 func (v *devView) text(p *page) {
 	p.line("Concord runs on this machine. Ctrl-C stops it.")
 	p.line("")
-	p.facts("  ", "Temporal's Web UI", v.WebUI, "Temporal", v.TemporalAddress+", task queue "+v.TaskQueue, "Ledger", v.Ledger,
+	p.facts("  ", "Temporal's Web UI", v.WebUI, "Temporal", v.TemporalAddress+", task queue "+v.TaskQueue, "Ledger", v.Ledger, "Webhooks", v.Webhooks,
 		"Sandbox", v.Sandbox, "", noteIf(v.Sandbox != "", "(says with curl how to act as a person there; it forgets everybody when this ends)"))
 	p.line("")
 	p.line("In another terminal, with nothing to export:")

@@ -23,7 +23,8 @@ import (
 
 const secretsHelp = `Secrets are read from the environment, or from standard input as lines of NAME=VALUE or as one JSON object:
   CONCORD_SHOPIFY_CLIENT_ID and CONCORD_SHOPIFY_CLIENT_SECRET   of the app (Dev Dashboard → app → Settings), or
-  CONCORD_SHOPIFY_TOKEN                                         of an app made in the store's admin (shpat_…)
+  CONCORD_SHOPIFY_TOKEN                                         of an app made in the store's admin (shpat_…); its secret may be given
+                                                                too, as CONCORD_SHOPIFY_CLIENT_SECRET alone: it signs webhooks
   CONCORD_LISTRAK_CLIENT_ID and CONCORD_LISTRAK_CLIENT_SECRET   of an Email API integration`
 
 func newMerchantCommand(a *app) *cobra.Command {

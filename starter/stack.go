@@ -21,6 +21,7 @@ import (
 	"github.com/concordsync/concord/internal/sandbox"
 	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
+	"github.com/concordsync/concord/internal/webhook"
 	"github.com/concordsync/concord/workflows"
 )
 
@@ -70,7 +71,11 @@ type stack struct {
 	Shop    *shop.Store
 	List    *list.Store
 
-	worker worker.Worker
+	// DoorURL is the base address of the door for webhooks, on this machine.
+	DoorURL string
+
+	worker   worker.Worker
+	stopDoor func() error
 }
 
 // startStack starts a stack and returns when its worker polls. ctx bounds the start only. When it fails, nothing is left running.
@@ -108,8 +113,32 @@ func startStack(ctx context.Context, o stackOptions) (s *stack, err error) {
 		return s, fmt.Errorf("start the worker: %w", err)
 	}
 	s.worker = w
+	if err = s.openDoor(); err != nil {
+		return s, err
+	}
 	return s, nil
 }
+
+// openDoor serves the door for webhooks on any free port of this machine. There is no HTTPS in front of it: what sends to it is here too.
+func (s *stack) openDoor() error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen for webhooks: %w", err)
+	}
+	s.DoorURL = "http://" + listener.Addr().String()
+	// Stop ends it, not the context of the start.
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Host.ServeDoor(ctx, s.Client, listener) }()
+	s.stopDoor = func() error {
+		stop()
+		return <-ended
+	}
+	return nil
+}
+
+// WebhookURL is where the webhooks of a merchant go.
+func (s *stack) WebhookURL(merchant string) string { return s.DoorURL + webhook.Path(merchant) }
 
 func (s *stack) startSandbox(o stackOptions) error {
 	address := ""
@@ -169,13 +198,16 @@ func (s *stack) AddSandboxMerchant(ctx context.Context, change func(*merchant.Se
 
 // Stop ends everything in order: what is at work ends at its next safe point.
 func (s *stack) Stop() error {
+	var errs []error
+	if s.stopDoor != nil {
+		errs = append(errs, s.stopDoor())
+	}
 	if s.worker != nil {
 		s.worker.Stop()
 	}
 	if s.Client != nil {
 		s.Client.Close()
 	}
-	var errs []error
 	if s.Host != nil {
 		errs = append(errs, s.Host.Close())
 	}

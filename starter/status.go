@@ -23,8 +23,8 @@ func newStatusCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "status [MERCHANT]", Short: "How every merchant stands", Args: arguments(0, 1),
 		Long: `Shows per merchant the last round, what each side is owed, what is held, refused, disputed or contested, and the oldest opt-out that is
-not yet delivered. It tells when people wait at the limit on re-subscriptions, and when many were unsubscribed. It reads the ledger alone,
-so it works without Temporal. It exits 1 when an opt-out has waited for more than 24 hours.`,
+not yet delivered. It tells when people wait at the limit on re-subscriptions, and when many were unsubscribed. It tells whether webhooks come in.
+It reads the ledger alone, so it works without Temporal. It exits 1 when an opt-out has waited for more than 24 hours.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := namedOnce(args, id)
 			if err != nil {
@@ -63,6 +63,8 @@ type merchantStatus struct {
 	OptOutOverdue bool `json:"opt_out_overdue"`
 	// Resubscriptions are the counts of 24 hours, against the merchant's limit.
 	Resubscriptions brakeView `json:"resubscriptions"`
+	// Webhooks is how the door for them stands.
+	Webhooks webhookStatus `json:"webhooks"`
 
 	now time.Time
 }
@@ -152,6 +154,9 @@ func (a *app) statusOf(ctx context.Context, h *host.Host, m merchant.Merchant) (
 	if s.Resubscriptions, err = brakeOf(ctx, h, m, s.People); err != nil {
 		return s, err
 	}
+	if s.Webhooks, err = webhooksOf(ctx, h, id, s.now); err != nil {
+		return s, err
+	}
 	stops, err := h.Ledger.Stops(ctx, id)
 	if err != nil {
 		return s, err
@@ -225,7 +230,7 @@ func (s *merchantStatus) text(p *page) {
 	}
 	p.facts("  ", "Syncs on", orNone(s.SyncsOn), "People known", strconv.FormatInt(s.People, 10), "Last round", s.roundWords(),
 		"Round's error", s.errorWords(), "Lag", s.lagWords(), "Waiting for an order", numberOrNone(int64(s.Held)),
-		"Oldest opt-out due", s.optOutWords())
+		"Oldest opt-out due", s.optOutWords(), "Webhooks", s.Webhooks.words())
 	rows := [][]string{{"OWED", "SUBSCRIBE", "UNSUBSCRIBE", "REFUSED", "DISPUTED", "CONTESTED", "TO CONFIRM", "BLOCKED", "NOT PERMITTED"}}
 	for _, side := range []struct {
 		name string
@@ -244,6 +249,7 @@ func (s *merchantStatus) text(p *page) {
 		p.line("  To see who: starter refused %s. To try again: starter retry --help", s.Merchant)
 	}
 	s.brakeText(p)
+	s.Webhooks.text(p)
 }
 
 // brakeText tells of people who wait at the limit on re-subscriptions, and of many unsubscribes.

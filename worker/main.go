@@ -44,13 +44,5 @@ func run(ctx context.Context) (err error) {
 	}
 	defer temporal.Close()
 	logger.Info("Worker started", "task_queue", settings.TaskQueue, "ledger", settings.Ledger.String())
-	w := h.Worker(temporal)
-	return w.Run(interrupt(ctx))
-}
-
-// interrupt turns the end of ctx into what a Temporal worker waits for.
-func interrupt(ctx context.Context) <-chan interface{} {
-	channel := make(chan interface{})
-	context.AfterFunc(ctx, func() { close(channel) })
-	return channel
+	return h.Run(ctx, temporal)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -44,6 +45,8 @@ type Settings struct {
 	CallTimeout time.Duration `split_words:"true" default:"20s" min:"1s" max:"5m" desc:"Longest single call to Shopify or Listrak."`
 	ClaimLease  time.Duration `split_words:"true" default:"1m" min:"2s" max:"30m" desc:"How long a claimed delivery belongs to one process. Longer than CONCORD_CALL_TIMEOUT, so that a call ends before its claim."`
 	RunLease    time.Duration `split_words:"true" default:"90s" min:"2s" max:"30m" desc:"How long a merchant's round belongs to one process. Longer than CONCORD_ROUND_LIMIT and CONCORD_CALL_TIMEOUT together."`
+
+	WebhookAddress string `split_words:"true" desc:"Where a worker takes Shopify's webhooks, as HOST:PORT or :PORT, such as :8080; empty for not at all. It speaks plain HTTP: put a reverse proxy with HTTPS in front."`
 
 	LogLevel  slog.Level `split_words:"true" default:"info" oneof:"debug info warn error" desc:"Least level that is logged."`
 	LogFormat string     `split_words:"true" default:"text" oneof:"text json" desc:"Form of a log line."`
@@ -123,6 +126,9 @@ func (s Settings) Validate() error {
 	if s.WorkerVersioning && s.WorkerBuildID == "" {
 		wrong = append(wrong, fmt.Errorf("%s_WORKER_BUILD_ID is not set, and this program does not know the commit it was built from: "+
 			"%[1]s_WORKER_VERSIONING needs one", Prefix))
+	}
+	if _, port, err := net.SplitHostPort(s.WebhookAddress); s.WebhookAddress != "" && (err != nil || port == "") {
+		wrong = append(wrong, fmt.Errorf("%s_WEBHOOK_ADDRESS is %q: it is HOST:PORT or :PORT, such as :8080", Prefix, s.WebhookAddress))
 	}
 	if s.ClaimLease <= s.CallTimeout {
 		wrong = append(wrong, fmt.Errorf("%s_CLAIM_LEASE is %s: longer than %[1]s_CALL_TIMEOUT (%s) is needed, or a call could still "+

@@ -84,6 +84,8 @@ func TestEachVariableOfTheTableSetsItsField(t *testing.T) {
 			switch field.Name {
 			case "LogFormat":
 				value = "json"
+			case "WebhookAddress":
+				value = "127.0.0.1:8080"
 			case "RunLease", "ClaimLease":
 				value = "11m0s"
 			case "Interval", "RoundLimit", "CheckoutWindow", "OrderLag", "CallTimeout":
@@ -128,6 +130,9 @@ func TestBadValuesAreRefusedByName(t *testing.T) {
 		{"CONCORD_WORKER_VERSIONING", "perhaps", `CONCORD_WORKER_VERSIONING is "perhaps": true or false`},
 		{"CONCORD_WORKER_VERSIONING", "true", `CONCORD_WORKER_BUILD_ID is not set`},
 		{"CONCORD_TASK_QUEUE", "", `CONCORD_TASK_QUEUE is empty`},
+		{"CONCORD_WEBHOOK_ADDRESS", "8080", `CONCORD_WEBHOOK_ADDRESS is "8080": it is HOST:PORT or :PORT, such as :8080`},
+		{"CONCORD_WEBHOOK_ADDRESS", "http://0.0.0.0:8080", `CONCORD_WEBHOOK_ADDRESS is "http://0.0.0.0:8080"`},
+		{"CONCORD_WEBHOOK_ADDRESS", "0.0.0.0:", `CONCORD_WEBHOOK_ADDRESS is "0.0.0.0:"`},
 		{"CONCORD_LEDGER", "mysql://root:hunter2@db/x", `CONCORD_LEDGER begins with neither sqlite: nor postgres://`},
 		{"CONCORD_CLAIM_LEASE", "20s", `CONCORD_CLAIM_LEASE is 20s: longer than CONCORD_CALL_TIMEOUT (20s)`},
 		{"CONCORD_RUN_LEASE", "65s", `CONCORD_RUN_LEASE is 1m5s: longer than CONCORD_ROUND_LIMIT and CONCORD_CALL_TIMEOUT together (1m5s)`},

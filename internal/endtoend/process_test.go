@@ -43,6 +43,7 @@ func (s *stack) startProcess() *workerProcess {
 		"CONCORD_CHECKOUT_WINDOW="+s.settings.CheckoutWindow.String(), "CONCORD_ORDER_LAG="+s.settings.OrderLag.String(),
 		"CONCORD_CALL_TIMEOUT="+s.settings.CallTimeout.String(), "CONCORD_CLAIM_LEASE="+s.settings.ClaimLease.String(),
 		"CONCORD_RUN_LEASE="+s.settings.RunLease.String(), "CONCORD_LOG_LEVEL=debug",
+		"CONCORD_WEBHOOK_ADDRESS="+s.settings.WebhookAddress,
 		"TEMPORAL_ADDRESS="+temporalServer.Address(), "TEMPORAL_NAMESPACE="+s.namespace,
 	)
 	if key := s.settings.MasterKey.Reveal(); key != "" {

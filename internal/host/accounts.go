@@ -85,9 +85,13 @@ func Clients(settings merchant.Settings, credentials merchant.Credentials, now f
 	if err != nil {
 		return nil, nil, err
 	}
+	appSecret := credentials.ShopifyClientSecret
+	if credentials.ShopifyToken != "" {
+		appSecret = "" // beside a token it only signs webhooks
+	}
 	store, err := shopify.New(shopify.Config{
 		Shop: settings.Shop, BaseURL: settings.ShopifyURL, Now: now, HTTP: &http.Client{Transport: wire, Timeout: shopifyTimeout},
-		ClientID: credentials.ShopifyClientID, ClientSecret: credentials.ShopifyClientSecret, Token: credentials.ShopifyToken,
+		ClientID: credentials.ShopifyClientID, ClientSecret: appSecret, Token: credentials.ShopifyToken,
 		OtherVersion: func(version string) {
 			logger.Warn("Shopify answers with another version of its API than this build knows: update Concord",
 				"merchant", settings.ID, "version", version, "ours", shopify.APIVersion)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/concordsync/concord/activities"
 	"github.com/concordsync/concord/internal/config"
@@ -23,6 +25,7 @@ import (
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/merchant"
 	"github.com/concordsync/concord/internal/reconcile"
+	"github.com/concordsync/concord/internal/webhook"
 	"github.com/concordsync/concord/workflows"
 )
 
@@ -125,6 +128,36 @@ func (h *Host) Worker(c client.Client) worker.Worker {
 	workflows.Register(w)
 	w.RegisterActivity(&activities.Activities{Engine: h.Engine})
 	return w
+}
+
+// Run runs this process until ctx ends: the Temporal worker, and the door for webhooks when the settings name an address. When one of the
+// two fails the other ends too.
+func (h *Host) Run(ctx context.Context, c client.Client) error {
+	running, ctx := errgroup.WithContext(ctx)
+	if address := h.Settings.WebhookAddress; address != "" {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			return fmt.Errorf("listen for webhooks: %w. CONCORD_WEBHOOK_ADDRESS names the address", err)
+		}
+		running.Go(func() error { return h.ServeDoor(ctx, c, listener) })
+	}
+	w := h.Worker(c)
+	running.Go(func() error { return w.Run(interrupt(ctx)) })
+	return running.Wait()
+}
+
+// interrupt turns the end of ctx into what a Temporal worker waits for.
+func interrupt(ctx context.Context) <-chan interface{} {
+	channel := make(chan interface{})
+	context.AfterFunc(ctx, func() { close(channel) })
+	return channel
+}
+
+// ServeDoor serves the door for webhooks on the listener until ctx ends. It closes the listener.
+func (h *Host) ServeDoor(ctx context.Context, c client.Client, listener net.Listener) error {
+	h.Log.Info("The door for webhooks is open", "address", listener.Addr().String())
+	door := webhook.New(webhook.Config{Inbox: h.Ledger, Merchants: h.Merchants, Keys: h.Keys, Teller: Teller{c}, Log: h.Log})
+	return door.Serve(ctx, listener)
 }
 
 // tellTimeout bounds telling one window: it only saves time, and must not cost a round its own.

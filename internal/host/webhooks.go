@@ -25,3 +25,8 @@ func (t Teller) Order(ctx context.Context, merchant string, held ledger.Held, or
 func (t Teller) Nudge(ctx context.Context, merchant string) error {
 	return workflows.SignalNudge(ctx, t.Temporal, merchant)
 }
+
+// Privacy rouses the merchant's workflow: the requests themselves are rows of the ledger.
+func (t Teller) Privacy(ctx context.Context, merchant string) error {
+	return workflows.SignalNudge(ctx, t.Temporal, merchant)
+}

@@ -58,6 +58,15 @@ func (d dialect) forShare() string {
 	return ""
 }
 
+// someRows is a condition that holds for $2 of the rows of a table of which another condition holds. What another transaction has locked
+// is left out: it deletes the same rows, or renews them.
+func (d dialect) someRows(table, condition string) string {
+	if d == postgresDialect {
+		return "ctid = ANY (ARRAY(SELECT ctid FROM " + table + " WHERE " + condition + " LIMIT $2 FOR UPDATE SKIP LOCKED))"
+	}
+	return "rowid IN (SELECT rowid FROM " + table + " WHERE " + condition + " LIMIT $2)"
+}
+
 // placeholder writes the nth parameter. SQLite understands $1 too, but takes it for a name and searches all names for each: that is
 // quadratic, and at some hundred rows slower than everything else together. In a long list it gets the nameless ?, which counts on.
 func (d dialect) placeholder(b *strings.Builder, n int) {

@@ -67,6 +67,9 @@ func (t *transaction) receive(ctx context.Context, webhooks []Webhook) ([]Webhoo
 	if err != nil {
 		return nil, err
 	}
+	if err := t.countProblems(ctx, webhooks, receipts, now); err != nil {
+		return nil, err
+	}
 	var orders []any
 	hints := map[string]map[string]bool{}
 	nudger := map[string]int{}

@@ -84,6 +84,9 @@ type MerchantUpdate struct {
 	DropCursors []string
 	// LimitRaised: whoever the limit on re-subscriptions has stopped is judged anew, by the new one (I10).
 	LimitRaised bool
+	// State, unless empty, is what the merchant is put into, whatever it was, with Reason, which holds no personal data and no secret.
+	State  MerchantState
+	Reason string
 }
 
 // UpdateMerchant replaces Shop, ListrakURL, EmailList and Settings, raises the generation, and does what with says, all in one
@@ -123,7 +126,15 @@ func (l *Ledger) UpdateMerchant(ctx context.Context, m Merchant, with MerchantUp
 				return err
 			}
 		}
-		return t.journal(ctx, m.ID, []Line{{Kind: MerchantChanged, Side: NoSide}})
+		lines := []Line{{Kind: MerchantChanged, Side: NoSide}}
+		if with.State != "" {
+			if _, err := t.ExecContext(ctx, "UPDATE merchants SET state = $1, reason = $2 WHERE id = $3",
+				string(with.State), text(with.Reason), m.ID); err != nil {
+				return err
+			}
+			lines = append(lines, Line{Kind: StateChanged, Side: NoSide, Reason: Reason(with.State)})
+		}
+		return t.journal(ctx, m.ID, lines)
 	})
 }
 

@@ -57,27 +57,45 @@ func (l *Ledger) OrdersRemembered(ctx context.Context, merchant, customer string
 	return list, nil
 }
 
-// PurgeExpired forgets orders and claims whose time is over, of all merchants, and returns how many rows went.
+// purgeRows bounds what one transaction of PurgeExpired deletes: whoever wants to write meanwhile waits that long at most.
+const purgeRows = 500
+
+// PurgeExpired forgets, of all merchants, what has run out: orders and claims whose time is over, deliveries of webhooks that Shopify does
+// not try again any more, and the doors of merchants that are none. It deletes in small transactions, so that others come in between, and
+// returns how many rows went.
 func (l *Ledger) PurgeExpired(ctx context.Context) (int64, error) {
 	var gone int64
-	err := l.transact(ctx, "purge what has expired", func(t *transaction) error {
-		gone = 0
-		now, err := t.now(ctx)
-		if err != nil {
-			return err
-		}
-		for _, statement := range []string{"DELETE FROM orders WHERE until < $1", "DELETE FROM claims WHERE until < $1"} {
-			result, err := t.ExecContext(ctx, statement, int64(now))
-			if err != nil {
+	for _, p := range []struct {
+		table, column string
+		ago           consent.Span
+		where         string
+	}{
+		{table: "orders", column: "until"},
+		{table: "claims", column: "until"},
+		{table: "deliveries", column: "received", ago: deliveryMemory},
+		{table: "doors", column: "last_open", ago: doorMemory,
+			where: " AND NOT EXISTS (SELECT 1 FROM merchants WHERE id = doors.merchant AND state <> 'removed')"},
+	} {
+		statement := "DELETE FROM " + p.table + " WHERE " + l.dialect.someRows(p.table, p.column+" < $1"+p.where+" ORDER BY "+p.column)
+		for full := true; full; {
+			err := l.transact(ctx, "purge what has expired", func(t *transaction) error {
+				now, err := t.now(ctx)
+				if err != nil {
+					return err
+				}
+				result, err := t.ExecContext(ctx, statement, int64(now.Plus(-p.ago)), purgeRows)
+				if err != nil {
+					return err
+				}
+				n, err := result.RowsAffected()
+				full = n == purgeRows
+				gone += n
 				return err
-			}
-			n, err := result.RowsAffected()
+			})
 			if err != nil {
-				return err
+				return gone, err
 			}
-			gone += n
 		}
-		return nil
-	})
-	return gone, err
+	}
+	return gone, nil
 }

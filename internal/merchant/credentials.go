@@ -21,7 +21,8 @@ const (
 // maxSecretBytes bounds one secret. Shopify's and Listrak's have less than 100 bytes; tokens in JWT form may have 2,000.
 const maxSecretBytes = 4096
 
-// Credentials are what a merchant gave us to call both sides with. Shopify takes either Token, or ClientID and ClientSecret.
+// Credentials are what a merchant gave us to call both sides with. Shopify takes either Token, or ClientID and ClientSecret. The
+// secret also signs webhooks (contracts/shopify.md 5.1), so it may be set beside a Token, which then calls.
 //
 // Printing, logging or marshalling a Credentials shows which are set and nothing of their values. Keep it out of unexported
 // struct fields all the same: fmt prints those without asking the type.
@@ -52,14 +53,12 @@ func (c *Credentials) slots() []slot {
 // IsZero reports whether nothing is set.
 func (c Credentials) IsZero() bool { return c == Credentials{} }
 
-// Merge returns c with everything that is set in newer. A newer token replaces an id and secret of Shopify, and the other way
-// round, so that an access that was given up is not kept.
+// Merge returns c with everything that is set in newer. A newer token replaces an id and secret of Shopify, and a newer id replaces a
+// token and the secret beside it, so that an access that was given up is not kept. A newer secret alone goes beside a token.
 func (c Credentials) Merge(newer Credentials) Credentials {
 	switch {
-	case newer.ShopifyToken != "":
-		c.ShopifyClientID, c.ShopifyClientSecret = "", ""
-	case newer.ShopifyClientID != "" || newer.ShopifyClientSecret != "":
-		c.ShopifyToken = ""
+	case newer.ShopifyToken != "" && c.ShopifyClientID != "", newer.ShopifyClientID != "" && c.ShopifyToken != "":
+		c.ShopifyClientID, c.ShopifyClientSecret, c.ShopifyToken = "", "", ""
 	}
 	from := newer.slots()
 	for i, s := range c.slots() {
@@ -79,9 +78,9 @@ func (c *Credentials) Normalize() error {
 		wrong.secret(s.env, *s.value)
 	}
 	switch {
-	case c.ShopifyToken != "" && (c.ShopifyClientID != "" || c.ShopifyClientSecret != ""):
-		wrong.add(EnvShopifyToken, "must not be set together with "+EnvShopifyClientID+" and "+EnvShopifyClientSecret+
-			": give Shopify's access one way")
+	case c.ShopifyToken != "" && c.ShopifyClientID != "":
+		wrong.add(EnvShopifyToken, "must not be set together with "+EnvShopifyClientID+": give Shopify's access one way ("+
+			EnvShopifyClientSecret+" may stand beside either: it also signs webhooks)")
 	case strings.HasPrefix(c.ShopifyToken, "shpss_"):
 		wrong.add(EnvShopifyToken, "must be an access token (shpat_…): this is an app's secret, for "+EnvShopifyClientSecret)
 	case strings.HasPrefix(c.ShopifyClientSecret, "shpat_"):
@@ -123,6 +122,8 @@ func (p *problems) secret(env, value string) {
 func (c Credentials) String() string {
 	var shopify, listrak = "no Shopify access", "no Listrak access"
 	switch {
+	case c.ShopifyToken != "" && c.ShopifyClientSecret != "":
+		shopify = "Shopify access token and the secret that signs webhooks"
 	case c.ShopifyToken != "":
 		shopify = "Shopify access token"
 	case c.ShopifyClientID != "" && c.ShopifyClientSecret != "":

@@ -23,6 +23,7 @@ type memory struct {
 	secrets   map[string]ledger.Secrets
 	dropped   []string
 	raised    []bool
+	at        consent.Instant
 	// beforeUpdate, when set, is called outside of the lock before each update.
 	beforeUpdate func()
 }
@@ -95,9 +96,26 @@ func (m *memory) UpdateMerchant(_ context.Context, next ledger.Merchant, with le
 	if with.Secrets != nil {
 		m.secrets[next.ID] = with.Secrets
 	}
+	if with.State != "" {
+		old.State, old.Reason = with.State, with.Reason
+		m.merchants[next.ID] = old
+	}
 	m.dropped = append(m.dropped, with.DropCursors...)
 	m.raised = append(m.raised, with.LimitRaised)
 	return nil
+}
+
+func (m *memory) Now(context.Context) (consent.Instant, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.at, nil
+}
+
+// advance moves the ledger's clock.
+func (m *memory) advance(by consent.Span) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.at = m.at.Plus(by)
 }
 
 func (m *memory) CountSubjects(context.Context, string, consent.Channel) (int64, error) {

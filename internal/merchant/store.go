@@ -21,9 +21,10 @@ type Rows interface {
 	Merchants(ctx context.Context) ([]ledger.Merchant, error)
 	RemoveMerchant(ctx context.Context, id string) error
 	Secrets(ctx context.Context, merchant string) (ledger.Secrets, error)
+	Now(ctx context.Context) (consent.Instant, error)
 }
 
-// credentialsName is the name of the one sealed secret that a merchant has.
+// credentialsName is the name of the sealed secret that holds a merchant's credentials; webhookSecretsName is the other one there is.
 const credentialsName = "credentials"
 
 // updateTries bounds how often Update starts again when others change the same merchant. Operators and one worker change it, so
@@ -127,7 +128,7 @@ func (s *Store) update(ctx context.Context, id string, change func(*Settings) er
 	}
 	var with ledger.MerchantUpdate
 	if credentials != nil && !credentials.IsZero() {
-		if with.Secrets, err = s.mergeSecrets(ctx, id, *credentials); err != nil {
+		if with, err = s.mergeSecrets(ctx, id, *credentials); err != nil {
 			return Settings{}, err
 		}
 	}
@@ -153,27 +154,52 @@ func (s *Store) update(ctx context.Context, id string, change func(*Settings) er
 }
 
 // mergeSecrets puts what is new over what is stored. Complete new credentials need nothing of the old ones, so they are the way out
-// when those cannot be opened any more.
-func (s *Store) mergeSecrets(ctx context.Context, id string, newer Credentials) (ledger.Secrets, error) {
-	complete := newer
-	if complete.Normalize() == nil {
-		return s.seal(id, complete)
-	}
+// when those cannot be opened any more. Whoever had uninstalled the app is back with them.
+func (s *Store) mergeSecrets(ctx context.Context, id string, newer Credentials) (with ledger.MerchantUpdate, err error) {
 	held, err := s.rows.Secrets(ctx, id)
 	if err != nil {
-		return nil, s.explain(ctx, err, Settings{ID: id})
+		return with, s.explain(ctx, err, Settings{ID: id})
 	}
-	var older Credentials
-	if sealed, found := held[credentialsName]; found {
-		if older, err = OpenCredentials(s.sealer, id, sealed); err != nil {
-			return nil, fmt.Errorf("%w. Give all credentials anew to replace them", err)
+	older, kept, err := s.open(id, held)
+	complete := newer
+	if err != nil {
+		if complete.Normalize() != nil {
+			return with, fmt.Errorf("%w. Give all credentials anew to replace them", err)
 		}
+		with.Secrets, err = s.seal(id, complete)
+		return with, err
 	}
 	merged := older.Merge(newer)
 	if err := merged.Normalize(); err != nil {
-		return nil, err
+		return with, err
 	}
-	return s.seal(id, merged)
+	if with.Secrets, err = s.seal(id, merged); err != nil {
+		return with, err
+	}
+	now, err := s.rows.Now(ctx)
+	if err != nil {
+		return with, err
+	}
+	with.State = kept.Was
+	kept.rotate(older.ShopifyClientSecret, merged.ShopifyClientSecret, now)
+	if kept.isZero() {
+		return with, nil
+	}
+	with.Secrets[webhookSecretsName], err = kept.seal(s.sealer, id)
+	return with, err
+}
+
+// open opens all that a merchant's secrets hold; what is not there is zero.
+func (s *Store) open(id string, held ledger.Secrets) (credentials Credentials, kept webhookSecrets, err error) {
+	if sealed, found := held[credentialsName]; found {
+		if credentials, err = OpenCredentials(s.sealer, id, sealed); err != nil {
+			return credentials, kept, err
+		}
+	}
+	if sealed, found := held[webhookSecretsName]; found {
+		kept, err = openWebhookSecrets(s.sealer, id, sealed)
+	}
+	return credentials, kept, err
 }
 
 func (s *Store) seal(id string, credentials Credentials) (ledger.Secrets, error) {
