@@ -45,6 +45,7 @@ func run(ctx context.Context) (err error) {
 	defer temporal.Close()
 	logger.Info("Worker started", "task_queue", settings.TaskQueue, "ledger", settings.Ledger.String())
 	w := h.Worker(temporal)
+	h.ScheduleWebhooks(ctx, temporal)
 	return w.Run(interrupt(ctx))
 }
 

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -44,6 +46,8 @@ type Settings struct {
 	CallTimeout time.Duration `split_words:"true" default:"20s" min:"1s" max:"5m" desc:"Longest single call to Shopify or Listrak."`
 	ClaimLease  time.Duration `split_words:"true" default:"1m" min:"2s" max:"30m" desc:"How long a claimed delivery belongs to one process. Longer than CONCORD_CALL_TIMEOUT, so that a call ends before its claim."`
 	RunLease    time.Duration `split_words:"true" default:"90s" min:"2s" max:"30m" desc:"How long a merchant's round belongs to one process. Longer than CONCORD_ROUND_LIMIT and CONCORD_CALL_TIMEOUT together."`
+
+	PublicURL string `split_words:"true" desc:"The public https:// address under which Shopify reaches a worker's webhooks, such as https://sync.example; they go to its /webhooks/ and the merchant's id. Without one Concord works by polling alone." shown:"none: polling"`
 
 	LogLevel  slog.Level `split_words:"true" default:"info" oneof:"debug info warn error" desc:"Least level that is logged."`
 	LogFormat string     `split_words:"true" default:"text" oneof:"text json" desc:"Form of a log line."`
@@ -114,6 +118,10 @@ func (s Settings) Validate() error {
 	if !s.Ledger.known() {
 		wrong = append(wrong, fmt.Errorf("%s_LEDGER begins with neither sqlite: nor postgres://", Prefix))
 	}
+	if s.PublicURL != "" && !publicAddress(s.PublicURL) {
+		wrong = append(wrong, fmt.Errorf("%s_PUBLIC_URL is not an address such as https://sync.example, without user, query and fragment "+
+			"(http:// is only for this machine: localhost, 127.0.0.1, [::1])", Prefix))
+	}
 	if s.MasterKey != "" && s.MasterKeyFile != "" {
 		wrong = append(wrong, fmt.Errorf("%s_MASTER_KEY and %[1]s_MASTER_KEY_FILE are both set: unset one of them", Prefix))
 	}
@@ -133,6 +141,19 @@ func (s Settings) Validate() error {
 			"needed, or two processes could work on one merchant", Prefix, s.RunLease, s.RoundLimit+s.CallTimeout))
 	}
 	return errors.Join(wrong...)
+}
+
+// publicAddress says whether webhooks can be sent to an address. Plain http is for a sandbox on the same machine.
+func publicAddress(text string) bool {
+	address, err := url.Parse(text)
+	if err != nil || address.Hostname() == "" || address.User != nil || address.RawQuery != "" || address.ForceQuery || address.Fragment != "" {
+		return false
+	}
+	if address.Scheme == "https" {
+		return true
+	}
+	host, err := netip.ParseAddr(address.Hostname())
+	return address.Scheme == "http" && (address.Hostname() == "localhost" || err == nil && host.IsLoopback())
 }
 
 // within checks a value against the tags of its field.

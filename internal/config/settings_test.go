@@ -84,6 +84,8 @@ func TestEachVariableOfTheTableSetsItsField(t *testing.T) {
 			switch field.Name {
 			case "LogFormat":
 				value = "json"
+			case "PublicURL":
+				value = "https://sync.example"
 			case "RunLease", "ClaimLease":
 				value = "11m0s"
 			case "Interval", "RoundLimit", "CheckoutWindow", "OrderLag", "CallTimeout":
@@ -129,6 +131,11 @@ func TestBadValuesAreRefusedByName(t *testing.T) {
 		{"CONCORD_WORKER_VERSIONING", "true", `CONCORD_WORKER_BUILD_ID is not set`},
 		{"CONCORD_TASK_QUEUE", "", `CONCORD_TASK_QUEUE is empty`},
 		{"CONCORD_LEDGER", "mysql://root:hunter2@db/x", `CONCORD_LEDGER begins with neither sqlite: nor postgres://`},
+		{"CONCORD_PUBLIC_URL", "sync.example", `CONCORD_PUBLIC_URL is not an address such as https://sync.example`},
+		{"CONCORD_PUBLIC_URL", "http://sync.example", `CONCORD_PUBLIC_URL is not`},
+		{"CONCORD_PUBLIC_URL", "https://user:hunter2@sync.example", `CONCORD_PUBLIC_URL is not`},
+		{"CONCORD_PUBLIC_URL", "https://sync.example/?a=b", `CONCORD_PUBLIC_URL is not`},
+		{"CONCORD_PUBLIC_URL", "https:///webhooks", `CONCORD_PUBLIC_URL is not`},
 		{"CONCORD_CLAIM_LEASE", "20s", `CONCORD_CLAIM_LEASE is 20s: longer than CONCORD_CALL_TIMEOUT (20s)`},
 		{"CONCORD_RUN_LEASE", "65s", `CONCORD_RUN_LEASE is 1m5s: longer than CONCORD_ROUND_LIMIT and CONCORD_CALL_TIMEOUT together (1m5s)`},
 	} {
