@@ -118,7 +118,7 @@ func viewOfWebhooks(id string, check subscriptions.Check) *webhooksView {
 			v.Foreign = append(v.Foreign, one.URI)
 		}
 	}
-	if check.URI == "" || check.Mode == merchant.WebhooksOff {
+	if check.Mode == merchant.WebhooksOff || check.Mode == merchant.WebhooksByAPI && check.URI == "" {
 		return v
 	}
 	for _, topic := range subscriptions.Topics() {
@@ -145,6 +145,11 @@ func viewOfWebhooks(id string, check subscriptions.Check) *webhooksView {
 
 func (v *webhooksView) text(p *page) {
 	switch {
+	case v.Mode == merchant.WebhooksByApp:
+		p.line("The app's configuration (shopify.app.toml) subscribes for merchant %s; nothing is registered here.", v.Merchant)
+		if v.Address != "" {
+			p.line("It must name this address: %s", v.Address)
+		}
 	case v.Address == "":
 		p.line("Merchant %s works by polling: every change is seen within about a minute.", v.Merchant)
 		p.line("For seconds, set CONCORD_PUBLIC_URL to the https:// address under which Shopify reaches a worker, and run this again.")
@@ -152,9 +157,6 @@ func (v *webhooksView) text(p *page) {
 	case v.Mode == merchant.WebhooksOff:
 		p.line("Merchant %s works by polling: its webhooks are off.", v.Merchant)
 		p.line("To have them: starter merchant set %s --webhooks api", v.Merchant)
-	case v.Mode == merchant.WebhooksByApp:
-		p.line("The app's configuration (shopify.app.toml) subscribes for merchant %s; nothing is registered here.", v.Merchant)
-		p.line("It must name this address: %s", v.Address)
 	default:
 		p.line("Webhooks of merchant %s go to %s", v.Merchant, v.Address)
 	}

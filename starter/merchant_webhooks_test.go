@@ -51,6 +51,9 @@ func TestWebhooksAreRegisteredAndListed(t *testing.T) {
 		t.Fatalf("left %+v", left)
 	}
 	d.run("status").is(exitOK).says("by the app's configuration")
+	d.settings.PublicURL = ""
+	d.run("merchant", "webhooks").is(exitOK).says("shopify.app.toml", "nothing is registered here", "orders/create").hides("polling")
+	d.onAPublicAddress()
 	d.run("merchant", "set", "--webhooks", "off").is(exitOK)
 	d.run("merchant", "webhooks").is(exitOK).says("its webhooks are off", "--webhooks api")
 	d.run("status").is(exitOK).says("off: polling")
