@@ -50,6 +50,8 @@ type stackOptions struct {
 	Port, UIPort, SandboxPort int
 	// NoSandbox leaves the sandbox out.
 	NoSandbox bool
+	// ShopifyLatency is how long every call to the sandbox's store takes.
+	ShopifyLatency time.Duration
 	// Log takes what the worker and the sandbox log; Progress what a person should see while a Temporal CLI is built.
 	Log      *slog.Logger
 	Progress io.Writer
@@ -123,7 +125,7 @@ func (s *stack) startSandbox(o stackOptions) error {
 		return err
 	}
 	s.Shop = s.Sandbox.AddShop(shop.Config{
-		Domain: sandboxShop, Name: "Sandbox", ClientID: sandboxAppID, ClientSecret: sandboxAppSecret,
+		Domain: sandboxShop, Name: "Sandbox", ClientID: sandboxAppID, ClientSecret: sandboxAppSecret, Latency: o.ShopifyLatency,
 		// The ledger outlives the sandbox: of two runs that begin in different milliseconds none repeats an id.
 		IDsAfter: time.Now().UnixMilli() * 1000,
 		// Webhooks may come to this machine, and who tries that out does not wait four hours for a retry.

@@ -29,6 +29,11 @@ type fakes struct {
 	// asleep is the token of the round that sleeps.
 	asleep  []byte
 	settled []activities.SettleWindowInput
+	// drains counts the drains that began; draining is the token of the one that is at work.
+	drains   int
+	draining []byte
+	// nudged: a nudge came after the last drain had begun.
+	nudged bool
 
 	setSyncs  func(context.Context, activities.SetSyncsInput) (activities.SwitchesResult, error)
 	pause     func(context.Context, activities.MerchantInput) (activities.SwitchesResult, error)
@@ -122,6 +127,16 @@ func (f *fakes) Reconcile(ctx context.Context, in activities.ReconcileInput) (ac
 		return reconcile(ctx, in)
 	}
 	return activities.ReconcileResult{}, activity.ErrResultPending
+}
+
+// Drain works until the test ends it.
+func (f *fakes) Drain(ctx context.Context, _ activities.MerchantInput) (activities.DrainResult, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.drains++
+	f.nudged = false
+	f.draining = activity.GetInfo(ctx).TaskToken
+	return activities.DrainResult{}, activity.ErrResultPending
 }
 
 func (f *fakes) SettleWindow(ctx context.Context, in activities.SettleWindowInput) (activities.SettleWindowResult, error) {
@@ -259,7 +274,13 @@ func (l *watchedInbound) ExecuteUpdate(ctx workflow.Context, in *interceptor.Upd
 
 // deliver counts what reached a run before its end.
 func (s *stage) deliver(r *request) {
-	if !s.ended {
+	switch {
+	case s.ended:
+	case r.name == nudgeName:
+		s.fakes.mu.Lock()
+		s.fakes.nudged = true
+		s.fakes.mu.Unlock()
+	default:
 		s.delivered = append(s.delivered, r.summary())
 	}
 }
@@ -323,6 +344,19 @@ func (s *stage) endRoundAt(after time.Duration, result func() activities.Reconci
 		s.fakes.mu.Unlock()
 		if token != nil {
 			_ = s.CompleteActivity(token, result(), nil) // a round that was cancelled at the same moment cannot end any more
+		}
+	})
+}
+
+// endDrainAt lets the drain that is at work then end.
+func (s *stage) endDrainAt(after time.Duration, result activities.DrainResult, err error) {
+	s.at(after, func() {
+		s.fakes.mu.Lock()
+		token := s.fakes.draining
+		s.fakes.draining = nil
+		s.fakes.mu.Unlock()
+		if token != nil {
+			_ = s.CompleteActivity(token, result, err) // as with the round
 		}
 	})
 }

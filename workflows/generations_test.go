@@ -32,7 +32,7 @@ func TestNothingIsLostWhenTheWorkflowContinuesAsNew(t *testing.T) {
 		windows, customers := 0, 0
 		for generation := range generations {
 			s := newStageWith(t, f)
-			f.rounds, f.asleep = nil, nil // ids of activities begin anew with each run
+			f.rounds, f.asleep, f.draining = nil, nil, nil // ids of activities begin anew with each run
 			slowly(s, rapid.IntRange(0, 900).Draw(rt, "milliseconds that a change takes"))
 			opened := map[string]bool{}
 			s.SetOnChildWorkflowStartedListener(func(info *workflow.Info, _ workflow.Context, _ converter.EncodedValues) {
@@ -68,6 +68,19 @@ func TestNothingIsLostWhenTheWorkflowContinuesAsNew(t *testing.T) {
 					return activities.ReconcileResult{Switches: s.switches(), NextRound: s.Now(), Windows: windowsOf(s.Now(), customers-n, n)}
 				})
 			}
+			for range rapid.IntRange(0, 2).Draw(rt, "nudges") {
+				s.signalAt(time.Duration(rapid.IntRange(0, 2200).Draw(rt, "nudge after"))*time.Millisecond, nudgeName, nil)
+			}
+			for n := range rapid.IntRange(0, 2).Draw(rt, "drains that end") {
+				more := rapid.Bool().Draw(rt, "more")
+				customers += n
+				s.endDrainAt(time.Duration(rapid.IntRange(0, 2000).Draw(rt, "drain ends after"))*time.Millisecond,
+					activities.DrainResult{More: more, Windows: windowsOf(s.Now(), customers-n, n)}, nil)
+			}
+			// A drain ends by itself sooner or later, and the run does not end before it.
+			for after := range 20 {
+				s.endDrainAt(time.Duration(2500+after*10)*time.Millisecond, activities.DrainResult{}, nil)
+			}
 			suggested := time.Duration(rapid.IntRange(0, 2000).Draw(rt, "suggested after")) * time.Millisecond
 			s.at(suggested, func() { s.SetContinueAsNewSuggested(true) })
 			// The run notices the suggestion when something happens; at the latest then.
@@ -96,6 +109,9 @@ func TestNothingIsLostWhenTheWorkflowContinuesAsNew(t *testing.T) {
 			}
 			if applied := s.applied(); !slices.Equal(applied, sent) {
 				rt.Fatalf("generation %d: applied %v, delivered %v", generation, applied, sent)
+			}
+			if f.nudged && !input.State.Nudged {
+				rt.Fatalf("generation %d has lost a nudge", generation)
 			}
 			known, want := input.State.Status, s.switches()
 			if !input.State.Known || known.Generation != want.Generation || known.State != want.State || !slices.Equal(known.On, want.On) ||

@@ -38,7 +38,9 @@ type MerchantSyncInput struct {
 // MerchantSyncState is what a run knows. The switches' truth is the ledger; this is a copy for looking at.
 type MerchantSyncState struct {
 	// Known tells that the ledger was asked once.
-	Known  bool           `json:"known,omitempty"`
+	Known bool `json:"known,omitempty"`
+	// Nudged tells that a webhook asked for a drain which has not begun yet.
+	Nudged bool           `json:"nudged,omitempty"`
 	Status MerchantStatus `json:"status,omitzero"`
 }
 
@@ -66,6 +68,9 @@ type merchantSync struct {
 	cancelRound workflow.CancelFunc
 	// again: the next round begins as soon as the cancelled one has ended.
 	again bool
+
+	drain       workflow.Future
+	cancelDrain workflow.CancelFunc
 	// removed: the ledger does not know the merchant any more.
 	removed bool
 }
@@ -134,15 +139,27 @@ func (m *merchantSync) run(ctx workflow.Context) error {
 		if m.removed {
 			return m.finish(ctx)
 		}
-		if m.shouldContinueAsNew(ctx) {
+		// A drain is waited for rather than stopped: Temporal would tell it so only after seconds, in which nothing else could begin.
+		if m.drain == nil && m.shouldContinueAsNew(ctx) {
 			return m.continueAsNew(ctx)
 		}
 		if m.round == nil && m.mayRun() {
 			m.startRound(ctx)
 		}
-		m.await(ctx, func() bool { return len(m.requests) > 0 || m.round != nil && m.round.IsReady() })
+		if m.mayDrain() {
+			m.startDrain(ctx)
+		}
+		m.await(ctx, func() bool {
+			return len(m.requests) > 0 || m.round != nil && m.round.IsReady() || m.drain != nil && m.drain.IsReady() ||
+				m.mayDrain()
+		})
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if m.drain != nil && m.drain.IsReady() {
+			if err := m.endDrain(ctx); err != nil {
+				return err
+			}
 		}
 		if m.round != nil && m.round.IsReady() {
 			if err := m.endRound(ctx); err != nil {
@@ -160,11 +177,12 @@ type signalChannel struct {
 // signalChannels are the signals, in the order in which those of one workflow task are served. Temporal does not tell in which order
 // signals of different names came in one task: of a pause and a resume the pause is last, since stopping does less harm.
 func signalChannels(ctx workflow.Context) []signalChannel {
-	channels := make([]signalChannel, 0, 3)
+	channels := make([]signalChannel, 0, 4)
 	for _, s := range []struct{ name, description string }{
 		{setSyncsName, `Switches syncs, as in {"email_to_listrak":true}`},
 		{resumeName, "Lets a paused or broken merchant go on"},
 		{pauseName, "Stops all calls of this merchant; nothing is forgotten"},
+		{nudgeName, "Webhooks have left hints in the ledger: read them now"},
 	} {
 		channel := workflow.GetSignalChannelWithOptions(ctx, s.name, workflow.SignalChannelOptions{Description: s.description})
 		channels = append(channels, signalChannel{s.name, channel})
@@ -193,6 +211,10 @@ func (m *merchantSync) take(s signalChannel) bool {
 	if s.name != setSyncsName {
 		if !s.channel.ReceiveAsync(nil) {
 			return false
+		}
+		if s.name == nudgeName {
+			m.state.Nudged = true
+			return true
 		}
 		m.requests = append(m.requests, &request{name: s.name})
 		return true
@@ -245,8 +267,11 @@ func (m *merchantSync) serve(ctx workflow.Context) error {
 		if r.err == nil {
 			m.restartRound()
 			if r.name == pauseName {
-				// Paused means no calls, so its answer waits for the round's reads too.
+				// Paused means no calls, so its answer waits for the round's and the drain's reads too.
 				if err := m.endRound(ctx); err != nil {
+					return err
+				}
+				if err := m.endDrain(ctx); err != nil {
 					return err
 				}
 			}
@@ -472,6 +497,52 @@ func (m *merchantSync) endRound(ctx workflow.Context) error {
 	return m.openWindows(ctx, result.Windows)
 }
 
+// mayDrain: a nudge that comes while nothing may run waits until something may.
+func (m *merchantSync) mayDrain() bool {
+	return m.drain == nil && m.state.Nudged && m.mayRun() && m.state.Status.State == activities.StateRunning
+}
+
+// startDrain begins to read what webhooks tell.
+func (m *merchantSync) startDrain(ctx workflow.Context) {
+	m.state.Nudged = false
+	drainCtx, cancel := workflow.WithCancel(ctx)
+	drainCtx = workflow.WithActivityOptions(drainCtx, workflow.ActivityOptions{
+		StartToCloseTimeout: 10 * time.Minute,
+		HeartbeatTimeout:    20 * time.Second,
+		WaitForCancellation: true,
+		// The rounds go on with what it leaves.
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second, MaximumAttempts: 4},
+		Summary:     "act upon webhooks until none has come for a while",
+	})
+	m.drain, m.cancelDrain = workflow.ExecuteActivity(drainCtx, act.Drain, activities.MerchantInput{Merchant: m.merchant}), cancel
+}
+
+// endDrain waits for the end of the drain, if there is one, and honours what it leaves.
+func (m *merchantSync) endDrain(ctx workflow.Context) error {
+	if m.drain == nil {
+		return nil
+	}
+	m.await(ctx, m.drain.IsReady)
+	var result activities.DrainResult
+	err := m.drain.Get(ctx, &result)
+	m.drain = nil
+	m.cancelDrain()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case temporal.IsCanceledError(err):
+		return nil
+	case isUnknownMerchant(err):
+		m.removed = true
+		return nil
+	case err != nil:
+		m.log.Warn("What webhooks tell could not be read at once; the rounds go on with it", "error", err.Error())
+		return nil
+	}
+	m.state.Nudged = m.state.Nudged || result.More
+	return m.openWindows(ctx, result.Windows)
+}
+
 func isUnknownMerchant(err error) bool {
 	var application *temporal.ApplicationError
 	return errors.As(err, &application) && application.Type() == activities.UnknownMerchantType
@@ -580,6 +651,12 @@ func (m *merchantSync) settle(ctx workflow.Context) error {
 			m.cancelRound()
 		}
 		if err := m.endRound(ctx); err != nil {
+			return err
+		}
+		if m.drain != nil {
+			m.cancelDrain()
+		}
+		if err := m.endDrain(ctx); err != nil {
 			return err
 		}
 		m.takeAll()

@@ -20,6 +20,7 @@ const (
 	setSyncsName     = "set-syncs"
 	pauseName        = "pause"
 	resumeName       = "resume"
+	nudgeName        = "nudge"
 	statusName       = "status"
 	orderName        = "order"
 	holdChangedName  = "hold-changed"
@@ -150,6 +151,11 @@ func SignalPause(ctx context.Context, c client.Client, merchant string) error {
 // SignalResume asks a paused or broken merchant to go on, without waiting.
 func SignalResume(ctx context.Context, c client.Client, merchant string) error {
 	return signal(ctx, c, MerchantSyncID(merchant), resumeName, nil)
+}
+
+// SignalNudge tells a merchant's workflow that webhooks have left hints in the ledger.
+func SignalNudge(ctx context.Context, c client.Client, merchant string) error {
+	return signal(ctx, c, MerchantSyncID(merchant), nudgeName, nil)
 }
 
 // SignalOrder tells a checkout window of an order of its customer. The window checks the order's time itself.

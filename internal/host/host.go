@@ -123,6 +123,13 @@ func (h *Host) Worker(c client.Client) worker.Worker {
 			h.Log.Debug("A checkout window was not told of its hold", "merchant", id, "error", err.Error())
 		}
 	}
+	h.Engine.Nudge = func(ctx context.Context, id string) {
+		ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+		defer cancel()
+		if err := workflows.SignalNudge(ctx, c, id); err != nil {
+			h.Log.Debug("A merchant's workflow was not nudged", "merchant", id, "error", err.Error())
+		}
+	}
 	if _, err := h.Ledger.PurgeExpired(context.Background()); err != nil {
 		// What has run out is in nobody's way; the next worker that starts tries again.
 		h.Log.Warn("What has run out could not be cleared away", "error", err.Error())

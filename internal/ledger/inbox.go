@@ -255,6 +255,19 @@ func (t *transaction) hint(ctx context.Context, merchant string, customers []str
 	return nudge, err
 }
 
+// Hint notes a customer of whom there is news, as a webhook does, and reports whether somebody must be sent.
+func (l *Ledger) Hint(ctx context.Context, merchant, customer string) (nudge bool, err error) {
+	err = l.transact(ctx, "note a hint", func(t *transaction) error {
+		now, err := t.now(ctx)
+		if err != nil {
+			return err
+		}
+		nudge, err = t.hint(ctx, merchant, []string{text(customer)}, now)
+		return err
+	})
+	return nudge && err == nil, err
+}
+
 // Hint is a customer of whom there is news.
 type Hint struct {
 	// Customer is the Shopify GID.
@@ -265,15 +278,16 @@ type Hint struct {
 	Since consent.Instant
 }
 
-// Hints returns the merchant's hints, the oldest first.
-func (l *Ledger) Hints(ctx context.Context, merchant string, limit int) ([]Hint, error) {
+// Hints returns the merchant's hints that have waited since until or longer, the oldest first.
+func (l *Ledger) Hints(ctx context.Context, merchant string, until consent.Instant, limit int) ([]Hint, error) {
 	var hints []Hint
 	err := each(ctx, l.reads, func(rows *sql.Rows) error {
 		var h Hint
 		err := rows.Scan(&h.Customer, &h.Mark, &h.Since)
 		hints = append(hints, h)
 		return err
-	}, "SELECT customer, mark, since FROM hints WHERE merchant = $1 ORDER BY since, customer LIMIT $2", merchant, limit)
+	}, "SELECT customer, mark, since FROM hints WHERE merchant = $1 AND since <= $2 ORDER BY since, customer LIMIT $3",
+		merchant, int64(until), limit)
 	if err != nil {
 		return nil, fmt.Errorf("read hints: %w", explain(err))
 	}

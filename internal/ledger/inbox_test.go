@@ -25,7 +25,7 @@ func receive(t *testing.T, l *ledger.Ledger, webhooks ...ledger.Webhook) []ledge
 
 func hints(t *testing.T, l *ledger.Ledger) []ledger.Hint {
 	t.Helper()
-	list, err := l.Hints(t.Context(), acme, 100)
+	list, err := l.Hints(t.Context(), acme, 1<<62, 100)
 	require.NoError(t, err)
 	return list
 }
@@ -67,6 +67,10 @@ func TestNobodyIsSentWhileSomebodyIsAwake(t *testing.T) {
 		require.False(t, nudge("0"), "every sync is off")
 		_, err := l.SetSyncs(t.Context(), acme, ledger.SyncChange{On: map[consent.Sync]bool{consent.EmailToListrak: true}})
 		require.NoError(t, err)
+		sent, err := l.Hint(t.Context(), acme, "another")
+		require.NoError(t, err)
+		require.True(t, sent)
+		require.NoError(t, l.StayAwake(t.Context(), acme, 0))
 		require.True(t, nudge("1"))
 		require.False(t, nudge("2"), "a nudge is on its way")
 		clock.Advance(16 * consent.Second)

@@ -58,6 +58,8 @@ type Timing struct {
 	SearchLag time.Duration
 	// Window is the checkout window; how long before the consent an order counts is the merchant's setting.
 	Window consent.Window
+	// DrainQuiet is after how long without a webhook a drain ends.
+	DrainQuiet time.Duration
 	// MaxHeld bounds how many consents of a merchant are held by windows of their own at once; the others are settled in batches.
 	MaxHeld int
 }
@@ -66,12 +68,12 @@ type Timing struct {
 func DefaultTiming() Timing {
 	return Timing{
 		Interval: time.Minute, RoundLimit: 45 * time.Second, CallTimeout: 20 * time.Second, LeaseMargin: 10 * time.Second,
-		RunLease: 90 * time.Second, SearchLag: 5 * time.Minute, MaxHeld: 500,
+		RunLease: 90 * time.Second, SearchLag: 5 * time.Minute, DrainQuiet: 10 * time.Second, MaxHeld: 500,
 		Window: consent.Window{Length: 5 * consent.Minute, Before: consent.Minute, Lag: consent.Minute},
 	}
 }
 
-// Engine reconciles merchants. All fields are required but HoldChanged, Machine and Intercept.
+// Engine reconciles merchants. All fields are required but HoldChanged, Nudge, Machine and Intercept.
 type Engine struct {
 	Ledger *ledger.Ledger
 	Keys   Keys
@@ -87,7 +89,9 @@ type Engine struct {
 	Holder string
 	// HoldChanged tells the checkout window of a hold that it was settled, restarted or ended. Losing a call costs only time.
 	HoldChanged func(ctx context.Context, merchant string, held ledger.Held)
-	Log         *slog.Logger
+	// Nudge asks for a drain of the merchant. Losing a call costs only time.
+	Nudge func(ctx context.Context, merchant string)
+	Log   *slog.Logger
 	// Machine is the real one unless a simulation brings another.
 	Machine Machine
 	// Intercept, when set, stands between the engine and its ledger: tests and simulations let the process die at any call.
@@ -119,6 +123,11 @@ type Records interface {
 	MarkOpened(ctx context.Context, merchant string, holds []ledger.Held) error
 	CountHeld(ctx context.Context, merchant string) (held, opened int, err error)
 	RememberOrder(ctx context.Context, merchant string, order ledger.Order) error
+	Hint(ctx context.Context, merchant, customer string) (nudge bool, err error)
+	Hints(ctx context.Context, merchant string, until consent.Instant, limit int) ([]ledger.Hint, error)
+	ForgetHints(ctx context.Context, merchant string, hints []ledger.Hint) error
+	StayAwake(ctx context.Context, merchant string, d time.Duration) error
+	FallAsleep(ctx context.Context, merchant string) (asleep bool, err error)
 	OrdersRemembered(ctx context.Context, merchant, customer string, email consent.Subject, from, to consent.Instant) ([]ledger.Order, error)
 }
 

@@ -217,7 +217,7 @@ func (s *session) settleWindow(ctx context.Context, customer string, consentAt c
 	if entry.Record.DebtTo(consent.Listrak) != consent.Owed {
 		return WindowState{Outcome: "the hold has ended"}, nil
 	}
-	if err := s.deliverInTurn(ctx, ledger.Located{Channel: h.Channel, Subject: h.Subject, Entry: entry}); err != nil {
+	if err := s.deliverInTurn(ctx, customer, ledger.Located{Channel: h.Channel, Subject: h.Subject, Entry: entry}); err != nil {
 		return WindowState{}, err
 	}
 	return s.windowOutcome(ctx, h.Subject)
@@ -262,15 +262,23 @@ func (s *session) deliverToCustomer(ctx context.Context, customer string) error 
 	if !s.isOwed(&entry, consent.Listrak) || entry.NextTry[consent.Listrak] > s.now() || entry.Debts[consent.Listrak] == consent.Stopped {
 		return nil
 	}
-	return s.deliverInTurn(ctx, ledger.Located{Channel: consent.Email, Subject: subject, Entry: entry})
+	return s.deliverInTurn(ctx, customer, ledger.Located{Channel: consent.Email, Subject: subject, Entry: entry})
 }
 
-// deliverInTurn delivers what Listrak is owed of one person, outside of a round, unless a round has to come first: it has opt-outs to
-// deliver, and the person has none (I9), or the limit on re-subscriptions stops the person (I10).
-func (s *session) deliverInTurn(ctx context.Context, located ledger.Located) error {
+// deliverInTurn delivers what Listrak is owed of one person, outside of a round, unless others come first: opt-outs are due, and the
+// person has none (I9), or the limit on re-subscriptions stops the person (I10).
+func (s *session) deliverInTurn(ctx context.Context, customer string, located ledger.Located) error {
 	if located.Record.Decision.State != consent.Unsubscribed {
 		first, err := s.owed(ctx, consent.Listrak, 1, false)
-		if err != nil || len(optOuts(first)) > 0 {
+		if err != nil {
+			return err
+		}
+		if len(optOuts(first)) > 0 {
+			// A drain goes on with it as soon as they are under way.
+			nudge, err := s.records().Hint(ctx, s.merchant, customer)
+			if nudge && s.Nudge != nil {
+				s.Nudge(ctx, s.merchant)
+			}
 			return err
 		}
 	}

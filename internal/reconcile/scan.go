@@ -184,19 +184,20 @@ func (s *session) scanShopify(ctx context.Context, since time.Time, cursor strin
 		}
 		result.reached = c.UpdatedAt
 	}
-	result.customers, err = s.readCustomers(ctx, fresh, known)
+	result.customers, _, err = s.readCustomers(ctx, fresh, known)
 	return result, err
 }
 
-// readCustomers reads customers by id, decides what they show, and returns what to remember of them.
-func (s *session) readCustomers(ctx context.Context, ids []shopify.CustomerID, known map[string]ledger.Customer) ([]ledger.Customer, error) {
+// readCustomers reads customers by id, decides what they show, and returns what to remember of them and the records as they are now.
+func (s *session) readCustomers(ctx context.Context, ids []shopify.CustomerID, known map[string]ledger.Customer,
+) ([]ledger.Customer, map[consent.Subject]ledger.Entry, error) {
 	if len(ids) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	r := read{began: s.now()}
 	people, err := s.account.Shopify.CustomersByID(ctx, ids)
 	if err != nil {
-		return nil, fmt.Errorf("read customers: %w", err)
+		return nil, nil, fmt.Errorf("read customers: %w", err)
 	}
 	r.ended = s.now()
 	customers := make([]ledger.Customer, 0, len(people))
@@ -220,8 +221,8 @@ func (s *session) readCustomers(ctx context.Context, ids []shopify.CustomerID, k
 			})
 		}
 	}
-	_, err = s.observe(ctx, sightings)
-	return customers, err
+	entries, err := s.observe(ctx, sightings)
+	return customers, entries, err
 }
 
 // sameSecond is how old a customer's updatedAt must be at least before a read has surely seen everything that it stands for: Shopify

@@ -1,0 +1,432 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/shopify"
+)
+
+// DrainResult is what a drain leaves to the workflow.
+type DrainResult struct {
+	// Read counts the customers that were read, each as often as it was.
+	Read int64
+	// Windows are the holds for which the workflow has to open a window.
+	Windows []ledger.Held
+	// More tells that hints may wait: the drain was stopped, or has run long enough.
+	More bool
+}
+
+const (
+	// hintPoll is how often the ledger is asked for hints while a drain is awake: another process may have taken the webhook.
+	hintPoll = 100 * time.Millisecond
+	// hintBatch is how many customers are read at once: one call to Shopify, of 3 points (contracts/shopify.md 2.2).
+	hintBatch = 250
+	// drainReads is how many such calls are made side by side: on a Standard store more would leave too little for the writes.
+	drainReads = 2
+	// drainDeliveries is how many deliveries to Listrak run side by side, opt-outs and others counted apart, so that an opt-out never
+	// waits for a subscribe to end.
+	drainDeliveries = 8
+	// drainFresh is how long a drain goes on with the settings and credentials that it has read.
+	drainFresh = 5 * time.Second
+	// drainLimit is after how long a drain ends by itself, so that its workflow can continue as new.
+	drainLimit = 5 * time.Minute
+	// awakeFor is how long a drain that died keeps webhooks from sending another one; awakeAgain is how often it says that it lives.
+	awakeFor, awakeAgain = 30 * time.Second, 10 * time.Second
+	// hintPatience is how long the rounds leave a hint to the drain.
+	hintPatience = 20 * consent.Second
+)
+
+// Drain acts upon webhooks beside the rounds: it reads the customers of whom they tell, decides, and delivers at once, until none has
+// come for Timing.DrainQuiet. It delivers only to people whom it has just read; the rest is the rounds'. When it fails the rounds go on
+// with what it leaves. It stops at its next safe point when ctx ends.
+func (e *Engine) Drain(ctx context.Context, merchant string) (DrainResult, error) {
+	d := &drain{
+		Engine: e, merchant: merchant, reading: map[string]bool{}, delivering: map[consent.Subject]bool{},
+		// Room for every task, so that none waits for a loop that has ended.
+		ended: make(chan func(), drainReads+2*drainDeliveries+1),
+	}
+	result, err := d.run(ctx)
+	return result, e.breakIfHopeless(ctx, merchant, err)
+}
+
+// drain is one run of Drain. Its tasks run side by side and leave what they found to its loop, which alone touches the rest.
+type drain struct {
+	*Engine
+	merchant string
+	result   DrainResult
+
+	// s is the session of the tasks to come, begun at.
+	s  *session
+	at time.Time
+
+	// reading are the customers that are being read, in reads calls.
+	reading map[string]bool
+	reads   int
+	// decided are people who may be owed something since they were read.
+	decided []consent.Subject
+	// delivering are those to whom a delivery is under way; outs and others count those to Listrak, toShopify those of its one batch.
+	delivering   map[consent.Subject]bool
+	outs, others int
+	toShopify    bool
+
+	ended   chan func()
+	running int
+	away    outage
+	failed  error
+}
+
+func (d *drain) run(ctx context.Context) (DrainResult, error) {
+	d.away.limit = listrakFailures
+	defer d.wait()
+	began, news := d.Now(), d.Now()
+	var awake time.Time
+	tick := time.NewTicker(hintPoll)
+	defer tick.Stop()
+	for {
+		if d.failed != nil || ctx.Err() != nil || d.Now().Sub(began) >= drainLimit {
+			d.wait()
+			d.result.More = d.failed == nil
+			return d.result, cmp.Or(d.failed, d.leave(context.WithoutCancel(ctx)))
+		}
+		if d.Now().Sub(awake) >= awakeAgain {
+			if err := d.records().StayAwake(ctx, d.merchant, awakeFor); err != nil {
+				return d.result, err
+			}
+			awake = d.Now()
+		}
+		callCtx, running, err := d.refresh(ctx)
+		if err != nil || !running {
+			return d.result, err
+		}
+		hinted, err := d.read(callCtx)
+		if err == nil {
+			err = d.deliver(callCtx)
+		}
+		if err != nil {
+			d.failed = err
+			continue
+		}
+		if hinted || d.running > 0 {
+			news = d.Now()
+		} else if d.Now().Sub(news) >= d.Timing.DrainQuiet {
+			asleep, err := d.records().FallAsleep(callCtx, d.merchant)
+			if err != nil {
+				return d.result, err
+			}
+			if asleep {
+				return d.result, d.leave(callCtx)
+			}
+		}
+		select {
+		case apply := <-d.ended:
+			d.end(apply)
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// refresh begins a new session now and then, since settings, credentials and switches may have changed. running is false when there is
+// nothing to be done for the merchant.
+func (d *drain) refresh(ctx context.Context) (_ context.Context, running bool, err error) {
+	if d.s != nil && d.Now().Sub(d.at) < drainFresh && !d.s.denied[consent.Shopify].Load() && !d.s.denied[consent.Listrak].Load() {
+		return context.WithoutCancel(ctx), true, nil
+	}
+	switches, err := d.records().Switches(ctx, d.merchant)
+	if err != nil {
+		return ctx, false, fmt.Errorf("read switches: %w", err)
+	}
+	if switches.State != ledger.Running || !anyOn(switches) {
+		return ctx, false, nil
+	}
+	if d.s != nil {
+		if err := d.s.alarm(ctx); err != nil {
+			return ctx, false, err
+		}
+	}
+	ctx, d.s, err = d.sessionWith(ctx, d.merchant, switches)
+	d.at = d.Now()
+	return ctx, true, err
+}
+
+// leave ends the last session.
+func (d *drain) leave(ctx context.Context) (err error) {
+	if d.s == nil {
+		return nil
+	}
+	if err := d.s.alarm(ctx); err != nil {
+		return err
+	}
+	d.result.Windows, err = d.s.windowsToOpen(ctx)
+	return err
+}
+
+// start runs a task beside the loop; what it returns is done by the loop when it has ended.
+func (d *drain) start(task func() func()) {
+	d.running++
+	go func() { d.ended <- task() }()
+}
+
+func (d *drain) end(apply func()) {
+	d.running--
+	apply()
+}
+
+// wait lets all tasks end: each is bounded by its calls.
+func (d *drain) wait() {
+	for d.running > 0 {
+		d.end(<-d.ended)
+	}
+}
+
+// note takes the error of a task. That of one person's delivery is in the ledger already.
+func (d *drain) note(err error) {
+	d.away.note(err, false)
+	if mustStop(err) || d.away.over(false) {
+		d.failed = errors.Join(d.failed, err)
+	}
+}
+
+// read starts reading the customers of whom there is news, and reports whether there are any.
+func (d *drain) read(ctx context.Context) (hinted bool, err error) {
+	if d.reads >= drainReads {
+		return true, nil
+	}
+	hints, err := d.records().Hints(ctx, d.merchant, d.s.now(), hintBatch+len(d.reading))
+	if err != nil {
+		return false, err
+	}
+	fresh := make([]ledger.Hint, 0, len(hints))
+	for _, h := range hints {
+		if !d.reading[h.Customer] {
+			fresh = append(fresh, h)
+		}
+	}
+	if fresh = fresh[:min(hintBatch, len(fresh))]; len(fresh) == 0 {
+		return len(hints) > 0, nil
+	}
+	for _, h := range fresh {
+		d.reading[h.Customer] = true
+	}
+	d.reads++
+	s := d.s
+	d.start(func() func() {
+		entries, err := s.readHints(ctx, fresh)
+		return func() {
+			d.reads--
+			for _, h := range fresh {
+				delete(d.reading, h.Customer)
+			}
+			if err != nil {
+				// Whatever it was, the next read would meet it too; the rounds try again.
+				d.failed = errors.Join(d.failed, err)
+				return
+			}
+			d.result.Read += int64(len(fresh))
+			for subject := range entries {
+				d.decided = append(d.decided, subject)
+			}
+		}
+	})
+	return true, nil
+}
+
+// deliver starts what may be delivered of what is owed to the people who were read, opt-outs first (I9).
+func (d *drain) deliver(ctx context.Context) error {
+	if len(d.decided) == 0 {
+		return nil
+	}
+	entries, err := d.records().Load(ctx, d.merchant, consent.Email, d.decided)
+	if err != nil {
+		return fmt.Errorf("load records: %w", err)
+	}
+	var waiting []consent.Subject
+	var due [2][]ledger.Located
+	seen := make(map[consent.Subject]bool, len(d.decided))
+	for _, subject := range d.decided {
+		entry, known := entries[subject]
+		if seen[subject] || !known {
+			continue
+		}
+		seen[subject] = true
+		for _, side := range consent.Sides {
+			if d.s.isOwed(&entry, side) && entry.NextTry[side] <= d.s.now() && entry.Debts[side] != consent.Stopped {
+				waiting = append(waiting, subject)
+				if !d.delivering[subject] {
+					due[side] = append(due[side], ledger.Located{Channel: consent.Email, Subject: subject, Entry: entry})
+				}
+				break
+			}
+		}
+	}
+	d.decided = waiting
+	if !d.toShopify {
+		batch, err := d.inTurn(ctx, consent.Shopify, due[consent.Shopify], shopify.MaxWrites, shopify.MaxWrites)
+		if err != nil {
+			return err
+		}
+		d.startToShopify(ctx, batch)
+	}
+	singles, err := d.inTurn(ctx, consent.Listrak, due[consent.Listrak], drainDeliveries-d.outs, drainDeliveries-d.others)
+	if err != nil {
+		return err
+	}
+	for _, located := range singles {
+		d.startToListrak(ctx, located)
+	}
+	return nil
+}
+
+// inTurn picks those whose turn it is: opt-outs, and others only as long as no opt-out of the merchant waits for that side (I9) and as
+// many as the limit on re-subscriptions allows (I10).
+func (d *drain) inTurn(ctx context.Context, side consent.Side, due []ledger.Located, outs, others int) ([]ledger.Located, error) {
+	isOut := func(l ledger.Located) bool { return l.Record.Decision.State == consent.Unsubscribed }
+	slices.SortStableFunc(due, func(a, b ledger.Located) int {
+		switch {
+		case isOut(a) == isOut(b):
+			return 0
+		case isOut(a):
+			return -1
+		}
+		return 1
+	})
+	first := optOuts(due)
+	rest := due[len(first):]
+	if len(first) > 0 || len(rest) == 0 {
+		return first[:min(outs, len(first))], nil
+	}
+	foreign, err := d.s.owed(ctx, side, len(d.delivering)+1, false)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(optOuts(foreign), func(l ledger.Located) bool { return !d.delivering[l.Subject] }) {
+		return nil, nil
+	}
+	passing, stopped, err := d.s.passing(ctx, side, rest[:min(others, len(rest))])
+	if err != nil {
+		return nil, err
+	}
+	return passing, d.s.stopAtLimit(ctx, stopped)
+}
+
+func (d *drain) startToListrak(ctx context.Context, located ledger.Located) {
+	count := &d.others
+	if located.Record.Decision.State == consent.Unsubscribed {
+		count = &d.outs
+	}
+	*count++
+	d.delivering[located.Subject] = true
+	s := d.s
+	d.start(func() func() {
+		err := s.deliverOneToListrak(ctx, located)
+		return func() {
+			*count--
+			delete(d.delivering, located.Subject)
+			d.note(err)
+		}
+	})
+}
+
+func (d *drain) startToShopify(ctx context.Context, batch []ledger.Located) {
+	if len(batch) == 0 {
+		return
+	}
+	d.toShopify = true
+	for _, located := range batch {
+		d.delivering[located.Subject] = true
+	}
+	s := d.s
+	d.start(func() func() {
+		err := s.deliverBatchToShopify(ctx, batch)
+		return func() {
+			d.toShopify = false
+			for _, located := range batch {
+				delete(d.delivering, located.Subject)
+			}
+			d.note(err)
+		}
+	})
+}
+
+// readHints reads customers of whom webhooks tell, decides what they show, and settles the holds whose order is known already. The
+// hints go when that is in the ledger: what is owed follows from there.
+func (s *session) readHints(ctx context.Context, hints []ledger.Hint) (map[consent.Subject]ledger.Entry, error) {
+	ids := make([]string, len(hints))
+	customers := make([]shopify.CustomerID, len(hints))
+	for i, h := range hints {
+		ids[i], customers[i] = h.Customer, shopify.CustomerID(h.Customer)
+	}
+	known, err := s.records().KnownCustomers(ctx, s.merchant, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read known customers: %w", err)
+	}
+	read, entries, err := s.readCustomers(ctx, customers, known)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.records().Save(ctx, s.merchant, ledger.Batch{Customers: read}); err != nil {
+		return nil, fmt.Errorf("save customers: %w", err)
+	}
+	if err := s.settleRemembered(ctx, entries); err != nil {
+		return nil, err
+	}
+	if err := s.records().ForgetHints(ctx, s.merchant, hints); err != nil {
+		return nil, err
+	}
+	return entries, nil
+}
+
+// settleRemembered settles those holds whose order came by webhook already, and brings entries up to date.
+func (s *session) settleRemembered(ctx context.Context, entries map[consent.Subject]ledger.Entry) error {
+	window := s.window()
+	var revisions []revision
+	for subject, entry := range entries {
+		hold := entry.Record.Hold
+		if hold.Consent == 0 || hold.Settled {
+			continue
+		}
+		orders, err := s.ordersOf(ctx, ledger.Held{Subject: subject, Hold: hold}, nil, window)
+		if err != nil {
+			return err
+		}
+		if len(orders) == 0 {
+			continue
+		}
+		revisions = append(revisions, revision{subject: subject, apply: func(rec consent.Record) (consent.Record, []ledger.Line) {
+			if rec.Hold.Consent == hold.Consent {
+				// No look-up was made: without an order the hold goes on.
+				rec, _ = window.Settle(rec, orders, 0)
+			}
+			return rec, nil
+		}})
+	}
+	settled, err := s.revise(ctx, revisions)
+	for subject, entry := range settled {
+		entries[subject] = entry
+	}
+	return err
+}
+
+// readOldHints reads, within a round, what no drain has read: a nudge is lost when Temporal or every worker is away.
+func (s *session) readOldHints(ctx context.Context) error {
+	for !s.timeIsUp() {
+		hints, err := s.records().Hints(ctx, s.merchant, s.now().Plus(-hintPatience), hintBatch)
+		if err != nil || len(hints) == 0 {
+			return err
+		}
+		if _, err := s.readHints(ctx, hints); err != nil {
+			return err
+		}
+		if len(hints) < hintBatch {
+			return nil
+		}
+	}
+	return nil
+}

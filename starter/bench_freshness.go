@@ -1,0 +1,396 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/concordsync/concord/internal/config"
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/host"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/internal/sandbox/list"
+	"github.com/concordsync/concord/internal/sandbox/shop"
+	"github.com/concordsync/concord/workflows"
+)
+
+// How the two sides answer while freshness is measured: as they do on an ordinary day.
+const (
+	benchShopifyLatency = 120 * time.Millisecond
+	benchListrakLatency = 180 * time.Millisecond
+	benchListrakRate    = 50
+	// benchOrderAfter is how long after the consent the order comes.
+	benchOrderAfter = 10 * time.Second
+	// benchPatience is after how long somebody whom nobody has written counts as late: a round has come by then.
+	benchPatience = 2 * time.Minute
+)
+
+type freshnessFlags struct {
+	people int
+	rate   float64
+	// lost: no webhook arrives, so that only the rounds find out.
+	lost bool
+}
+
+func newBenchFreshnessCommand(a *app) *cobra.Command {
+	var flags freshnessFlags
+	c := &cobra.Command{
+		Use: "freshness", Short: "Measure how soon a decision in Shopify is in Listrak", Args: arguments(0, 0),
+		Long: fmt.Sprintf(`Starts a local Temporal server, both sides as a sandbox with the latencies of an ordinary day (Shopify %d ms a call, Listrak %d ms, %d
+requests a second allowed), and a worker with its door for webhooks. Then people unsubscribe in Shopify, at a steady rate, and half as many
+consent and order %s later. It prints how long it took from each act until Listrak held it: from the unsubscribe, and from the order.
+
+Exits with 1 when somebody was not written within %s.`, benchShopifyLatency.Milliseconds(), benchListrakLatency.Milliseconds(), benchListrakRate,
+			benchOrderAfter, span(benchPatience)),
+		Example: "  starter bench freshness\n  starter bench freshness --people 100 --lost",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case flags.people < 1 || flags.people > 100_000:
+				return usageError("--people must be between 1 and 100000")
+			case !(flags.rate > 0 && flags.rate <= 1000):
+				return usageError("--rate must be above 0 and at most 1000 a second")
+			}
+			return a.benchFreshness(cmd.Context(), flags)
+		},
+	}
+	c.Flags().IntVar(&flags.people, "people", 1000, "how many people unsubscribe")
+	c.Flags().Float64Var(&flags.rate, "rate", 5, "how many of them in a second")
+	c.Flags().BoolVar(&flags.lost, "lost", false, "lose every webhook, so that only the minute's rounds find out")
+	return c
+}
+
+func (a *app) benchFreshness(ctx context.Context, flags freshnessFlags) (err error) {
+	directory, err := os.MkdirTemp("", "concord-bench-")
+	if err != nil {
+		return fmt.Errorf("make a directory for the ledger: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(directory) }() // what remains is in the system's temporary directory
+	settings, err := benchSettings(directory)
+	if err != nil {
+		return err
+	}
+	a.note("Starting Temporal, both sides and a worker on this machine …")
+	s, err := startStack(ctx, stackOptions{Settings: settings, ShopifyLatency: benchShopifyLatency, Log: a.logger(settings), Progress: a.errOut})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if stopErr := s.Stop(); err == nil {
+			err = stopErr
+		}
+	}()
+	b := &freshnessBench{app: a, stack: s, flags: flags, left: map[string]time.Time{}, ordered: map[string]time.Time{}}
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	if err := b.play(ctx); err != nil {
+		return err
+	}
+	if err := b.await(ctx); err != nil {
+		return err
+	}
+	v := b.view()
+	if err := a.show(v); err != nil {
+		return err
+	}
+	if late := v.Unsubscribes.Missing + v.Checkouts.Missing; late > 0 {
+		return failedError("%s not written within %s", count(int64(late), "person was", "people were"), span(benchPatience))
+	}
+	return nil
+}
+
+// benchSettings are those of production, on a ledger that is thrown away.
+func benchSettings(directory string) (config.Settings, error) {
+	settings, err := config.Load()
+	if err != nil {
+		return config.Settings{}, err
+	}
+	settings.Ledger, settings.TaskQueue = config.DSN("sqlite:"+directory+"/concord.db"), "concord-bench"
+	settings.MasterKey, settings.MasterKeyFile = "", ""
+	return settings, nil
+}
+
+// freshnessBench is one run: who did what when.
+type freshnessBench struct {
+	*app
+	*stack
+	flags freshnessFlags
+	// left and ordered are when people unsubscribed, and ordered after a consent.
+	left, ordered map[string]time.Time
+}
+
+func leaver(n int) string { return fmt.Sprintf("leaver-%d@example.com", n) }
+func buyer(n int) string  { return fmt.Sprintf("buyer-%d@example.com", n) }
+
+// prepare fills both sides with subscribers, makes the store a merchant and waits until the full read knows everybody.
+func (b *freshnessBench) prepare(ctx context.Context) error {
+	long := b.now().Add(-24 * time.Hour)
+	for n := range b.flags.people {
+		if err := b.List.Subscribe(leaver(n), long, ""); err != nil {
+			return err
+		}
+		subscribed := shop.Consent{State: shop.Subscribed, UpdatedAt: long}
+		if _, err := b.Shop.CreateCustomer(shop.NewCustomer{Email: leaver(n), Consent: subscribed, At: long}); err != nil {
+			return err
+		}
+	}
+	b.Shop.FinishIndexing()
+	if err := b.List.Configure(func(c *list.Config) { c.Latency, c.RatePerSecond = benchListrakLatency, benchListrakRate }); err != nil {
+		return err
+	}
+	if err := b.AddSandboxMerchant(ctx, func(m *merchant.Settings) { m.ListrakRate = benchListrakRate }); err != nil {
+		return err
+	}
+	run, err := workflows.StartBackfill(ctx, b.Client, b.stack.Settings.TaskQueue, sandboxMerchant)
+	if err != nil {
+		return err
+	}
+	if err := run.Get(ctx, nil); err != nil {
+		return fmt.Errorf("read both sides: %w", err)
+	}
+	_, err = workflows.SetSyncs(ctx, b.Client, sandboxMerchant, delta(consent.Syncs, true))
+	return err
+}
+
+// play lets people act at the rate asked for.
+func (b *freshnessBench) play(ctx context.Context) error {
+	b.note("%s unsubscribe in Shopify, %g a second; half as many consent and order %s later", count(int64(b.flags.people), "person", "people"),
+		b.flags.rate, benchOrderAfter)
+	every := time.Duration(float64(time.Second) / b.flags.rate)
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	type purchase struct {
+		at       time.Time
+		customer shop.CustomerID
+		email    string
+	}
+	var purchases []purchase
+	for n := 0; n < b.flags.people || len(purchases) > 0; n++ {
+		for len(purchases) > 0 && !b.now().Before(purchases[0].at) {
+			p := purchases[0]
+			purchases = purchases[1:]
+			b.ordered[p.email] = b.now()
+			if err := b.order(ctx, p.customer); err != nil {
+				return err
+			}
+		}
+		if n < b.flags.people {
+			customer, ok := b.Shop.Customer(leaver(n))
+			if !ok {
+				return failedError("%s is gone", leaver(n))
+			}
+			b.left[leaver(n)] = b.now()
+			if err := b.Shop.SetEmailConsent(customer.ID, shop.Unsubscribed, time.Time{}); err != nil {
+				return err
+			}
+			if err := b.tell(ctx, customer.ID); err != nil {
+				return err
+			}
+			if n%2 == 0 {
+				id, err := b.Shop.CreateCustomer(shop.NewCustomer{Email: buyer(n), Consent: shop.Consent{State: shop.Subscribed}})
+				if err != nil {
+					return err
+				}
+				if err := b.tell(ctx, id); err != nil {
+					return err
+				}
+				purchases = append(purchases, purchase{b.now().Add(benchOrderAfter), id, buyer(n)})
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (b *freshnessBench) tell(ctx context.Context, id shop.CustomerID) error {
+	if b.flags.lost {
+		return nil
+	}
+	return b.receive(ctx, ledger.Webhook{Merchant: sandboxMerchant, ID: fmt.Sprint(time.Now().UnixNano()), Customers: []string{string(id)}})
+}
+
+func (b *freshnessBench) receive(ctx context.Context, hook ledger.Webhook) error {
+	receipts, err := b.Host.Ledger.ReceiveWebhooks(ctx, []ledger.Webhook{hook})
+	if err != nil {
+		return err
+	}
+	teller := host.Teller{Temporal: b.Client}
+	for _, h := range receipts[0].Held {
+		if teller.Order(ctx, sandboxMerchant, h, hook.Order.ID, hook.Order.CreatedAt.Time()) != nil {
+			if _, err := b.Host.Ledger.Hint(ctx, sandboxMerchant, h.Hold.Customer); err != nil {
+				return err
+			}
+		}
+	}
+	if receipts[0].Nudge {
+		return teller.Nudge(ctx, sandboxMerchant)
+	}
+	return nil
+}
+
+func (b *freshnessBench) order(ctx context.Context, id shop.CustomerID) error {
+	order, err := b.Shop.PlaceOrder(shop.Order{CustomerID: id})
+	if err != nil || b.flags.lost {
+		return err
+	}
+	now := consent.InstantOf(b.now())
+	return b.receive(ctx, ledger.Webhook{Merchant: sandboxMerchant, ID: string(order), Order: &ledger.Order{
+		ID: string(order), Customer: string(id), CreatedAt: now, Until: now.Plus(15 * consent.Minute)}})
+}
+
+// await waits until everybody was written, or patience ends.
+func (b *freshnessBench) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, benchPatience)
+	defer cancel()
+	ticker := time.NewTicker(demoTick)
+	defer ticker.Stop()
+	for len(b.written()) < len(b.left)+len(b.ordered) {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			if ctx.Err() == context.DeadlineExceeded {
+				return nil
+			}
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// written is when Listrak took what each person decided: the first write of that state.
+func (b *freshnessBench) written() map[string]time.Time {
+	at := map[string]time.Time{}
+	for _, w := range b.List.Writes() {
+		_, left := b.left[w.Email]
+		if !w.Effective || left != (w.State == list.Unsubscribed) {
+			continue
+		}
+		if _, before := at[w.Email]; !before {
+			at[w.Email] = w.At
+		}
+	}
+	return at
+}
+
+// freshnessView is the answer of `starter bench freshness`.
+type freshnessView struct {
+	Lost         bool           `json:"webhooks_lost"`
+	Unsubscribes *latencies     `json:"unsubscribes"`
+	Checkouts    *latencies     `json:"checkouts"`
+	Marketing    int            `json:"through_marketing_instead"`
+	Requests     map[string]int `json:"shopify_requests"`
+}
+
+func (b *freshnessBench) view() *freshnessView {
+	v := &freshnessView{Lost: b.flags.lost, Unsubscribes: &latencies{}, Checkouts: &latencies{}, Requests: b.Shop.Requests()}
+	at := b.written()
+	for _, part := range []struct {
+		acts map[string]time.Time
+		into *latencies
+	}{{b.left, v.Unsubscribes}, {b.ordered, v.Checkouts}} {
+		for email, acted := range part.acts {
+			if w, ok := at[email]; ok {
+				part.into.add(w.Sub(acted))
+			} else {
+				part.into.Missing++
+			}
+		}
+	}
+	for _, w := range b.List.Writes() {
+		if _, buys := b.ordered[w.Email]; buys && w.Effective && !slices.Contains(w.Events, sandboxCheckout) {
+			v.Marketing++
+		}
+	}
+	return v
+}
+
+func (v *freshnessView) text(p *page) {
+	p.table("", [][]string{
+		{"", "people", "p50", "p90", "p99", "worst", "not written"},
+		v.Unsubscribes.row("unsubscribe in Shopify → Listrak"),
+		v.Checkouts.row("order in Shopify → Listrak"),
+	})
+	if v.Marketing > 0 {
+		p.line("%s subscribed through marketing instead of checkout", count(int64(v.Marketing), "person was", "people were"))
+	}
+	p.line("")
+	p.line("From the unsubscribe:")
+	v.Unsubscribes.histogram(p)
+	p.line("")
+	p.line("From the order:")
+	v.Checkouts.histogram(p)
+}
+
+// latencies is a distribution, in milliseconds.
+type latencies struct {
+	Milliseconds []float64 `json:"milliseconds"`
+	Missing      int       `json:"missing"`
+}
+
+func (l *latencies) add(d time.Duration) {
+	l.Milliseconds = append(l.Milliseconds, float64(d)/float64(time.Millisecond))
+	slices.Sort(l.Milliseconds)
+}
+
+// quantile is the smallest value that at least that part of all does not exceed.
+func (l *latencies) quantile(part float64) time.Duration {
+	if len(l.Milliseconds) == 0 {
+		return 0
+	}
+	n := int(math.Ceil(part*float64(len(l.Milliseconds)))) - 1
+	return time.Duration(l.Milliseconds[max(n, 0)] * float64(time.Millisecond))
+}
+
+func (l *latencies) row(name string) []string {
+	show := func(part float64) string { return seconds(l.quantile(part)) }
+	return []string{name, grouped(uint64(len(l.Milliseconds) + l.Missing)), show(0.5), show(0.9), show(0.99), show(1), fmt.Sprint(l.Missing)}
+}
+
+// histogram draws how many took how long, in a dozen lines.
+func (l *latencies) histogram(p *page) {
+	if len(l.Milliseconds) == 0 {
+		p.line("  nobody")
+		return
+	}
+	step := niceStep(l.Milliseconds[len(l.Milliseconds)-1] / 12)
+	var bins []int
+	most := 0
+	for _, ms := range l.Milliseconds {
+		n := int(ms / step)
+		for len(bins) <= n {
+			bins = append(bins, 0)
+		}
+		bins[n]++
+		most = max(most, bins[n])
+	}
+	rows := make([][]string, len(bins))
+	for n, size := range bins {
+		from := time.Duration(float64(n) * step * float64(time.Millisecond))
+		rows[n] = []string{"from " + seconds(from), fmt.Sprint(size), strings.Repeat("#", (size*barWidth+most-1)/most)}
+	}
+	p.table("  ", rows)
+}
+
+// niceStep is the next of 1, 2, 5, 10, 20, 50 … that is not below least, in milliseconds.
+func niceStep(least float64) float64 {
+	for unit := 10.0; ; unit *= 10 {
+		for _, n := range []float64{1, 2, 5} {
+			if n*unit >= least {
+				return n * unit
+			}
+		}
+	}
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
