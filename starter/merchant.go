@@ -213,7 +213,7 @@ func (a *app) addMerchant(ctx context.Context, shop string, flags *settingsFlags
 	v := &addedView{Merchant: stored.ID, WorkflowStarted: true, Settings: stored}
 	if _, err := a.startWorkflow(ctx, stored.ID); err != nil {
 		v.WorkflowStarted, v.Problem = false, err.Error()
-	} else if h.Settings.PublicURL != "" {
+	} else if h.Subscriptions.PublicURL != "" {
 		if err := a.scheduleWebhooks(ctx, stored.ID); err != nil {
 			return fmt.Errorf("merchant %s is stored, but nobody looks after its webhooks: %w", stored.ID, err)
 		}

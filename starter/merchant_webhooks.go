@@ -199,8 +199,8 @@ func (v *webhooksView) topicsText(p *page) {
 	}
 }
 
-// webhooksStatus is how a merchant's webhooks stood at the last look.
-type webhooksStatus struct {
+// subscriptionsStatus is how a merchant's webhook subscriptions stood at the last look.
+type subscriptionsStatus struct {
 	Mode    merchant.WebhookMode `json:"mode"`
 	Checked time.Time            `json:"checked,omitzero"`
 	// Registered of Wanted topics.
@@ -211,9 +211,9 @@ type webhooksStatus struct {
 	FailuresInARow int    `json:"failures_in_a_row,omitempty"`
 }
 
-// webhooksStatusOf is nil when the merchant works by polling. The public address may be known to the workers alone, so a look of theirs
+// subscriptionsStatusOf is nil when the merchant works by polling. The public address may be known to the workers alone, so a look of theirs
 // counts too.
-func webhooksStatusOf(keeper *subscriptions.Keeper, settings merchant.Settings, runs map[ledger.RunKind]ledger.RunStatus) *webhooksStatus {
+func subscriptionsStatusOf(keeper *subscriptions.Keeper, settings merchant.Settings, runs map[ledger.RunKind]ledger.RunStatus) *subscriptionsStatus {
 	mode := keeper.Mode(settings)
 	run, looked := runs[subscriptions.Run]
 	if looked && settings.Webhooks == "" {
@@ -222,7 +222,7 @@ func webhooksStatusOf(keeper *subscriptions.Keeper, settings merchant.Settings, 
 	if mode == merchant.WebhooksOff {
 		return nil
 	}
-	s := &webhooksStatus{Mode: mode}
+	s := &subscriptionsStatus{Mode: mode}
 	if looked {
 		s.Checked, s.Registered, s.Wanted = run.Ended.Time(), run.Delivered[consent.Shopify], run.Scanned
 		s.Error, s.FailuresInARow = run.ErrorCode, run.Failures
@@ -233,7 +233,7 @@ func webhooksStatusOf(keeper *subscriptions.Keeper, settings merchant.Settings, 
 	return s
 }
 
-func (s *webhooksStatus) words(now time.Time) string {
+func (s *subscriptionsStatus) words(now time.Time) string {
 	switch {
 	case s == nil:
 		return "off: polling"

@@ -68,7 +68,7 @@ func TestARefusedWebhookFails(t *testing.T) {
 	d.run("status").is(exitOK).says("0 of 9 registered", "WEBHOOK_ADDRESS customers_email_marketing_consent/update (a person must act), 1 look in a row")
 	var v statusView
 	d.run("status", "-o", "json").is(exitOK).json(&v)
-	if w := v.Merchants[0].Webhooks; w == nil || w.Mode != merchant.WebhooksByAPI || w.Wanted != 9 || w.Registered != 0 || w.FailuresInARow != 1 {
+	if w := v.Merchants[0].Subscriptions; w == nil || w.Mode != merchant.WebhooksByAPI || w.Wanted != 9 || w.Registered != 0 || w.FailuresInARow != 1 {
 		t.Fatalf("got %+v", w)
 	}
 	d.shop.Uninstall()

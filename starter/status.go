@@ -63,8 +63,8 @@ type merchantStatus struct {
 	OptOutOverdue bool `json:"opt_out_overdue"`
 	// Resubscriptions are the counts of 24 hours, against the merchant's limit.
 	Resubscriptions brakeView `json:"resubscriptions"`
-	// Webhooks is missing for a merchant who works by polling.
-	Webhooks *webhooksStatus `json:"webhooks,omitempty"`
+	// Subscriptions to webhooks; missing for a merchant who works by polling.
+	Subscriptions *subscriptionsStatus `json:"webhook_subscriptions,omitempty"`
 
 	now time.Time
 }
@@ -169,7 +169,7 @@ func (a *app) statusOf(ctx context.Context, h *host.Host, m merchant.Merchant) (
 			s.LagSeconds = &lag
 		}
 	}
-	s.Webhooks = webhooksStatusOf(h.Subscriptions, m.Settings, runs)
+	s.Subscriptions = subscriptionsStatusOf(h.Subscriptions, m.Settings, runs)
 	for _, side := range consent.Sides {
 		debts, err := h.Ledger.Debts(ctx, id, consent.Email, side, reconcile.LedgerPermit(switches, consent.SyncTo(consent.Email, side)))
 		if err != nil {
@@ -228,7 +228,7 @@ func (s *merchantStatus) text(p *page) {
 	}
 	p.facts("  ", "Syncs on", orNone(s.SyncsOn), "People known", strconv.FormatInt(s.People, 10), "Last round", s.roundWords(),
 		"Round's error", s.errorWords(), "Lag", s.lagWords(), "Waiting for an order", numberOrNone(int64(s.Held)),
-		"Oldest opt-out due", s.optOutWords(), "Webhooks", s.Webhooks.words(s.now))
+		"Oldest opt-out due", s.optOutWords(), "Subscriptions", s.Subscriptions.words(s.now))
 	rows := [][]string{{"OWED", "SUBSCRIBE", "UNSUBSCRIBE", "REFUSED", "DISPUTED", "CONTESTED", "TO CONFIRM", "BLOCKED", "NOT PERMITTED"}}
 	for _, side := range []struct {
 		name string

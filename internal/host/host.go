@@ -143,7 +143,7 @@ func (h *Host) Worker(c client.Client) worker.Worker {
 // ScheduleWebhooks makes sure that every merchant's webhook subscriptions are looked at daily. Without a public address there is nothing
 // to look at. Workers call it when they start; what fails is logged, because a merchant without webhooks is still polled.
 func (h *Host) ScheduleWebhooks(ctx context.Context, c client.Client) {
-	if h.Settings.PublicURL == "" {
+	if h.Subscriptions.PublicURL == "" {
 		return
 	}
 	all, err := h.Merchants.List(ctx)
