@@ -3,6 +3,7 @@ module github.com/concordsync/concord
 go 1.26.0
 
 require (
+	github.com/BurntSushi/toml v1.4.0
 	github.com/Khan/genqlient v0.8.1
 	github.com/gofrs/flock v0.13.1
 	github.com/google/go-cmp v0.7.0
@@ -34,7 +35,6 @@ require (
 )
 
 require (
-	github.com/BurntSushi/toml v1.4.0 // indirect
 	github.com/agnivade/levenshtein v1.2.2 // indirect
 	github.com/apapsch/go-jsonmerge/v2 v2.0.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect

@@ -34,7 +34,8 @@ const (
 
 // Activities hold what all activities need. Workflows refer to the methods through a nil *Activities.
 type Activities struct {
-	Engine *reconcile.Engine
+	Engine        *reconcile.Engine
+	Subscriptions Subscriptions
 }
 
 // MerchantInput names a merchant.

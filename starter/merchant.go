@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ func newMerchantCommand(a *app) *cobra.Command {
 		"A merchant is one Shopify store with one Listrak email list.\n\n"+secretsHelp,
 		newMerchantAddCommand(a), newMerchantSetCommand(a), newMerchantListCommand(a), newMerchantShowCommand(a), newMerchantCheckCommand(a),
 		newMerchantListsCommand(a), newMerchantEventsCommand(a), newMerchantPauseCommand(a), newMerchantResumeCommand(a),
-		newMerchantRemoveCommand(a))
+		newMerchantRemoveCommand(a), newMerchantWebhooksCommand(a))
 }
 
 // merchantOf finds the merchant that the arguments name, or the only one there is.
@@ -123,6 +124,8 @@ func addSettingsFlags(f *pflag.FlagSet) *settingsFlags {
 	f.DurationVar(&s.values.OrderBeforeConsent, "order-before-consent", 0, "how long before the consent an order may lie, a `DURATION` (default 1m)")
 	f.IntVar(&s.values.ResubscribeLimit, "resubscribe-limit", 0,
 		"most people who are resubscribed within 24 hours before it waits for starter approve, a `NUMBER` (default 0: 100 and one in 1000 known)")
+	f.StringVar((*string)(&s.values.Webhooks), "webhooks", "",
+		"`WHO` subscribes to Shopify's webhooks: api (Concord), app (shopify.app.toml) or off (default: api with CONCORD_PUBLIC_URL, else off)")
 	return s
 }
 
@@ -148,6 +151,7 @@ func (s *settingsFlags) apply(to *merchant.Settings, each func()) {
 		"machine-methods":      func() { to.MachineMethods = slices.Clone(s.values.MachineMethods) },
 		"subscription-sources": func() { to.SubscriptionSources = slices.Clone(s.values.SubscriptionSources) },
 		"order-before-consent": func() { to.OrderBeforeConsent = s.values.OrderBeforeConsent },
+		"webhooks":             func() { to.Webhooks = s.values.Webhooks },
 		"resubscribe-limit":    func() { to.ResubscribeLimit = s.values.ResubscribeLimit },
 	} {
 		if s.flags.Changed(name) {
@@ -220,6 +224,10 @@ func (a *app) addMerchant(ctx context.Context, shop string, flags *settingsFlags
 	v := &addedView{Merchant: stored.ID, WorkflowStarted: true, Settings: stored}
 	if _, err := a.startWorkflow(ctx, stored.ID); err != nil {
 		v.WorkflowStarted, v.Problem = false, err.Error()
+	} else if h.Subscriptions.PublicURL != "" {
+		if err := a.scheduleWebhooks(ctx, stored.ID); err != nil {
+			return fmt.Errorf("merchant %s is stored, but nobody looks after its webhooks: %w", stored.ID, err)
+		}
 	}
 	return a.show(v)
 }
@@ -458,7 +466,8 @@ func (v *merchantView) text(p *page) {
 	p.facts("  ", "State", string(v.State), "Because", v.Reason, "Syncs on", orNone(v.SyncsOn), "Since", stamp(v.CreatedAt))
 	p.line("Shopify")
 	p.facts("  ", "Shop", s.Shop, "API address", orReal(s.ShopifyURL, "https://"+s.Shop), "Orders count from",
-		span(s.OrderBeforeConsent)+" before the consent", "Renewals are orders from", strings.Join(s.SubscriptionSources, ", "))
+		span(s.OrderBeforeConsent)+" before the consent", "Renewals are orders from", strings.Join(s.SubscriptionSources, ", "),
+		"Webhooks", string(cmp.Or(s.Webhooks, "the default: api with CONCORD_PUBLIC_URL, else off")))
 	p.line("Listrak")
 	p.facts("  ", "List", strconv.Itoa(s.EmailList), "Marketing event", orNumber(s.MarketingEvent), "Checkout event", orNumber(s.CheckoutEvent),
 		"Zone", s.Zone+map[bool]string{true: " (proven)", false: " (not proven yet)"}[s.ZoneProven],
@@ -626,6 +635,9 @@ func (a *app) tellRemoved(ctx context.Context, id string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.answerTimeout)
 	defer cancel()
+	if err := workflows.UnscheduleWebhooks(ctx, c, id); err != nil {
+		return err
+	}
 	err = workflows.SignalResume(ctx, c, id)
 	var notFound *serviceerror.NotFound
 	if errors.As(err, &notFound) {

@@ -116,6 +116,7 @@ func startStack(ctx context.Context, o stackOptions) (s *stack, err error) {
 	if err = s.openDoor(); err != nil {
 		return s, err
 	}
+	s.Host.ScheduleWebhooks(ctx, s.Client)
 	return s, nil
 }
 
@@ -156,12 +157,23 @@ func (s *stack) startSandbox(o stackOptions) error {
 		Domain: sandboxShop, Name: "Sandbox", ClientID: sandboxAppID, ClientSecret: sandboxAppSecret, Latency: o.ShopifyLatency,
 		// The ledger outlives the sandbox: of two runs that begin in different milliseconds none repeats an id.
 		IDsAfter: time.Now().UnixMilli() * 1000,
+		// Webhooks may come to this machine, and who tries that out does not wait four hours for a retry.
+		Webhooks: shop.WebhookConfig{LocalAddresses: true, RetryGaps: sandboxRetryGaps()},
 	})
 	s.List = s.Sandbox.AddList(list.Config{
 		ID: sandboxList, Name: "Newsletter", ClientID: sandboxAPIID, Secret: sandboxAPISecret, Zone: zone,
 		Events: []list.Event{{ID: sandboxMarketing, Name: "Subscribed: marketing"}, {ID: sandboxCheckout, Name: "Subscribed: checkout"}},
 	})
 	return nil
+}
+
+// sandboxRetryGaps are the eight gaps of the sandbox's webhooks: four minutes in all instead of four hours.
+func sandboxRetryGaps() []time.Duration {
+	gaps := shop.DefaultRetryGaps()
+	for n := range gaps {
+		gaps[n] /= 60
+	}
+	return gaps
 }
 
 // AddSandboxMerchant makes the sandbox a merchant with every sync off, or points the one that is there at this sandbox, and starts
@@ -193,7 +205,11 @@ func (s *stack) AddSandboxMerchant(ctx context.Context, change func(*merchant.Se
 	if err != nil {
 		return err
 	}
-	return workflows.StartMerchantSync(ctx, s.Client, s.Settings.TaskQueue, sandboxMerchant)
+	if err := workflows.StartMerchantSync(ctx, s.Client, s.Settings.TaskQueue, sandboxMerchant); err != nil {
+		return err
+	}
+	s.Host.ScheduleWebhooks(ctx, s.Client)
+	return nil
 }
 
 // Stop ends everything in order: what is at work ends at its next safe point.

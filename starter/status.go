@@ -65,6 +65,8 @@ type merchantStatus struct {
 	Resubscriptions brakeView `json:"resubscriptions"`
 	// Webhooks is how the door for them stands.
 	Webhooks webhookStatus `json:"webhooks"`
+	// Subscriptions to webhooks; missing for a merchant who works by polling.
+	Subscriptions *subscriptionsStatus `json:"webhook_subscriptions,omitempty"`
 
 	now time.Time
 }
@@ -172,6 +174,7 @@ func (a *app) statusOf(ctx context.Context, h *host.Host, m merchant.Merchant) (
 			s.LagSeconds = &lag
 		}
 	}
+	s.Subscriptions = subscriptionsStatusOf(h.Subscriptions, m.Settings, runs)
 	for _, side := range consent.Sides {
 		debts, err := h.Ledger.Debts(ctx, id, consent.Email, side, reconcile.LedgerPermit(switches, consent.SyncTo(consent.Email, side)))
 		if err != nil {
@@ -230,7 +233,7 @@ func (s *merchantStatus) text(p *page) {
 	}
 	p.facts("  ", "Syncs on", orNone(s.SyncsOn), "People known", strconv.FormatInt(s.People, 10), "Last round", s.roundWords(),
 		"Round's error", s.errorWords(), "Lag", s.lagWords(), "Waiting for an order", numberOrNone(int64(s.Held)),
-		"Oldest opt-out due", s.optOutWords(), "Webhooks", s.Webhooks.words())
+		"Oldest opt-out due", s.optOutWords(), "Webhooks", s.Webhooks.words(), "Subscriptions", s.Subscriptions.words(s.now))
 	rows := [][]string{{"OWED", "SUBSCRIBE", "UNSUBSCRIBE", "REFUSED", "DISPUTED", "CONTESTED", "TO CONFIRM", "BLOCKED", "NOT PERMITTED"}}
 	for _, side := range []struct {
 		name string

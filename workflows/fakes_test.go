@@ -42,6 +42,7 @@ type fakes struct {
 	reconcile func(context.Context, activities.ReconcileInput) (activities.ReconcileResult, error)
 	settle    func(context.Context, activities.SettleWindowInput) (activities.SettleWindowResult, error)
 	backfill  func(context.Context, activities.MerchantInput) (activities.BackfillResult, error)
+	webhooks  func(context.Context, activities.MerchantInput) (activities.WebhooksResult, error)
 }
 
 // smallLedger holds what a merchant's workflow asks the ledger for.
@@ -151,6 +152,10 @@ func (f *fakes) SettleWindow(ctx context.Context, in activities.SettleWindowInpu
 		return f.settle(ctx, in)
 	}
 	return activities.SettleWindowResult{Outcome: "settled"}, nil
+}
+
+func (f *fakes) EnsureWebhooks(ctx context.Context, in activities.MerchantInput) (activities.WebhooksResult, error) {
+	return f.webhooks(ctx, in)
 }
 
 func (f *fakes) Backfill(ctx context.Context, in activities.MerchantInput) (activities.BackfillResult, error) {

@@ -63,6 +63,10 @@ func TestRecord(t *testing.T) {
 	s.save("checkout-restart", s.ended(window), "")
 	s.save("backfill", s.ended(workflows.BackfillID(s.id)), "")
 
+	must(t, workflows.ScheduleWebhooks(ctx, s.temporal, s.settings.TaskQueue, s.id))
+	s.until("a look at webhooks", func() (bool, string) { n := len(s.executions("Webhooks")); return n > 0, fmt.Sprint(n, " looks") })
+	s.save("webhooks", s.ended(s.executions("Webhooks")[0].Execution.WorkflowId), "")
+
 	// Switches by signal and update, a pause, windows, a malformed signal, until the workflow has continued as new twice.
 	must(t, s.temporal.SignalWorkflow(ctx, workflows.MerchantSyncID(s.id), "", "set-syncs", "not a delta"))
 	for i := 0; ; i++ {
@@ -197,6 +201,12 @@ func TestReplayFindsAChangedOrderOfCommands(t *testing.T) {
 			}
 			return workflows.Backfill(ctx, in)
 		}, workflow.RegisterOptions{Name: "Backfill"})
+		replayer.RegisterWorkflowWithOptions(func(ctx workflow.Context, in workflows.WebhooksInput) (any, error) {
+			if err := first(ctx); err != nil {
+				return nil, err
+			}
+			return workflows.Webhooks(ctx, in)
+		}, workflow.RegisterOptions{Name: "Webhooks"})
 		if err := replayer.ReplayWorkflowHistory(silent, parse(t, text)); err == nil {
 			t.Error("the replay did not find that a command comes before all others")
 		}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -47,6 +49,7 @@ type Settings struct {
 	RunLease    time.Duration `split_words:"true" default:"90s" min:"2s" max:"30m" desc:"How long a merchant's round belongs to one process. Longer than CONCORD_ROUND_LIMIT and CONCORD_CALL_TIMEOUT together."`
 
 	WebhookAddress string `split_words:"true" desc:"Where a worker takes Shopify's webhooks, as HOST:PORT or :PORT, such as :8080; empty for not at all. It speaks plain HTTP: put a reverse proxy with HTTPS in front."`
+	PublicURL      string `split_words:"true" desc:"The public https:// address under which Shopify reaches a worker's webhooks, such as https://sync.example; they go to its /webhooks/ and the merchant's id. Without one Concord works by polling alone." shown:"none: polling"`
 
 	LogLevel  slog.Level `split_words:"true" default:"info" oneof:"debug info warn error" desc:"Least level that is logged."`
 	LogFormat string     `split_words:"true" default:"text" oneof:"text json" desc:"Form of a log line."`
@@ -117,6 +120,10 @@ func (s Settings) Validate() error {
 	if !s.Ledger.known() {
 		wrong = append(wrong, fmt.Errorf("%s_LEDGER begins with neither sqlite: nor postgres://", Prefix))
 	}
+	if s.PublicURL != "" && !publicAddress(s.PublicURL) {
+		wrong = append(wrong, fmt.Errorf("%s_PUBLIC_URL is not an address such as https://sync.example, without user, query and fragment "+
+			"(http:// is only for this machine: localhost, 127.0.0.1, [::1])", Prefix))
+	}
 	if s.MasterKey != "" && s.MasterKeyFile != "" {
 		wrong = append(wrong, fmt.Errorf("%s_MASTER_KEY and %[1]s_MASTER_KEY_FILE are both set: unset one of them", Prefix))
 	}
@@ -139,6 +146,19 @@ func (s Settings) Validate() error {
 			"needed, or two processes could work on one merchant", Prefix, s.RunLease, s.RoundLimit+s.CallTimeout))
 	}
 	return errors.Join(wrong...)
+}
+
+// publicAddress says whether webhooks can be sent to an address. Plain http is for a sandbox on the same machine.
+func publicAddress(text string) bool {
+	address, err := url.Parse(text)
+	if err != nil || address.Hostname() == "" || address.User != nil || address.RawQuery != "" || address.ForceQuery || address.Fragment != "" {
+		return false
+	}
+	if address.Scheme == "https" {
+		return true
+	}
+	host, err := netip.ParseAddr(address.Hostname())
+	return address.Scheme == "http" && (address.Hostname() == "localhost" || err == nil && host.IsLoopback())
 }
 
 // within checks a value against the tags of its field.

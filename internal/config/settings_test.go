@@ -86,6 +86,8 @@ func TestEachVariableOfTheTableSetsItsField(t *testing.T) {
 				value = "json"
 			case "WebhookAddress":
 				value = "127.0.0.1:8080"
+			case "PublicURL":
+				value = "https://sync.example"
 			case "RunLease", "ClaimLease":
 				value = "11m0s"
 			case "Interval", "RoundLimit", "CheckoutWindow", "OrderLag", "CallTimeout":
@@ -134,6 +136,11 @@ func TestBadValuesAreRefusedByName(t *testing.T) {
 		{"CONCORD_WEBHOOK_ADDRESS", "http://0.0.0.0:8080", `CONCORD_WEBHOOK_ADDRESS is "http://0.0.0.0:8080"`},
 		{"CONCORD_WEBHOOK_ADDRESS", "0.0.0.0:", `CONCORD_WEBHOOK_ADDRESS is "0.0.0.0:"`},
 		{"CONCORD_LEDGER", "mysql://root:hunter2@db/x", `CONCORD_LEDGER begins with neither sqlite: nor postgres://`},
+		{"CONCORD_PUBLIC_URL", "sync.example", `CONCORD_PUBLIC_URL is not an address such as https://sync.example`},
+		{"CONCORD_PUBLIC_URL", "http://sync.example", `CONCORD_PUBLIC_URL is not`},
+		{"CONCORD_PUBLIC_URL", "https://user:hunter2@sync.example", `CONCORD_PUBLIC_URL is not`},
+		{"CONCORD_PUBLIC_URL", "https://sync.example/?a=b", `CONCORD_PUBLIC_URL is not`},
+		{"CONCORD_PUBLIC_URL", "https:///webhooks", `CONCORD_PUBLIC_URL is not`},
 		{"CONCORD_CLAIM_LEASE", "20s", `CONCORD_CLAIM_LEASE is 20s: longer than CONCORD_CALL_TIMEOUT (20s)`},
 		{"CONCORD_RUN_LEASE", "65s", `CONCORD_RUN_LEASE is 1m5s: longer than CONCORD_ROUND_LIMIT and CONCORD_CALL_TIMEOUT together (1m5s)`},
 	} {

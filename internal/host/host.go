@@ -25,6 +25,7 @@ import (
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/merchant"
 	"github.com/concordsync/concord/internal/reconcile"
+	"github.com/concordsync/concord/internal/subscriptions"
 	"github.com/concordsync/concord/internal/webhook"
 	"github.com/concordsync/concord/workflows"
 )
@@ -36,7 +37,9 @@ type Host struct {
 	Keys      *keys.Ring
 	Merchants *merchant.Store
 	Engine    *reconcile.Engine
-	Log       *slog.Logger
+	// Subscriptions keeps the webhook subscriptions of merchants alive.
+	Subscriptions *subscriptions.Keeper
+	Log           *slog.Logger
 }
 
 // Open opens the ledger and the keys that the settings name. notice, which may be nil, is told when a key file was made.
@@ -77,6 +80,16 @@ func Open(ctx context.Context, settings config.Settings, logger *slog.Logger, no
 				return nil
 			}, nil)
 			return err
+		},
+	}
+	h.Subscriptions = &subscriptions.Keeper{Statuses: book, Merchant: merchants.Get, PublicURL: settings.PublicURL, Now: time.Now,
+		Connect: func(ctx context.Context, id string) (subscriptions.Client, error) {
+			account, err := open.connect(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			// The account's own client, so that both share budget and token.
+			return account.Shopify.(subscriptions.Client), nil
 		},
 	}
 	return h, nil
@@ -126,7 +139,7 @@ func (h *Host) Worker(c client.Client) worker.Worker {
 	}
 	w := worker.New(c, h.Settings.TaskQueue, workerOptions(h.Settings))
 	workflows.Register(w)
-	w.RegisterActivity(&activities.Activities{Engine: h.Engine})
+	w.RegisterActivity(&activities.Activities{Engine: h.Engine, Subscriptions: h.Subscriptions})
 	return w
 }
 
@@ -142,6 +155,7 @@ func (h *Host) Run(ctx context.Context, c client.Client) error {
 		running.Go(func() error { return h.ServeDoor(ctx, c, listener) })
 	}
 	w := h.Worker(c)
+	h.ScheduleWebhooks(ctx, c)
 	running.Go(func() error { return w.Run(interrupt(ctx)) })
 	return running.Wait()
 }
@@ -158,6 +172,24 @@ func (h *Host) ServeDoor(ctx context.Context, c client.Client, listener net.List
 	h.Log.Info("The door for webhooks is open", "address", listener.Addr().String())
 	door := webhook.New(webhook.Config{Inbox: h.Ledger, Merchants: h.Merchants, Keys: h.Keys, Teller: Teller{c}, Log: h.Log})
 	return door.Serve(ctx, listener)
+}
+
+// ScheduleWebhooks makes sure that every merchant's webhook subscriptions are looked at daily. Without a public address there is nothing
+// to look at. Workers call it when they start; what fails is logged, because a merchant without webhooks is still polled.
+func (h *Host) ScheduleWebhooks(ctx context.Context, c client.Client) {
+	if h.Subscriptions.PublicURL == "" {
+		return
+	}
+	all, err := h.Merchants.List(ctx)
+	if err != nil {
+		h.Log.Warn("Webhook subscriptions are not looked after: the merchants could not be read", "error", err.Error())
+		return
+	}
+	for _, m := range all {
+		if err := workflows.ScheduleWebhooks(ctx, c, h.Settings.TaskQueue, m.Settings.ID); err != nil {
+			h.Log.Warn("Webhook subscriptions are not looked after", "merchant", m.Settings.ID, "error", err.Error())
+		}
+	}
 }
 
 // tellTimeout bounds telling one window: it only saves time, and must not cost a round its own.

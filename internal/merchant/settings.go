@@ -97,7 +97,22 @@ type Settings struct {
 	// ResubscribeLimit is how many people deliveries may turn from unsubscribed to subscribed within 24 hours before they stop and wait
 	// for an operator (I10); 0 is the default, which grows with the people known.
 	ResubscribeLimit int
+	// Webhooks says who subscribes to the store's webhooks; empty is the default: WebhooksByAPI once there is a public address.
+	Webhooks WebhookMode
 }
+
+// WebhookMode says who subscribes to a store's webhooks.
+type WebhookMode string
+
+// The modes.
+const (
+	// WebhooksByAPI: Concord does, and renews what Shopify deletes.
+	WebhooksByAPI WebhookMode = "api"
+	// WebhooksByApp: the configuration of the app does (shopify.app.toml). Concord cannot see those (contracts/shopify.md 5.2).
+	WebhooksByApp WebhookMode = "app"
+	// WebhooksOff: nobody does; Concord works by polling.
+	WebhooksOff WebhookMode = "off"
+)
 
 // ResubscriptionLimit is ResubscribeLimit as the ledger enforces it.
 func (s Settings) ResubscriptionLimit() ledger.ResubscribeLimit {
@@ -175,6 +190,11 @@ func (s *Settings) Normalize() error {
 	}
 	if s.ResubscribeLimit < 0 || s.ResubscribeLimit >= maxNumber {
 		wrong.add("--resubscribe-limit", "must be a number of people above 0, or 0 for the default")
+	}
+	switch s.Webhooks = WebhookMode(strings.TrimSpace(string(s.Webhooks))); s.Webhooks {
+	case "", WebhooksByAPI, WebhooksByApp, WebhooksOff:
+	default:
+		wrong.add("--webhooks", "must be api, app or off")
 	}
 	return wrong.err()
 }
@@ -319,6 +339,8 @@ type stored struct {
 	SubscriptionSources []string  `json:"subscription_sources,omitzero"`
 	OrderBeforeConsent  *duration `json:"order_before_consent,omitempty"`
 	ResubscribeLimit    int       `json:"resubscribe_limit"`
+	// Empty means the default, so that it may change with the public address.
+	Webhooks WebhookMode `json:"webhooks,omitempty"`
 }
 
 // duration is written as people write it ("1m0s").
@@ -342,7 +364,7 @@ func (s Settings) stored() stored {
 		ListrakAuthURL: s.ListrakAuthURL, EmailList: s.EmailList, MarketingEvent: s.MarketingEvent, CheckoutEvent: s.CheckoutEvent,
 		Zone: s.Zone, ZoneProven: s.ZoneProven, ListrakRate: s.ListrakRate, ImportMethods: s.ImportMethods,
 		MachineMethods: s.MachineMethods, SubscriptionSources: s.SubscriptionSources, OrderBeforeConsent: &before,
-		ResubscribeLimit: s.ResubscribeLimit,
+		ResubscribeLimit: s.ResubscribeLimit, Webhooks: s.Webhooks,
 	}
 }
 
@@ -367,6 +389,7 @@ func (s *Settings) UnmarshalJSON(data []byte) error {
 		EmailList: in.EmailList, MarketingEvent: in.MarketingEvent, CheckoutEvent: in.CheckoutEvent, Zone: in.Zone,
 		ZoneProven: in.ZoneProven, ListrakRate: in.ListrakRate, ImportMethods: in.ImportMethods, MachineMethods: in.MachineMethods,
 		SubscriptionSources: in.SubscriptionSources, OrderBeforeConsent: DefaultOrderBeforeConsent, ResubscribeLimit: in.ResubscribeLimit,
+		Webhooks: in.Webhooks,
 	}
 	if in.OrderBeforeConsent != nil {
 		s.OrderBeforeConsent = time.Duration(*in.OrderBeforeConsent)

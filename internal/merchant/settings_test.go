@@ -77,6 +77,7 @@ func TestNormalizeNamesWhatIsWrong(t *testing.T) {
 		"a method in both":      {func(s *Settings) { s.MachineMethods = []string{"list-import"} }, "--machine-methods and --import-methods must not share"},
 		"orders far before":     {func(s *Settings) { s.OrderBeforeConsent = 16 * time.Minute }, "--order-before-consent must be between"},
 		"a negative limit":      {func(s *Settings) { s.ResubscribeLimit = -1 }, "--resubscribe-limit must be a number of people"},
+		"unknown webhooks":      {func(s *Settings) { s.Webhooks = "on" }, "--webhooks must be api, app or off"},
 		"a huge limit":          {func(s *Settings) { s.ResubscribeLimit = 1 << 31 }, "--resubscribe-limit must be a number of people"},
 		"orders after":          {func(s *Settings) { s.OrderBeforeConsent = -time.Second }, "--order-before-consent must be between"},
 	} {
@@ -195,6 +196,7 @@ func settingsGenerator(t *rapid.T) Settings {
 		ImportMethods:       names.Draw(t, "imports"),
 		SubscriptionSources: rapid.SampledFrom([][]string{nil, {}, {"a"}}).Draw(t, "sources"),
 		MachineMethods:      rapid.SampledFrom([][]string{nil, {}, {"Bounce!"}}).Draw(t, "machines"),
+		Webhooks:            rapid.SampledFrom([]WebhookMode{"", WebhooksByAPI, WebhooksByApp, WebhooksOff}).Draw(t, "webhooks"),
 		ResubscribeLimit:    rapid.IntRange(0, maxNumber-1).Draw(t, "limit"),
 		OrderBeforeConsent:  time.Duration(rapid.Int64Range(0, int64(MaxOrderBeforeConsent)).Draw(t, "before")),
 	}

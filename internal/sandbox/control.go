@@ -31,6 +31,13 @@ import (
 //	POST  /shops/{domain}/orders        OrderAct → OrderPlaced
 //	GET   /shops/{domain}/customer?email=, /writes, /faults                       Customer, []ShopWrite, Struck
 //	PUT   /shops/{domain}/faults        Faults
+//	POST  /shops/{domain}/merge         CustomerAct → Customer
+//	GET   /shops/{domain}/webhooks, /webhook-faults                               WebhooksView, Struck
+//	POST  /shops/{domain}/webhooks      WebhookAct
+//	PUT   /shops/{domain}/webhook-faults                                          Faults
+//	POST  /shops/{domain}/data-request, /redact                                   CustomerAct
+//	POST  /shops/{domain}/rotate        Rotation
+//	POST  /shops/{domain}/uninstall, /install
 //	POST  /lists                        ListSettings → ListView
 //	PATCH /lists/{list}                 any of ListSettings → ListView
 //	POST  /lists/{list}/subscribe, /unsubscribe, /confirm                         ContactAct → list.Contact
@@ -203,6 +210,63 @@ func (c *Control) SetShopFaults(ctx context.Context, domain string, faults Fault
 // ShopStruck counts the failures that a store handed out.
 func (c *Control) ShopStruck(ctx context.Context, domain string) (Struck, error) {
 	return call[Struck](ctx, c, http.MethodGet, shopPath(domain, "/faults"), nil)
+}
+
+// MergeCustomers is the merchant merging two customers; the one that stays is returned.
+func (c *Control) MergeCustomers(ctx context.Context, domain, one, two string) (Customer, error) {
+	return call[Customer](ctx, c, http.MethodPost, shopPath(domain, "/merge"), CustomerAct{Email: one, To: two})
+}
+
+// Webhooks shows a store's subscriptions and what became of its webhooks.
+func (c *Control) Webhooks(ctx context.Context, domain string) (WebhooksView, error) {
+	return call[WebhooksView](ctx, c, http.MethodGet, shopPath(domain, "/webhooks"), nil)
+}
+
+// SendWebhook sends a webhook of any topic.
+func (c *Control) SendWebhook(ctx context.Context, domain string, act WebhookAct) error {
+	_, err := call[none](ctx, c, http.MethodPost, shopPath(domain, "/webhooks"), act)
+	return err
+}
+
+// SetWebhookFaults lets webhooks be lost, doubled, late or overtaken; without rules all is well again.
+func (c *Control) SetWebhookFaults(ctx context.Context, domain string, faults Faults) error {
+	_, err := call[none](ctx, c, http.MethodPut, shopPath(domain, "/webhook-faults"), faults)
+	return err
+}
+
+// WebhookStruck counts what befell a store's webhooks.
+func (c *Control) WebhookStruck(ctx context.Context, domain string) (Struck, error) {
+	return call[Struck](ctx, c, http.MethodGet, shopPath(domain, "/webhook-faults"), nil)
+}
+
+// AskForData is the customer asking for all that apps hold: customers/data_request.
+func (c *Control) AskForData(ctx context.Context, domain, email string) error {
+	_, err := call[none](ctx, c, http.MethodPost, shopPath(domain, "/data-request"), CustomerAct{Email: email})
+	return err
+}
+
+// AskToRedact is the merchant asking apps to forget the customer: customers/redact.
+func (c *Control) AskToRedact(ctx context.Context, domain, email string) error {
+	_, err := call[none](ctx, c, http.MethodPost, shopPath(domain, "/redact"), CustomerAct{Email: email})
+	return err
+}
+
+// RotateSecret gives a store's app a new client secret.
+func (c *Control) RotateSecret(ctx context.Context, domain, secret string) error {
+	_, err := call[none](ctx, c, http.MethodPost, shopPath(domain, "/rotate"), Rotation{secret})
+	return err
+}
+
+// Uninstall is the merchant uninstalling the app, and Install installing it again.
+func (c *Control) Uninstall(ctx context.Context, domain string) error {
+	_, err := call[none](ctx, c, http.MethodPost, shopPath(domain, "/uninstall"), nil)
+	return err
+}
+
+// Install is described with Uninstall.
+func (c *Control) Install(ctx context.Context, domain string) error {
+	_, err := call[none](ctx, c, http.MethodPost, shopPath(domain, "/install"), nil)
+	return err
 }
 
 // AddList adds an empty Listrak list.

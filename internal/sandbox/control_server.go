@@ -50,6 +50,8 @@ func (sb *Sandbox) actions() []action {
 		{"POST", "/shops/{domain}/email", "the person changes the address", `{"email":"ann@example.com","to":"anna@example.com"}`,
 			handle(sb.changeEmail)},
 		{"POST", "/shops/{domain}/delete", "the merchant deletes the customer", person, handle(sb.deleteCustomer)},
+		{"POST", "/shops/{domain}/merge", "the merchant merges two customers; shows the one that stays",
+			`{"email":"ann@example.com","to":"bob@example.com"}`, handle(sb.mergeCustomers)},
 		{"POST", "/shops/{domain}/orders", "the person places an order", `{"email":"ann@example.com","ago":"1m"}`,
 			handle(sb.placeOrder)},
 		{"GET", "/shops/{domain}/customer?email=ann@example.com", "show a customer", "", handle(sb.customer)},
@@ -57,6 +59,18 @@ func (sb *Sandbox) actions() []action {
 		{"GET", "/shops/{domain}/faults", "count the failures handed out", "", handle(sb.shopStruck)},
 		{"PUT", "/shops/{domain}/faults", "make calls fail; no rules: all is well again",
 			`{"rules":[{"operation":"customerCreate","kind":"timeout_after","delay":"3s","times":1}]}`, handle(sb.putShopFaults)},
+		{"GET", "/shops/{domain}/webhooks", "show subscriptions and what became of the webhooks", "", handle(sb.showWebhooks)},
+		{"POST", "/shops/{domain}/webhooks", "send a webhook of any topic", `{"topic":"bulk_operations/finish"}`, handle(sb.sendWebhook)},
+		{"GET", "/shops/{domain}/webhook-faults", "count what befell webhooks", "", handle(sb.webhookStruck)},
+		{"PUT", "/shops/{domain}/webhook-faults", "lose, duplicate, delay (latency) webhooks, or let the next overtake them (overtaken)",
+			`{"seed":1,"rules":[{"kind":"lost","chance":0.1},{"operation":"customers/update","kind":"duplicated"},{"kind":"latency","delay":"2s"}]}`,
+			handle(sb.putWebhookFaults)},
+		{"POST", "/shops/{domain}/data-request", "the person asks for all that apps hold", person, handle(sb.askForData)},
+		{"POST", "/shops/{domain}/redact", "the merchant asks apps to forget the person", person, handle(sb.askToRedact)},
+		{"POST", "/shops/{domain}/rotate", "the app gets a new client secret; switches.oldSecretSigns lets the old one sign on",
+			`{"secret":"new-secret"}`, handle(sb.rotateSecret)},
+		{"POST", "/shops/{domain}/uninstall", "the merchant uninstalls the app", "", handle(sb.uninstall)},
+		{"POST", "/shops/{domain}/install", "the merchant installs the app again", "", handle(sb.install)},
 
 		{"POST", "/lists", "add a Listrak list",
 			`{"id":2,"clientId":"id","secret":"secret","zone":"America/New_York","events":[{"id":1,"name":"Marketing"}]}`,
@@ -107,10 +121,10 @@ func (sb *Sandbox) serveIndex(w http.ResponseWriter, _ *http.Request) {
 		}
 		fmt.Fprintf(&page, "Listrak list          %d (%s)\n", config.ID, config.Name)
 	}
-	fmt.Fprintf(&page, "\nFault kinds: %s.\nShopify operations are root fields (customers, customerCreate, …) and token; Listrak's are "+
+	fmt.Fprintf(&page, "\nFault kinds: %s.\nOf webhooks: %s.\nShopify operations are root fields (customers, customerCreate, …) and token; Listrak's are "+
 		"token, GET Lists, GET List, GET Contacts, GET Contact, POST Contact and GET Events; none means every call.\n"+
 		"Dates: \"at\" (RFC 3339) or \"ago\" (6m, 1h30m); without either, now.\n\n"+
-		"The control API takes and gives JSON:\n\n", joinKinds())
+		"The control API takes and gives JSON:\n\n", joinKinds(faultKinds), joinKinds(webhookFaultKinds))
 	names := strings.NewReplacer("{domain}", domain, "{list}", id)
 	for _, a := range sb.actions() {
 		target := "'" + sb.ControlURL() + names.Replace(a.path) + "'"
@@ -127,9 +141,9 @@ func (sb *Sandbox) serveIndex(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, page.String())
 }
 
-func joinKinds() string {
-	names := make([]string, len(faultKinds))
-	for n, kind := range faultKinds {
+func joinKinds(kinds []fault.Kind) string {
+	names := make([]string, len(kinds))
+	for n, kind := range kinds {
 		names[n] = string(kind)
 	}
 	return strings.Join(names, ", ")
@@ -430,14 +444,14 @@ func (sb *Sandbox) putShopFaults(r *http.Request, faults Faults) (none, error) {
 	if err != nil {
 		return none{}, err
 	}
-	return none{}, set(&store.Faults, faults)
+	return none{}, set(&store.Faults, faults, faultKinds)
 }
 
-func set(injector *fault.Injector, faults Faults) error {
+func set(injector *fault.Injector, faults Faults, kinds []fault.Kind) error {
 	rules := make([]fault.Rule, len(faults.Rules))
 	for n, rule := range faults.Rules {
-		if !slices.Contains(faultKinds, rule.Kind) {
-			return fmt.Errorf("%w: unknown fault kind %q: take one of %s", errBadRequest, rule.Kind, joinKinds())
+		if !slices.Contains(kinds, rule.Kind) {
+			return fmt.Errorf("%w: unknown fault kind %q: take one of %s", errBadRequest, rule.Kind, joinKinds(kinds))
 		}
 		if rule.Delay < 0 || rule.Times < 0 || rule.Chance < 0 || rule.Chance > 1 {
 			return fmt.Errorf("%w: delay and times must not be negative, and chance lies between 0 and 1", errBadRequest)
@@ -569,5 +583,5 @@ func (sb *Sandbox) putListFaults(r *http.Request, faults Faults) (none, error) {
 	if err != nil {
 		return none{}, err
 	}
-	return none{}, set(&store.Faults, faults)
+	return none{}, set(&store.Faults, faults, faultKinds)
 }

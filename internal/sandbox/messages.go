@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -78,6 +79,7 @@ type ShopSettings struct {
 	ProtectedData shop.ProtectedDataLevel `json:"protectedData,omitempty"`
 	SearchLag     Duration                `json:"searchLag,omitzero"`
 	Latency       Duration                `json:"latency,omitzero"`
+	Webhooks      WebhookSettings         `json:"webhooks,omitzero"`
 	// Switches are shop.Switches; durations in them are nanoseconds.
 	Switches shop.Switches `json:"switches"`
 }
@@ -85,13 +87,46 @@ type ShopSettings struct {
 func (s ShopSettings) config() shop.Config {
 	return shop.Config{Domain: s.Domain, Name: s.Name, ClientID: s.ClientID, ClientSecret: s.ClientSecret, Token: s.Token, Plan: s.Plan,
 		RestoreRate: s.RestoreRate, Scopes: s.Scopes, ProtectedData: s.ProtectedData, SearchLag: time.Duration(s.SearchLag),
-		Latency: time.Duration(s.Latency), Switches: s.Switches}
+		Latency: time.Duration(s.Latency), Webhooks: s.Webhooks.config(), Switches: s.Switches}
 }
 
 func shopSettings(c shop.Config, store *shop.Store) ShopSettings {
-	return ShopSettings{Domain: c.Domain, Name: c.Name, ClientID: c.ClientID, ClientSecret: c.ClientSecret, Token: c.Token, Plan: c.Plan,
-		RestoreRate: c.RestoreRate, Scopes: c.Scopes, ProtectedData: c.ProtectedData, SearchLag: Duration(store.SearchLag()),
-		Latency: Duration(c.Latency), Switches: store.Switches()}
+	return ShopSettings{Domain: c.Domain, Name: c.Name, ClientID: c.ClientID, ClientSecret: store.ClientSecret(), Token: c.Token,
+		Plan: c.Plan, RestoreRate: c.RestoreRate, Scopes: c.Scopes, ProtectedData: c.ProtectedData,
+		SearchLag: Duration(store.SearchLag()), Latency: Duration(c.Latency), Webhooks: webhookSettings(c.Webhooks),
+		Switches: store.Switches()}
+}
+
+// WebhookSettings say how a store's webhooks are sent; see shop.WebhookConfig.
+type WebhookSettings struct {
+	App             []shop.AppSubscription `json:"app,omitempty"`
+	LocalAddresses  bool                   `json:"localAddresses,omitempty"`
+	Version         string                 `json:"version,omitempty"`
+	RetryGaps       []Duration             `json:"retryGaps,omitempty"`
+	ConnectWithin   Duration               `json:"connectWithin,omitzero"`
+	AnswerWithin    Duration               `json:"answerWithin,omitzero"`
+	Latency         Duration               `json:"latency,omitzero"`
+	ShopRedactAfter Duration               `json:"shopRedactAfter,omitzero"`
+	AtOnce          int                    `json:"atOnce,omitempty"`
+}
+
+func (s WebhookSettings) config() shop.WebhookConfig {
+	c := shop.WebhookConfig{App: s.App, LocalAddresses: s.LocalAddresses, Version: s.Version,
+		ConnectWithin: time.Duration(s.ConnectWithin), AnswerWithin: time.Duration(s.AnswerWithin), Latency: time.Duration(s.Latency),
+		ShopRedactAfter: time.Duration(s.ShopRedactAfter), AtOnce: s.AtOnce}
+	for _, gap := range s.RetryGaps {
+		c.RetryGaps = append(c.RetryGaps, time.Duration(gap))
+	}
+	return c
+}
+
+func webhookSettings(c shop.WebhookConfig) WebhookSettings {
+	s := WebhookSettings{App: c.App, LocalAddresses: c.LocalAddresses, Version: c.Version, ConnectWithin: Duration(c.ConnectWithin),
+		AnswerWithin: Duration(c.AnswerWithin), Latency: Duration(c.Latency), ShopRedactAfter: Duration(c.ShopRedactAfter), AtOnce: c.AtOnce}
+	for _, gap := range c.RetryGaps {
+		s.RetryGaps = append(s.RetryGaps, Duration(gap))
+	}
+	return s
 }
 
 // ListSettings describe a list; see list.Config. All but ID can change while the list is in use.
@@ -144,7 +179,7 @@ type CustomerAct struct {
 	Email string `json:"email"`
 	// State is the consent that a creation or a consent act leaves; empty on a creation means never asked.
 	State shop.State `json:"state,omitempty"`
-	// To is the new address of a change; empty takes the address away.
+	// To is the new address of a change, where empty takes the address away; of a merge it is the other customer's.
 	To string `json:"to,omitempty"`
 	// When dates the consent; the customer's updatedAt is always the real time of the act, as at Shopify.
 	When
@@ -156,6 +191,41 @@ type OrderAct struct {
 	SourceName string `json:"sourceName,omitempty"` // empty means web
 	Test       bool   `json:"test,omitempty"`
 	When
+}
+
+// WebhookAct sends a webhook of any topic. Without a payload it is the plainest that the topic can have; topics about somebody need one.
+type WebhookAct struct {
+	Topic   shop.Topic      `json:"topic"`
+	Payload json.RawMessage `json:"payload,omitempty"`
+}
+
+// Rotation gives a store's app a new client secret.
+type Rotation struct {
+	Secret string `json:"secret"`
+}
+
+// WebhooksView is what a store's webhooks have come to. Subscriptions are those made by the API.
+type WebhooksView struct {
+	shop.DeliveryReport
+	Subscriptions []SubscriptionView `json:"subscriptions"`
+	Deleted       []SubscriptionView `json:"deleted"`
+}
+
+// SubscriptionView is a subscription made by the API.
+type SubscriptionView struct {
+	ID        shop.SubscriptionID `json:"id"`
+	Topic     shop.Topic          `json:"topic"`
+	URI       string              `json:"uri"`
+	Name      string              `json:"name,omitempty"`
+	CreatedAt time.Time           `json:"createdAt"`
+}
+
+func subscriptionViews(all []shop.Subscription) []SubscriptionView {
+	views := []SubscriptionView{}
+	for _, s := range all {
+		views = append(views, SubscriptionView{ID: s.ID, Topic: s.Topic, URI: s.URI, Name: s.Name, CreatedAt: s.CreatedAt})
+	}
+	return views
 }
 
 // ContactAct is a person's, or a machine's, act on a Listrak list.
@@ -218,6 +288,8 @@ type Faults struct {
 
 var faultKinds = []fault.Kind{fault.Latency, fault.TooManyRequests, fault.Throttled, fault.ServerError, fault.HTMLError,
 	fault.TimeoutBefore, fault.TimeoutAfter, fault.ErrorAfter}
+
+var webhookFaultKinds = []fault.Kind{fault.Latency, fault.Lost, fault.Duplicated, fault.Overtaken}
 
 // Struck counts the failures that were handed out, by kind.
 type Struck map[fault.Kind]int

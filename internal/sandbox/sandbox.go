@@ -68,9 +68,10 @@ type Sandbox struct {
 
 // shopfront is a store with what serves it. The configuration is kept because a Store does not tell it.
 type shopfront struct {
-	config shop.Config
-	store  *shop.Store
-	http   http.Handler
+	config   shop.Config
+	store    *shop.Store
+	http     http.Handler
+	webhooks *shop.Webhooks
 }
 
 // Start listens and serves until Close. It fails when the address is taken, malformed or not a loopback address.
@@ -127,10 +128,13 @@ func loopbackOnly(address string) error {
 // closeGrace is how long Close lets answers that are on their way arrive before it breaks their connections.
 const closeGrace = time.Second
 
-// Close stops serving. Answers that a fault holds back end at once, others are waited for; when Close returns, no handler runs and
-// nothing listens any more. It may be called more than once.
+// Close stops serving and sending webhooks. Answers that a fault holds back end at once, others are waited for; when Close returns, no
+// handler runs, no webhook is on its way, and nothing listens any more. It may be called more than once.
 func (sb *Sandbox) Close() {
 	sb.stop()
+	for _, front := range sb.fronts() {
+		front.webhooks.Close()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
 	if sb.server.Shutdown(ctx) != nil {
@@ -169,7 +173,7 @@ func (sb *Sandbox) addShop(config shop.Config) (*shop.Store, error) {
 		return nil, fmt.Errorf("add shop %s: %w", config.Domain, ErrExists)
 	}
 	store := shop.New(config)
-	sb.shops[config.Domain] = &shopfront{config: config, store: store, http: shop.NewServer(store)}
+	sb.shops[config.Domain] = &shopfront{config: config, store: store, http: shop.NewServer(store), webhooks: shop.StartWebhooks(store)}
 	return store, nil
 }
 
@@ -253,15 +257,13 @@ func (sb *Sandbox) ControlURL() string { return sb.base + "/control" }
 // ExpireListrakTokens makes every token that Listrak gave out invalid.
 func (sb *Sandbox) ExpireListrakTokens() { sb.listrak.ExpireTokens() }
 
-// Reset deletes everybody on both sides, ends all faults and begins new write logs for the control API. Settings and tokens stay,
-// and so do orders, which outlive their customers at Shopify too.
+// Reset deletes everybody on both sides, ends all faults and begins new write logs for the control API. No webhook tells of it. Settings,
+// subscriptions and tokens stay, and so do orders, which outlive their customers at Shopify too.
 func (sb *Sandbox) Reset() {
 	for _, front := range sb.fronts() {
 		front.store.Faults.Set(0)
-		for _, customer := range front.store.Customers() {
-			// Somebody else may have deleted it in between.
-			_ = front.store.DeleteCustomer(customer.ID)
-		}
+		front.store.WebhookFaults.Set(0)
+		front.store.Empty()
 		front.store.FinishIndexing()
 		sb.forget("shop "+front.config.Domain, len(front.store.Writes()))
 	}

@@ -25,6 +25,8 @@ const (
 	costCustomerByEmail  = 2
 	costOrdersOfCustomer = 7
 	costOrdersOfEmail    = 10
+	costSubscriptions    = 13
+	costSubscription     = 10
 
 	maxRequestCost = 1000
 	maxLookups     = 50
@@ -50,6 +52,12 @@ var (
 	opOrdersOfEmail    = operation{name: "OrdersOfEmail", verb: "search orders by email", points: costOrdersOfEmail}
 	opUpdateConsent    = operation{name: "UpdateEmailConsent", verb: "update email consents", points: WriteCost, write: true}
 	opCreateCustomer   = operation{name: "CreateCustomer", verb: "create customers", points: CreateCost, write: true}
+
+	opWebhookSubscriptions = operation{name: "WebhookSubscriptions", verb: "read webhook subscriptions", points: costSubscriptions}
+	opCreateSubscription   = operation{name: "CreateWebhookSubscription", verb: "create a webhook subscription", points: costSubscription,
+		write: true}
+	opDeleteSubscription = operation{name: "DeleteWebhookSubscription", verb: "delete a webhook subscription", points: costSubscription,
+		write: true}
 )
 
 // learnedCosts corrects the constants: the formula is derived, not documented, and a call that costs more than we took from the

@@ -24,9 +24,16 @@ const (
 	ErrorAfter      Kind = "error_after"       // HTTP 500, but the write took effect
 )
 
+// What can befall a webhook besides Latency, which sends it after Rule.Delay. The operation is its topic.
+const (
+	Lost       Kind = "lost"       // never sent
+	Duplicated Kind = "duplicated" // sent twice, with one id
+	Overtaken  Kind = "overtaken"  // sent when the next one was answered, or after Rule.Delay; zero means two seconds
+)
+
 // Rule asks for one kind of failure.
 type Rule struct {
-	// Operation is the GraphQL operation name or the Listrak route ("POST Contact"); empty hits every call.
+	// Operation is the GraphQL operation name, the Listrak route ("POST Contact") or the topic of a webhook; empty hits every call.
 	Operation string        `json:"operation"`
 	Kind      Kind          `json:"kind"`
 	Delay     time.Duration `json:"delay"`

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/sandbox/shop"
 	"github.com/concordsync/concord/internal/shopify"
 )
@@ -116,4 +117,68 @@ func TestOurClientMeetsTheStore(t *testing.T) {
 	require.Len(t, store.Writes(), 5)
 	require.Equal(t, 3, effective)
 	require.Empty(t, store.Requests()[""], "every request was understood")
+}
+
+// TestOurClientSubscribes: subscriptions by the real client, over more than a page, and its failures by class.
+func TestOurClientSubscribes(t *testing.T) {
+	t.Parallel()
+	store := shop.New(shop.Config{Domain: "example.myshopify.com", ClientID: "id", ClientSecret: "secret", Plan: shop.Enterprise})
+	server := httptest.NewServer(shop.NewServer(store))
+	t.Cleanup(server.Close)
+	client, err := shopify.New(shopify.Config{
+		Shop: "example.myshopify.com", BaseURL: server.URL, ClientID: "id", ClientSecret: "secret", HTTP: server.Client(),
+	})
+	require.NoError(t, err)
+	ctx := t.Context()
+	const mine = "https://sync.example/webhooks/acme"
+	made, err := client.CreateWebhookSubscription(ctx, shopify.TopicEmailConsent, mine)
+	require.NoError(t, err)
+	require.Equal(t, shopify.WebhookSubscription{ID: "gid://shopify/WebhookSubscription/1", Topic: shopify.TopicEmailConsent, URI: mine}, made)
+	for n := range 300 {
+		_, refused, err := store.Subscribe(shop.SubscriptionInput{Topic: "ORDERS_CREATE", URI: fmt.Sprintf("https://other.example/%d", n)})
+		require.NoError(t, err)
+		require.Empty(t, refused)
+	}
+	all, err := client.WebhookSubscriptions(ctx)
+	require.NoError(t, err)
+	require.Len(t, all, 301)
+	require.Equal(t, made, all[0])
+	require.Equal(t, shopify.TopicOrderCreate, all[300].Topic)
+
+	for _, c := range []struct {
+		topic shopify.Topic
+		uri   string
+		class failure.Class
+		code  string
+	}{
+		{shopify.TopicEmailConsent, mine, failure.Retry, shopify.CodeSubscribed},
+		{shopify.TopicOrderCreate, "http://sync.example/webhooks/acme", failure.PersonMustAct, shopify.CodeAddress},
+		{shopify.TopicCustomerMerge, mine, failure.PersonMustAct, shopify.CodeAccessDenied},
+	} {
+		_, err := client.CreateWebhookSubscription(ctx, c.topic, c.uri)
+		f := failure.As(err)
+		require.NotNil(t, f, "%v", err)
+		require.Equal(t, c.class, f.Class)
+		require.Equal(t, c.code, f.Code)
+		require.Equal(t, c.class == failure.PersonMustAct, f.Advice != "")
+	}
+	_, err = client.CreateWebhookSubscription(ctx, shopify.TopicCustomerRedact, mine)
+	require.ErrorContains(t, err, "the API has no topic")
+
+	require.NoError(t, client.DeleteWebhookSubscription(ctx, made.ID))
+	require.Equal(t, shopify.CodeNoSubscription, failure.As(client.DeleteWebhookSubscription(ctx, made.ID)).Code)
+	require.Len(t, store.Subscriptions(), 300)
+
+	hidden := shop.New(shop.Config{Domain: "example.myshopify.com", Token: "shpat_1", ProtectedData: shop.ProtectedDataNone})
+	other := httptest.NewServer(shop.NewServer(hidden))
+	t.Cleanup(other.Close)
+	client, err = shopify.New(shopify.Config{Shop: "example.myshopify.com", BaseURL: other.URL, Token: "shpat_1", HTTP: other.Client()})
+	require.NoError(t, err)
+	_, err = client.CreateWebhookSubscription(ctx, shopify.TopicOrderCreate, mine)
+	require.Equal(t, shopify.CodeProtectedData, failure.As(err).Code)
+	_, err = client.CreateWebhookSubscription(ctx, shopify.TopicUninstalled, mine)
+	require.NoError(t, err)
+	hidden.Uninstall()
+	_, err = client.WebhookSubscriptions(ctx)
+	require.Equal(t, "HTTP_401", failure.As(err).Code)
 }

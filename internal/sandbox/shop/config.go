@@ -85,6 +85,8 @@ type Config struct {
 	// place of an earlier one, before the same ledger, must begin beyond it: else somebody new looks like a customer whose address
 	// changed.
 	IDsAfter int64
+	// Webhooks say how the store's webhooks are sent.
+	Webhooks WebhookConfig
 	// Switches are the facts that nobody has confirmed.
 	Switches Switches
 	// Now is the clock; nil means time.Now.
@@ -128,6 +130,15 @@ type Switches struct {
 	WrongSecretStatus int `json:"wrongSecretStatus"`
 	// RetryAfter is sent with HTTP 429, rounded up to seconds; zero sends none (7, on GraphQL U).
 	RetryAfter time.Duration `json:"retryAfter"`
+	// ConsentWebhookWithoutChange sends the consent webhook also for writes that were ignored or found the state already held; off, as
+	// is assumed, such a write sends none. customers/update goes by updatedAt in both cases (5.1, 10, U).
+	ConsentWebhookWithoutChange bool `json:"consentWebhookWithoutChange"`
+	// OldSecretSigns is how long after a rotation of the client secret webhooks are still signed with the old one; at Shopify up to an
+	// hour (5.1, D), zero means not at all. The grant takes both secrets meanwhile, which is not documented.
+	OldSecretSigns time.Duration `json:"oldSecretSigns"`
+	// OnlyExhaustedDeletes deletes a subscription only when one delivery has failed with all its retries; off, eight failed attempts in
+	// a row delete it, of whatever deliveries they are. The text fits both (5.1).
+	OnlyExhaustedDeletes bool `json:"onlyExhaustedDeletes"`
 }
 
 // defaultScopes are what a consent sync needs.

@@ -88,7 +88,10 @@ func (s *Store) UpdateEmailConsent(id CustomerID, input ConsentInput) (WriteAnsw
 	if refused := s.judgeConsent(input, now, []string{"input", "emailMarketingConsent"}); refused != nil {
 		return answered(c, refused), nil
 	}
+	before := c.consent
+	s.begin()
 	write.Effective = s.takeConsent(c, input, now)
+	s.told(c, before)
 	return answered(c, nil), nil
 }
 
@@ -117,6 +120,7 @@ func (s *Store) CreateCustomerByAPI(input CustomerInput) (WriteAnswer, error) {
 	if input.Consent != nil {
 		consent = input.Consent.stored(consent, now)
 	}
+	s.begin()
 	c := s.addCustomer(email, consent, now, now)
 	write.Customer, write.Effective = customerID(c.number), true
 	return answered(c, nil), nil

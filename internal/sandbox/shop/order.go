@@ -52,6 +52,12 @@ func (s *Store) PlaceOrder(order Order) (OrderID, error) {
 	order.ID = orderID(s.lastOrder)
 	s.orders[s.lastOrder] = &order
 	s.orderSearch.changed(now, s.lastOrder, order.document())
+	s.begin()
+	placed := Event{Topic: TopicOrderCreate, Order: order}
+	if c, err := s.find(order.CustomerID); err == nil {
+		placed.Customer = c.view()
+	}
+	s.emit(placed)
 	return order.ID, nil
 }
 

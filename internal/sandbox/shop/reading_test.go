@@ -380,6 +380,9 @@ func TestEveryFieldOfTheSchema(t *testing.T) {
 		"customerCreate": `(input:{email:"nobody"})`,
 		"customerEmailMarketingConsentUpdate": `(input:{customerId:"` + string(id) +
 			`",emailMarketingConsent:{marketingState:PENDING,marketingOptInLevel:UNKNOWN}})`,
+		"webhookSubscriptions":      "(first:2)",
+		"webhookSubscriptionCreate": `(topic:ORDERS_CREATE,webhookSubscription:{uri:"https://sync.example/webhooks/a"})`,
+		"webhookSubscriptionDelete": `(id:"gid://shopify/WebhookSubscription/1")`,
 	}
 	var selection func(of *ast.Definition, above []string) string
 	selection = func(of *ast.Definition, above []string) string {

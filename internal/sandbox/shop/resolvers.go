@@ -67,6 +67,17 @@ func (queryRoot) resolve(x *execution, call call) (value, error) {
 		return orders(x, call, "")
 	case "shop":
 		return value{object: shopNode{x.store.config}}, nil
+	case "webhookSubscriptions":
+		return listSubscriptions(x.store, call.arguments)
+	case "webhookSubscriptionCreate":
+		return createSubscription(x.store, call.arguments)
+	case "webhookSubscriptionDelete":
+		id := SubscriptionID(call.arguments.text("id"))
+		deleted := subscriptionPayload{name: "WebhookSubscriptionDeletePayload", userErrors: x.store.Unsubscribe(id)}
+		if deleted.userErrors == nil {
+			deleted.deleted = id
+		}
+		return value{object: deleted}, nil
 	case createOperation:
 		return writeAnswer("CustomerCreatePayload", "UserError")(x.store.CreateCustomerByAPI(customerInput(call.arguments.object("input"))))
 	case consentOperation:

@@ -162,6 +162,10 @@ func (s *server) grant(w http.ResponseWriter, r *http.Request) (answer func()) {
 	if switches.ShopNotPermitted {
 		return refused(switches.ShopNotPermittedStatus, "shop_not_permitted", "Client credentials cannot be performed on this shop.")
 	}
+	if !s.store.Installed() {
+		// The name of this error is not in the contract; shops and libraries report it.
+		return refused(0, "app_not_installed", "The application is not installed on this shop.")
+	}
 	token, life, ok := s.store.IssueToken(r.PostForm.Get("client_id"), r.PostForm.Get("client_secret"))
 	if !ok {
 		return refused(switches.WrongSecretStatus, "invalid_client", "Client authentication failed.")

@@ -28,6 +28,8 @@ type Store struct {
 	// Faults makes the server misbehave; the Store's own methods never fail because of it. Operations are named by the first root
 	// field of a request ("customers", "customerEmailMarketingConsentUpdate", …), the token endpoint by "token".
 	Faults fault.Injector
+	// WebhookFaults befall webhooks on their way: fault.Lost, Duplicated, Overtaken and Latency. Operations are topics.
+	WebhookFaults fault.Injector
 
 	config Config
 	budget *budget
@@ -44,6 +46,13 @@ type Store struct {
 	orderSearch    *search
 	writes         []Write
 	requests       map[string]int
+
+	hooks            []func(Event)
+	act              uint64
+	subscriptions    map[int64]*Subscription // made by the API
+	lastSubscription int64
+	lastRequest      int64
+	deliveries       deliveryBook
 }
 
 // New makes an empty store.
@@ -78,6 +87,7 @@ func New(config Config) *Store {
 		customerSearch: newSearch(config.SearchLag),
 		orderSearch:    newSearch(config.SearchLag),
 		requests:       map[string]int{},
+		subscriptions:  map[int64]*Subscription{},
 	}
 }
 
@@ -150,6 +160,7 @@ func (s *Store) CreateCustomer(newcomer NewCustomer) (CustomerID, error) {
 			return "", err
 		}
 	}
+	s.begin()
 	return customerID(s.addCustomer(email, consent, at, now).number), nil
 }
 
@@ -162,6 +173,10 @@ func (s *Store) addCustomer(email string, consent Consent, at, now time.Time) *c
 		s.byEmail[emailKey(email)] = c.number
 	}
 	s.customerSearch.changed(now, c.number, c.document())
+	s.emit(Event{Topic: TopicCustomerCreate, Customer: c.view()})
+	if consent != neverAsked() {
+		s.emit(Event{Topic: TopicEmailConsent, Customer: c.view()})
+	}
 	return c
 }
 
@@ -205,8 +220,11 @@ func (s *Store) SetEmailConsent(id CustomerID, state State, at time.Time) error 
 	if err != nil {
 		return err
 	}
+	before := c.consent
 	c.consent = consent
+	s.begin()
 	s.touch(c, now)
+	s.told(c, before)
 	return nil
 }
 
@@ -228,6 +246,7 @@ func (s *Store) ChangeEmail(id CustomerID, email string) error {
 			return ErrEmailTaken
 		}
 	}
+	before := c.consent
 	sameAddress := emailKey(email) == emailKey(c.email)
 	s.releaseEmail(c)
 	c.email = email
@@ -237,7 +256,11 @@ func (s *Store) ChangeEmail(id CustomerID, email string) error {
 	if email == "" || !sameAddress && s.switches.EmailChangeResetsConsent {
 		c.consent = neverAsked()
 	}
+	s.begin()
 	s.touch(c, s.config.Now())
+	if c.consent != before {
+		s.told(c, before)
+	}
 	return nil
 }
 
@@ -249,8 +272,19 @@ func (s *Store) DeleteCustomer(id CustomerID) error {
 	if err != nil {
 		return err
 	}
+	s.begin()
 	s.remove(c)
+	s.emit(Event{Topic: TopicCustomerDelete, Customer: c.view()})
 	return nil
+}
+
+// Empty deletes all customers, and no webhook tells of it: the store begins anew.
+func (s *Store) Empty() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.customers {
+		s.remove(c)
+	}
 }
 
 // MergeCustomers acts as the merchant who merges two customers and returns the id of the one that stays: the only one with an
@@ -279,6 +313,7 @@ func (s *Store) MergeCustomers(one, two CustomerID) (CustomerID, error) {
 	case a.wantsMail() && !b.wantsMail():
 		keep, drop = a, b
 	}
+	before := keep.consent
 	if s.switches.MergeKeepsNewestConsent && keep.email != "" && drop.consent.UpdatedAt.After(keep.consent.UpdatedAt) {
 		keep.consent = drop.consent
 	}
@@ -289,8 +324,14 @@ func (s *Store) MergeCustomers(one, two CustomerID) (CustomerID, error) {
 			s.orderSearch.changed(now, number, order.document())
 		}
 	}
+	s.begin()
 	s.remove(drop)
+	// Whether customers/delete tells of the other one too is not documented; the harder case for an app is that it does not.
+	s.emit(Event{Topic: TopicCustomerMerge, Customer: keep.view(), Merged: customerID(drop.number)})
 	s.touch(keep, now)
+	if keep.consent != before {
+		s.told(keep, before)
+	}
 	return customerID(keep.number), nil
 }
 
@@ -369,6 +410,7 @@ func (s *Store) find(id CustomerID) (*customer, error) {
 func (s *Store) touch(c *customer, now time.Time) {
 	c.updated = wholeSecond(now)
 	s.customerSearch.changed(now, c.number, c.document())
+	s.emit(Event{Topic: TopicCustomerUpdate, Customer: c.view()})
 }
 
 // remove wants s.mu held.

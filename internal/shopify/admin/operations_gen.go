@@ -169,6 +169,70 @@ func (v *CreateCustomerResponse) GetCustomerCreate() *CreateCustomerCustomerCrea
 	return v.CustomerCreate
 }
 
+// CreateWebhookSubscriptionResponse is returned by CreateWebhookSubscription on success.
+type CreateWebhookSubscriptionResponse struct {
+	WebhookSubscriptionCreate *CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayload `json:"webhookSubscriptionCreate"`
+}
+
+// GetWebhookSubscriptionCreate returns CreateWebhookSubscriptionResponse.WebhookSubscriptionCreate, and is useful for accessing the field via an interface.
+func (v *CreateWebhookSubscriptionResponse) GetWebhookSubscriptionCreate() *CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayload {
+	return v.WebhookSubscriptionCreate
+}
+
+// CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayload includes the requested fields of the GraphQL type WebhookSubscriptionCreatePayload.
+type CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayload struct {
+	WebhookSubscription *CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadWebhookSubscription  `json:"webhookSubscription"`
+	UserErrors          []CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadUserErrorsUserError `json:"userErrors"`
+}
+
+// GetWebhookSubscription returns CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayload.WebhookSubscription, and is useful for accessing the field via an interface.
+func (v *CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayload) GetWebhookSubscription() *CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadWebhookSubscription {
+	return v.WebhookSubscription
+}
+
+// GetUserErrors returns CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayload.UserErrors, and is useful for accessing the field via an interface.
+func (v *CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayload) GetUserErrors() []CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadUserErrorsUserError {
+	return v.UserErrors
+}
+
+// CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadUserErrorsUserError includes the requested fields of the GraphQL type UserError.
+type CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadUserErrorsUserError struct {
+	Field   []string `json:"field"`
+	Message string   `json:"message"`
+}
+
+// GetField returns CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadUserErrorsUserError.Field, and is useful for accessing the field via an interface.
+func (v *CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadUserErrorsUserError) GetField() []string {
+	return v.Field
+}
+
+// GetMessage returns CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadUserErrorsUserError.Message, and is useful for accessing the field via an interface.
+func (v *CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadUserErrorsUserError) GetMessage() string {
+	return v.Message
+}
+
+// CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadWebhookSubscription includes the requested fields of the GraphQL type WebhookSubscription.
+type CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadWebhookSubscription struct {
+	Id    string                   `json:"id"`
+	Topic WebhookSubscriptionTopic `json:"topic"`
+	Uri   string                   `json:"uri"`
+}
+
+// GetId returns CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadWebhookSubscription.Id, and is useful for accessing the field via an interface.
+func (v *CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadWebhookSubscription) GetId() string {
+	return v.Id
+}
+
+// GetTopic returns CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadWebhookSubscription.Topic, and is useful for accessing the field via an interface.
+func (v *CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadWebhookSubscription) GetTopic() WebhookSubscriptionTopic {
+	return v.Topic
+}
+
+// GetUri returns CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadWebhookSubscription.Uri, and is useful for accessing the field via an interface.
+func (v *CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayloadWebhookSubscription) GetUri() string {
+	return v.Uri
+}
+
 // CustomerByEmailResponse is returned by CustomerByEmail on success.
 type CustomerByEmailResponse struct {
 	CustomerByIdentifier *CustomerFields `json:"customerByIdentifier"`
@@ -451,16 +515,18 @@ func (v *CustomersByIDNodesCustomer) __premarshalJSON() (*__premarshalCustomersB
 // CustomersByIDNodesCustomer
 // CustomersByIDNodesOrder
 // CustomersByIDNodesShop
+// CustomersByIDNodesWebhookSubscription
 type CustomersByIDNodesNode interface {
 	implementsGraphQLInterfaceCustomersByIDNodesNode()
 	// GetTypename returns the receiver's concrete GraphQL type-name (see interface doc for possible values).
 	GetTypename() *string
 }
 
-func (v *CustomersByIDNodesAppInstallation) implementsGraphQLInterfaceCustomersByIDNodesNode() {}
-func (v *CustomersByIDNodesCustomer) implementsGraphQLInterfaceCustomersByIDNodesNode()        {}
-func (v *CustomersByIDNodesOrder) implementsGraphQLInterfaceCustomersByIDNodesNode()           {}
-func (v *CustomersByIDNodesShop) implementsGraphQLInterfaceCustomersByIDNodesNode()            {}
+func (v *CustomersByIDNodesAppInstallation) implementsGraphQLInterfaceCustomersByIDNodesNode()     {}
+func (v *CustomersByIDNodesCustomer) implementsGraphQLInterfaceCustomersByIDNodesNode()            {}
+func (v *CustomersByIDNodesOrder) implementsGraphQLInterfaceCustomersByIDNodesNode()               {}
+func (v *CustomersByIDNodesShop) implementsGraphQLInterfaceCustomersByIDNodesNode()                {}
+func (v *CustomersByIDNodesWebhookSubscription) implementsGraphQLInterfaceCustomersByIDNodesNode() {}
 
 func __unmarshalCustomersByIDNodesNode(b []byte, v *CustomersByIDNodesNode) error {
 	if string(b) == "null" {
@@ -487,6 +553,9 @@ func __unmarshalCustomersByIDNodesNode(b []byte, v *CustomersByIDNodesNode) erro
 		return json.Unmarshal(b, *v)
 	case "Shop":
 		*v = new(CustomersByIDNodesShop)
+		return json.Unmarshal(b, *v)
+	case "WebhookSubscription":
+		*v = new(CustomersByIDNodesWebhookSubscription)
 		return json.Unmarshal(b, *v)
 	case "":
 		return fmt.Errorf(
@@ -537,6 +606,14 @@ func __marshalCustomersByIDNodesNode(v *CustomersByIDNodesNode) ([]byte, error) 
 			*CustomersByIDNodesShop
 		}{typename, v}
 		return json.Marshal(result)
+	case *CustomersByIDNodesWebhookSubscription:
+		typename = "WebhookSubscription"
+
+		result := struct {
+			TypeName string `json:"__typename"`
+			*CustomersByIDNodesWebhookSubscription
+		}{typename, v}
+		return json.Marshal(result)
 	case nil:
 		return []byte("null"), nil
 	default:
@@ -560,6 +637,14 @@ type CustomersByIDNodesShop struct {
 
 // GetTypename returns CustomersByIDNodesShop.Typename, and is useful for accessing the field via an interface.
 func (v *CustomersByIDNodesShop) GetTypename() *string { return v.Typename }
+
+// CustomersByIDNodesWebhookSubscription includes the requested fields of the GraphQL type WebhookSubscription.
+type CustomersByIDNodesWebhookSubscription struct {
+	Typename *string `json:"__typename"`
+}
+
+// GetTypename returns CustomersByIDNodesWebhookSubscription.Typename, and is useful for accessing the field via an interface.
+func (v *CustomersByIDNodesWebhookSubscription) GetTypename() *string { return v.Typename }
 
 // CustomersByIDResponse is returned by CustomersByID on success.
 type CustomersByIDResponse struct {
@@ -646,6 +731,59 @@ func (v *CustomersByIDResponse) __premarshalJSON() (*__premarshalCustomersByIDRe
 	}
 	return &retval, nil
 }
+
+// DeleteWebhookSubscriptionResponse is returned by DeleteWebhookSubscription on success.
+type DeleteWebhookSubscriptionResponse struct {
+	WebhookSubscriptionDelete *DeleteWebhookSubscriptionWebhookSubscriptionDeleteWebhookSubscriptionDeletePayload `json:"webhookSubscriptionDelete"`
+}
+
+// GetWebhookSubscriptionDelete returns DeleteWebhookSubscriptionResponse.WebhookSubscriptionDelete, and is useful for accessing the field via an interface.
+func (v *DeleteWebhookSubscriptionResponse) GetWebhookSubscriptionDelete() *DeleteWebhookSubscriptionWebhookSubscriptionDeleteWebhookSubscriptionDeletePayload {
+	return v.WebhookSubscriptionDelete
+}
+
+// DeleteWebhookSubscriptionWebhookSubscriptionDeleteWebhookSubscriptionDeletePayload includes the requested fields of the GraphQL type WebhookSubscriptionDeletePayload.
+type DeleteWebhookSubscriptionWebhookSubscriptionDeleteWebhookSubscriptionDeletePayload struct {
+	DeletedWebhookSubscriptionId *string                                                                                                 `json:"deletedWebhookSubscriptionId"`
+	UserErrors                   []DeleteWebhookSubscriptionWebhookSubscriptionDeleteWebhookSubscriptionDeletePayloadUserErrorsUserError `json:"userErrors"`
+}
+
+// GetDeletedWebhookSubscriptionId returns DeleteWebhookSubscriptionWebhookSubscriptionDeleteWebhookSubscriptionDeletePayload.DeletedWebhookSubscriptionId, and is useful for accessing the field via an interface.
+func (v *DeleteWebhookSubscriptionWebhookSubscriptionDeleteWebhookSubscriptionDeletePayload) GetDeletedWebhookSubscriptionId() *string {
+	return v.DeletedWebhookSubscriptionId
+}
+
+// GetUserErrors returns DeleteWebhookSubscriptionWebhookSubscriptionDeleteWebhookSubscriptionDeletePayload.UserErrors, and is useful for accessing the field via an interface.
+func (v *DeleteWebhookSubscriptionWebhookSubscriptionDeleteWebhookSubscriptionDeletePayload) GetUserErrors() []DeleteWebhookSubscriptionWebhookSubscriptionDeleteWebhookSubscriptionDeletePayloadUserErrorsUserError {
+	return v.UserErrors
+}
+
+// DeleteWebhookSubscriptionWebhookSubscriptionDeleteWebhookSubscriptionDeletePayloadUserErrorsUserError includes the requested fields of the GraphQL type UserError.
+type DeleteWebhookSubscriptionWebhookSubscriptionDeleteWebhookSubscriptionDeletePayloadUserErrorsUserError struct {
+	Field   []string `json:"field"`
+	Message string   `json:"message"`
+}
+
+// GetField returns DeleteWebhookSubscriptionWebhookSubscriptionDeleteWebhookSubscriptionDeletePayloadUserErrorsUserError.Field, and is useful for accessing the field via an interface.
+func (v *DeleteWebhookSubscriptionWebhookSubscriptionDeleteWebhookSubscriptionDeletePayloadUserErrorsUserError) GetField() []string {
+	return v.Field
+}
+
+// GetMessage returns DeleteWebhookSubscriptionWebhookSubscriptionDeleteWebhookSubscriptionDeletePayloadUserErrorsUserError.Message, and is useful for accessing the field via an interface.
+func (v *DeleteWebhookSubscriptionWebhookSubscriptionDeleteWebhookSubscriptionDeletePayloadUserErrorsUserError) GetMessage() string {
+	return v.Message
+}
+
+type HasMetafieldsMetafieldIdentifierInput struct {
+	Key       string  `json:"key"`
+	Namespace *string `json:"namespace,omitempty"`
+}
+
+// GetKey returns HasMetafieldsMetafieldIdentifierInput.Key, and is useful for accessing the field via an interface.
+func (v *HasMetafieldsMetafieldIdentifierInput) GetKey() string { return v.Key }
+
+// GetNamespace returns HasMetafieldsMetafieldIdentifierInput.Namespace, and is useful for accessing the field via an interface.
+func (v *HasMetafieldsMetafieldIdentifierInput) GetNamespace() *string { return v.Namespace }
 
 // OrderFields includes the GraphQL fields of Order requested by the fragment OrderFields.
 type OrderFields struct {
@@ -1061,6 +1199,559 @@ func (v *UpdateEmailConsentResponse) GetCustomerEmailMarketingConsentUpdate() *U
 	return v.CustomerEmailMarketingConsentUpdate
 }
 
+type WebhookSubscriptionFormat string
+
+const (
+	WebhookSubscriptionFormatJson WebhookSubscriptionFormat = "JSON"
+	WebhookSubscriptionFormatXml  WebhookSubscriptionFormat = "XML"
+)
+
+var AllWebhookSubscriptionFormat = []WebhookSubscriptionFormat{
+	WebhookSubscriptionFormatJson,
+	WebhookSubscriptionFormatXml,
+}
+
+type WebhookSubscriptionInput struct {
+	Filter              *string                                 `json:"filter,omitempty"`
+	Format              *WebhookSubscriptionFormat              `json:"format,omitempty"`
+	IncludeFields       []string                                `json:"includeFields,omitempty"`
+	MetafieldNamespaces []string                                `json:"metafieldNamespaces,omitempty"`
+	Metafields          []HasMetafieldsMetafieldIdentifierInput `json:"metafields,omitempty"`
+	Name                *string                                 `json:"name,omitempty"`
+	Uri                 *string                                 `json:"uri,omitempty"`
+}
+
+// GetFilter returns WebhookSubscriptionInput.Filter, and is useful for accessing the field via an interface.
+func (v *WebhookSubscriptionInput) GetFilter() *string { return v.Filter }
+
+// GetFormat returns WebhookSubscriptionInput.Format, and is useful for accessing the field via an interface.
+func (v *WebhookSubscriptionInput) GetFormat() *WebhookSubscriptionFormat { return v.Format }
+
+// GetIncludeFields returns WebhookSubscriptionInput.IncludeFields, and is useful for accessing the field via an interface.
+func (v *WebhookSubscriptionInput) GetIncludeFields() []string { return v.IncludeFields }
+
+// GetMetafieldNamespaces returns WebhookSubscriptionInput.MetafieldNamespaces, and is useful for accessing the field via an interface.
+func (v *WebhookSubscriptionInput) GetMetafieldNamespaces() []string { return v.MetafieldNamespaces }
+
+// GetMetafields returns WebhookSubscriptionInput.Metafields, and is useful for accessing the field via an interface.
+func (v *WebhookSubscriptionInput) GetMetafields() []HasMetafieldsMetafieldIdentifierInput {
+	return v.Metafields
+}
+
+// GetName returns WebhookSubscriptionInput.Name, and is useful for accessing the field via an interface.
+func (v *WebhookSubscriptionInput) GetName() *string { return v.Name }
+
+// GetUri returns WebhookSubscriptionInput.Uri, and is useful for accessing the field via an interface.
+func (v *WebhookSubscriptionInput) GetUri() *string { return v.Uri }
+
+type WebhookSubscriptionTopic string
+
+const (
+	WebhookSubscriptionTopicAppPurchasesOneTimeUpdate                           WebhookSubscriptionTopic = "APP_PURCHASES_ONE_TIME_UPDATE"
+	WebhookSubscriptionTopicAppScopesUpdate                                     WebhookSubscriptionTopic = "APP_SCOPES_UPDATE"
+	WebhookSubscriptionTopicAppSubscriptionsApproachingCappedAmount             WebhookSubscriptionTopic = "APP_SUBSCRIPTIONS_APPROACHING_CAPPED_AMOUNT"
+	WebhookSubscriptionTopicAppSubscriptionsUpdate                              WebhookSubscriptionTopic = "APP_SUBSCRIPTIONS_UPDATE"
+	WebhookSubscriptionTopicAppUninstalled                                      WebhookSubscriptionTopic = "APP_UNINSTALLED"
+	WebhookSubscriptionTopicAuditEventsAdminApiActivity                         WebhookSubscriptionTopic = "AUDIT_EVENTS_ADMIN_API_ACTIVITY"
+	WebhookSubscriptionTopicBulkOperationsFinish                                WebhookSubscriptionTopic = "BULK_OPERATIONS_FINISH"
+	WebhookSubscriptionTopicCartsCreate                                         WebhookSubscriptionTopic = "CARTS_CREATE"
+	WebhookSubscriptionTopicCartsUpdate                                         WebhookSubscriptionTopic = "CARTS_UPDATE"
+	WebhookSubscriptionTopicChannelsDelete                                      WebhookSubscriptionTopic = "CHANNELS_DELETE"
+	WebhookSubscriptionTopicCheckoutsCreate                                     WebhookSubscriptionTopic = "CHECKOUTS_CREATE"
+	WebhookSubscriptionTopicCheckoutsDelete                                     WebhookSubscriptionTopic = "CHECKOUTS_DELETE"
+	WebhookSubscriptionTopicCheckoutsUpdate                                     WebhookSubscriptionTopic = "CHECKOUTS_UPDATE"
+	WebhookSubscriptionTopicCollectionsCreate                                   WebhookSubscriptionTopic = "COLLECTIONS_CREATE"
+	WebhookSubscriptionTopicCollectionsDelete                                   WebhookSubscriptionTopic = "COLLECTIONS_DELETE"
+	WebhookSubscriptionTopicCollectionsUpdate                                   WebhookSubscriptionTopic = "COLLECTIONS_UPDATE"
+	WebhookSubscriptionTopicCollectionListingsAdd                               WebhookSubscriptionTopic = "COLLECTION_LISTINGS_ADD"
+	WebhookSubscriptionTopicCollectionListingsRemove                            WebhookSubscriptionTopic = "COLLECTION_LISTINGS_REMOVE"
+	WebhookSubscriptionTopicCollectionListingsUpdate                            WebhookSubscriptionTopic = "COLLECTION_LISTINGS_UPDATE"
+	WebhookSubscriptionTopicCollectionPublicationsCreate                        WebhookSubscriptionTopic = "COLLECTION_PUBLICATIONS_CREATE"
+	WebhookSubscriptionTopicCollectionPublicationsDelete                        WebhookSubscriptionTopic = "COLLECTION_PUBLICATIONS_DELETE"
+	WebhookSubscriptionTopicCollectionPublicationsUpdate                        WebhookSubscriptionTopic = "COLLECTION_PUBLICATIONS_UPDATE"
+	WebhookSubscriptionTopicCompaniesCreate                                     WebhookSubscriptionTopic = "COMPANIES_CREATE"
+	WebhookSubscriptionTopicCompaniesDelete                                     WebhookSubscriptionTopic = "COMPANIES_DELETE"
+	WebhookSubscriptionTopicCompaniesUpdate                                     WebhookSubscriptionTopic = "COMPANIES_UPDATE"
+	WebhookSubscriptionTopicCompanyContactsCreate                               WebhookSubscriptionTopic = "COMPANY_CONTACTS_CREATE"
+	WebhookSubscriptionTopicCompanyContactsDelete                               WebhookSubscriptionTopic = "COMPANY_CONTACTS_DELETE"
+	WebhookSubscriptionTopicCompanyContactsUpdate                               WebhookSubscriptionTopic = "COMPANY_CONTACTS_UPDATE"
+	WebhookSubscriptionTopicCompanyContactRolesAssign                           WebhookSubscriptionTopic = "COMPANY_CONTACT_ROLES_ASSIGN"
+	WebhookSubscriptionTopicCompanyContactRolesRevoke                           WebhookSubscriptionTopic = "COMPANY_CONTACT_ROLES_REVOKE"
+	WebhookSubscriptionTopicCompanyLocationsCreate                              WebhookSubscriptionTopic = "COMPANY_LOCATIONS_CREATE"
+	WebhookSubscriptionTopicCompanyLocationsDelete                              WebhookSubscriptionTopic = "COMPANY_LOCATIONS_DELETE"
+	WebhookSubscriptionTopicCompanyLocationsUpdate                              WebhookSubscriptionTopic = "COMPANY_LOCATIONS_UPDATE"
+	WebhookSubscriptionTopicCustomersCreate                                     WebhookSubscriptionTopic = "CUSTOMERS_CREATE"
+	WebhookSubscriptionTopicCustomersDelete                                     WebhookSubscriptionTopic = "CUSTOMERS_DELETE"
+	WebhookSubscriptionTopicCustomersDisable                                    WebhookSubscriptionTopic = "CUSTOMERS_DISABLE"
+	WebhookSubscriptionTopicCustomersEmailMarketingConsentUpdate                WebhookSubscriptionTopic = "CUSTOMERS_EMAIL_MARKETING_CONSENT_UPDATE"
+	WebhookSubscriptionTopicCustomersEnable                                     WebhookSubscriptionTopic = "CUSTOMERS_ENABLE"
+	WebhookSubscriptionTopicCustomersMarketingConsentUpdate                     WebhookSubscriptionTopic = "CUSTOMERS_MARKETING_CONSENT_UPDATE"
+	WebhookSubscriptionTopicCustomersMerge                                      WebhookSubscriptionTopic = "CUSTOMERS_MERGE"
+	WebhookSubscriptionTopicCustomersPurchasingSummary                          WebhookSubscriptionTopic = "CUSTOMERS_PURCHASING_SUMMARY"
+	WebhookSubscriptionTopicCustomersUpdate                                     WebhookSubscriptionTopic = "CUSTOMERS_UPDATE"
+	WebhookSubscriptionTopicCustomersWhatsAppMarketingConsentUpdate             WebhookSubscriptionTopic = "CUSTOMERS_WHATS_APP_MARKETING_CONSENT_UPDATE"
+	WebhookSubscriptionTopicCustomerAccountSettingsUpdate                       WebhookSubscriptionTopic = "CUSTOMER_ACCOUNT_SETTINGS_UPDATE"
+	WebhookSubscriptionTopicCustomerGroupsCreate                                WebhookSubscriptionTopic = "CUSTOMER_GROUPS_CREATE"
+	WebhookSubscriptionTopicCustomerGroupsDelete                                WebhookSubscriptionTopic = "CUSTOMER_GROUPS_DELETE"
+	WebhookSubscriptionTopicCustomerGroupsUpdate                                WebhookSubscriptionTopic = "CUSTOMER_GROUPS_UPDATE"
+	WebhookSubscriptionTopicCustomerJoinedSegment                               WebhookSubscriptionTopic = "CUSTOMER_JOINED_SEGMENT"
+	WebhookSubscriptionTopicCustomerLeftSegment                                 WebhookSubscriptionTopic = "CUSTOMER_LEFT_SEGMENT"
+	WebhookSubscriptionTopicCustomerPaymentMethodsCreate                        WebhookSubscriptionTopic = "CUSTOMER_PAYMENT_METHODS_CREATE"
+	WebhookSubscriptionTopicCustomerPaymentMethodsRevoke                        WebhookSubscriptionTopic = "CUSTOMER_PAYMENT_METHODS_REVOKE"
+	WebhookSubscriptionTopicCustomerPaymentMethodsUpdate                        WebhookSubscriptionTopic = "CUSTOMER_PAYMENT_METHODS_UPDATE"
+	WebhookSubscriptionTopicCustomerTagsAdded                                   WebhookSubscriptionTopic = "CUSTOMER_TAGS_ADDED"
+	WebhookSubscriptionTopicCustomerTagsRemoved                                 WebhookSubscriptionTopic = "CUSTOMER_TAGS_REMOVED"
+	WebhookSubscriptionTopicDeliveryPromiseSettingsUpdate                       WebhookSubscriptionTopic = "DELIVERY_PROMISE_SETTINGS_UPDATE"
+	WebhookSubscriptionTopicDiscountsCreate                                     WebhookSubscriptionTopic = "DISCOUNTS_CREATE"
+	WebhookSubscriptionTopicDiscountsDelete                                     WebhookSubscriptionTopic = "DISCOUNTS_DELETE"
+	WebhookSubscriptionTopicDiscountsRedeemcodeAdded                            WebhookSubscriptionTopic = "DISCOUNTS_REDEEMCODE_ADDED"
+	WebhookSubscriptionTopicDiscountsRedeemcodeRemoved                          WebhookSubscriptionTopic = "DISCOUNTS_REDEEMCODE_REMOVED"
+	WebhookSubscriptionTopicDiscountsUpdate                                     WebhookSubscriptionTopic = "DISCOUNTS_UPDATE"
+	WebhookSubscriptionTopicDisputesCreate                                      WebhookSubscriptionTopic = "DISPUTES_CREATE"
+	WebhookSubscriptionTopicDisputesUpdate                                      WebhookSubscriptionTopic = "DISPUTES_UPDATE"
+	WebhookSubscriptionTopicDomainsCreate                                       WebhookSubscriptionTopic = "DOMAINS_CREATE"
+	WebhookSubscriptionTopicDomainsDestroy                                      WebhookSubscriptionTopic = "DOMAINS_DESTROY"
+	WebhookSubscriptionTopicDomainsUpdate                                       WebhookSubscriptionTopic = "DOMAINS_UPDATE"
+	WebhookSubscriptionTopicDraftOrdersCreate                                   WebhookSubscriptionTopic = "DRAFT_ORDERS_CREATE"
+	WebhookSubscriptionTopicDraftOrdersDelete                                   WebhookSubscriptionTopic = "DRAFT_ORDERS_DELETE"
+	WebhookSubscriptionTopicDraftOrdersUpdate                                   WebhookSubscriptionTopic = "DRAFT_ORDERS_UPDATE"
+	WebhookSubscriptionTopicFinanceAppStaffMemberDelete                         WebhookSubscriptionTopic = "FINANCE_APP_STAFF_MEMBER_DELETE"
+	WebhookSubscriptionTopicFinanceAppStaffMemberGrant                          WebhookSubscriptionTopic = "FINANCE_APP_STAFF_MEMBER_GRANT"
+	WebhookSubscriptionTopicFinanceAppStaffMemberRevoke                         WebhookSubscriptionTopic = "FINANCE_APP_STAFF_MEMBER_REVOKE"
+	WebhookSubscriptionTopicFinanceAppStaffMemberUpdate                         WebhookSubscriptionTopic = "FINANCE_APP_STAFF_MEMBER_UPDATE"
+	WebhookSubscriptionTopicFinanceKycInformationUpdate                         WebhookSubscriptionTopic = "FINANCE_KYC_INFORMATION_UPDATE"
+	WebhookSubscriptionTopicFulfillmentsCreate                                  WebhookSubscriptionTopic = "FULFILLMENTS_CREATE"
+	WebhookSubscriptionTopicFulfillmentsUpdate                                  WebhookSubscriptionTopic = "FULFILLMENTS_UPDATE"
+	WebhookSubscriptionTopicFulfillmentEventsCreate                             WebhookSubscriptionTopic = "FULFILLMENT_EVENTS_CREATE"
+	WebhookSubscriptionTopicFulfillmentEventsDelete                             WebhookSubscriptionTopic = "FULFILLMENT_EVENTS_DELETE"
+	WebhookSubscriptionTopicFulfillmentHoldsAdded                               WebhookSubscriptionTopic = "FULFILLMENT_HOLDS_ADDED"
+	WebhookSubscriptionTopicFulfillmentHoldsReleased                            WebhookSubscriptionTopic = "FULFILLMENT_HOLDS_RELEASED"
+	WebhookSubscriptionTopicFulfillmentOrdersCancellationRequestAccepted        WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_CANCELLATION_REQUEST_ACCEPTED"
+	WebhookSubscriptionTopicFulfillmentOrdersCancellationRequestRejected        WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_CANCELLATION_REQUEST_REJECTED"
+	WebhookSubscriptionTopicFulfillmentOrdersCancellationRequestSubmitted       WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_CANCELLATION_REQUEST_SUBMITTED"
+	WebhookSubscriptionTopicFulfillmentOrdersCancelled                          WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_CANCELLED"
+	WebhookSubscriptionTopicFulfillmentOrdersFulfillmentRequestAccepted         WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_FULFILLMENT_REQUEST_ACCEPTED"
+	WebhookSubscriptionTopicFulfillmentOrdersFulfillmentRequestRejected         WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_FULFILLMENT_REQUEST_REJECTED"
+	WebhookSubscriptionTopicFulfillmentOrdersFulfillmentRequestSubmitted        WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_FULFILLMENT_REQUEST_SUBMITTED"
+	WebhookSubscriptionTopicFulfillmentOrdersFulfillmentServiceFailedToComplete WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_FULFILLMENT_SERVICE_FAILED_TO_COMPLETE"
+	WebhookSubscriptionTopicFulfillmentOrdersHoldReleased                       WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_HOLD_RELEASED"
+	WebhookSubscriptionTopicFulfillmentOrdersLineItemsPreparedForLocalDelivery  WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_LINE_ITEMS_PREPARED_FOR_LOCAL_DELIVERY"
+	WebhookSubscriptionTopicFulfillmentOrdersLineItemsPreparedForPickup         WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_LINE_ITEMS_PREPARED_FOR_PICKUP"
+	WebhookSubscriptionTopicFulfillmentOrdersManuallyReportedProgressStopped    WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_MANUALLY_REPORTED_PROGRESS_STOPPED"
+	WebhookSubscriptionTopicFulfillmentOrdersMerged                             WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_MERGED"
+	WebhookSubscriptionTopicFulfillmentOrdersMoved                              WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_MOVED"
+	WebhookSubscriptionTopicFulfillmentOrdersOrderRoutingComplete               WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_ORDER_ROUTING_COMPLETE"
+	WebhookSubscriptionTopicFulfillmentOrdersPlacedOnHold                       WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_PLACED_ON_HOLD"
+	WebhookSubscriptionTopicFulfillmentOrdersProgressReported                   WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_PROGRESS_REPORTED"
+	WebhookSubscriptionTopicFulfillmentOrdersRescheduled                        WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_RESCHEDULED"
+	WebhookSubscriptionTopicFulfillmentOrdersScheduledFulfillmentOrderReady     WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_SCHEDULED_FULFILLMENT_ORDER_READY"
+	WebhookSubscriptionTopicFulfillmentOrdersSplit                              WebhookSubscriptionTopic = "FULFILLMENT_ORDERS_SPLIT"
+	WebhookSubscriptionTopicInventoryItemsCreate                                WebhookSubscriptionTopic = "INVENTORY_ITEMS_CREATE"
+	WebhookSubscriptionTopicInventoryItemsDelete                                WebhookSubscriptionTopic = "INVENTORY_ITEMS_DELETE"
+	WebhookSubscriptionTopicInventoryItemsUpdate                                WebhookSubscriptionTopic = "INVENTORY_ITEMS_UPDATE"
+	WebhookSubscriptionTopicInventoryLevelsConnect                              WebhookSubscriptionTopic = "INVENTORY_LEVELS_CONNECT"
+	WebhookSubscriptionTopicInventoryLevelsDisconnect                           WebhookSubscriptionTopic = "INVENTORY_LEVELS_DISCONNECT"
+	WebhookSubscriptionTopicInventoryLevelsUpdate                               WebhookSubscriptionTopic = "INVENTORY_LEVELS_UPDATE"
+	WebhookSubscriptionTopicInventoryShipmentsAddItems                          WebhookSubscriptionTopic = "INVENTORY_SHIPMENTS_ADD_ITEMS"
+	WebhookSubscriptionTopicInventoryShipmentsCreate                            WebhookSubscriptionTopic = "INVENTORY_SHIPMENTS_CREATE"
+	WebhookSubscriptionTopicInventoryShipmentsDelete                            WebhookSubscriptionTopic = "INVENTORY_SHIPMENTS_DELETE"
+	WebhookSubscriptionTopicInventoryShipmentsMarkInTransit                     WebhookSubscriptionTopic = "INVENTORY_SHIPMENTS_MARK_IN_TRANSIT"
+	WebhookSubscriptionTopicInventoryShipmentsReceiveItems                      WebhookSubscriptionTopic = "INVENTORY_SHIPMENTS_RECEIVE_ITEMS"
+	WebhookSubscriptionTopicInventoryShipmentsRemoveItems                       WebhookSubscriptionTopic = "INVENTORY_SHIPMENTS_REMOVE_ITEMS"
+	WebhookSubscriptionTopicInventoryShipmentsUpdateItemQuantities              WebhookSubscriptionTopic = "INVENTORY_SHIPMENTS_UPDATE_ITEM_QUANTITIES"
+	WebhookSubscriptionTopicInventoryShipmentsUpdateTracking                    WebhookSubscriptionTopic = "INVENTORY_SHIPMENTS_UPDATE_TRACKING"
+	WebhookSubscriptionTopicInventoryTransfersAddItems                          WebhookSubscriptionTopic = "INVENTORY_TRANSFERS_ADD_ITEMS"
+	WebhookSubscriptionTopicInventoryTransfersCancel                            WebhookSubscriptionTopic = "INVENTORY_TRANSFERS_CANCEL"
+	WebhookSubscriptionTopicInventoryTransfersComplete                          WebhookSubscriptionTopic = "INVENTORY_TRANSFERS_COMPLETE"
+	WebhookSubscriptionTopicInventoryTransfersReadyToShip                       WebhookSubscriptionTopic = "INVENTORY_TRANSFERS_READY_TO_SHIP"
+	WebhookSubscriptionTopicInventoryTransfersRemoveItems                       WebhookSubscriptionTopic = "INVENTORY_TRANSFERS_REMOVE_ITEMS"
+	WebhookSubscriptionTopicInventoryTransfersUpdated                           WebhookSubscriptionTopic = "INVENTORY_TRANSFERS_UPDATED"
+	WebhookSubscriptionTopicInventoryTransfersUpdateItemQuantities              WebhookSubscriptionTopic = "INVENTORY_TRANSFERS_UPDATE_ITEM_QUANTITIES"
+	WebhookSubscriptionTopicLocalesCreate                                       WebhookSubscriptionTopic = "LOCALES_CREATE"
+	WebhookSubscriptionTopicLocalesDestroy                                      WebhookSubscriptionTopic = "LOCALES_DESTROY"
+	WebhookSubscriptionTopicLocalesUpdate                                       WebhookSubscriptionTopic = "LOCALES_UPDATE"
+	WebhookSubscriptionTopicLocationsActivate                                   WebhookSubscriptionTopic = "LOCATIONS_ACTIVATE"
+	WebhookSubscriptionTopicLocationsCreate                                     WebhookSubscriptionTopic = "LOCATIONS_CREATE"
+	WebhookSubscriptionTopicLocationsDeactivate                                 WebhookSubscriptionTopic = "LOCATIONS_DEACTIVATE"
+	WebhookSubscriptionTopicLocationsDelete                                     WebhookSubscriptionTopic = "LOCATIONS_DELETE"
+	WebhookSubscriptionTopicLocationsUpdate                                     WebhookSubscriptionTopic = "LOCATIONS_UPDATE"
+	WebhookSubscriptionTopicMarketsBackupRegionUpdate                           WebhookSubscriptionTopic = "MARKETS_BACKUP_REGION_UPDATE"
+	WebhookSubscriptionTopicMarketsCreate                                       WebhookSubscriptionTopic = "MARKETS_CREATE"
+	WebhookSubscriptionTopicMarketsDelete                                       WebhookSubscriptionTopic = "MARKETS_DELETE"
+	WebhookSubscriptionTopicMarketsUpdate                                       WebhookSubscriptionTopic = "MARKETS_UPDATE"
+	WebhookSubscriptionTopicMetafieldDefinitionsCreate                          WebhookSubscriptionTopic = "METAFIELD_DEFINITIONS_CREATE"
+	WebhookSubscriptionTopicMetafieldDefinitionsDelete                          WebhookSubscriptionTopic = "METAFIELD_DEFINITIONS_DELETE"
+	WebhookSubscriptionTopicMetafieldDefinitionsUpdate                          WebhookSubscriptionTopic = "METAFIELD_DEFINITIONS_UPDATE"
+	WebhookSubscriptionTopicMetaobjectsCreate                                   WebhookSubscriptionTopic = "METAOBJECTS_CREATE"
+	WebhookSubscriptionTopicMetaobjectsDelete                                   WebhookSubscriptionTopic = "METAOBJECTS_DELETE"
+	WebhookSubscriptionTopicMetaobjectsUpdate                                   WebhookSubscriptionTopic = "METAOBJECTS_UPDATE"
+	WebhookSubscriptionTopicOrdersCancelled                                     WebhookSubscriptionTopic = "ORDERS_CANCELLED"
+	WebhookSubscriptionTopicOrdersCreate                                        WebhookSubscriptionTopic = "ORDERS_CREATE"
+	WebhookSubscriptionTopicOrdersDelete                                        WebhookSubscriptionTopic = "ORDERS_DELETE"
+	WebhookSubscriptionTopicOrdersEdited                                        WebhookSubscriptionTopic = "ORDERS_EDITED"
+	WebhookSubscriptionTopicOrdersFulfilled                                     WebhookSubscriptionTopic = "ORDERS_FULFILLED"
+	WebhookSubscriptionTopicOrdersLinkRequested                                 WebhookSubscriptionTopic = "ORDERS_LINK_REQUESTED"
+	WebhookSubscriptionTopicOrdersPaid                                          WebhookSubscriptionTopic = "ORDERS_PAID"
+	WebhookSubscriptionTopicOrdersPartiallyFulfilled                            WebhookSubscriptionTopic = "ORDERS_PARTIALLY_FULFILLED"
+	WebhookSubscriptionTopicOrdersRiskAssessmentChanged                         WebhookSubscriptionTopic = "ORDERS_RISK_ASSESSMENT_CHANGED"
+	WebhookSubscriptionTopicOrdersShopifyProtectEligibilityChanged              WebhookSubscriptionTopic = "ORDERS_SHOPIFY_PROTECT_ELIGIBILITY_CHANGED"
+	WebhookSubscriptionTopicOrdersUpdated                                       WebhookSubscriptionTopic = "ORDERS_UPDATED"
+	WebhookSubscriptionTopicOrderTransactionsCreate                             WebhookSubscriptionTopic = "ORDER_TRANSACTIONS_CREATE"
+	WebhookSubscriptionTopicPaymentSchedulesDue                                 WebhookSubscriptionTopic = "PAYMENT_SCHEDULES_DUE"
+	WebhookSubscriptionTopicPaymentTermsCreate                                  WebhookSubscriptionTopic = "PAYMENT_TERMS_CREATE"
+	WebhookSubscriptionTopicPaymentTermsDelete                                  WebhookSubscriptionTopic = "PAYMENT_TERMS_DELETE"
+	WebhookSubscriptionTopicPaymentTermsUpdate                                  WebhookSubscriptionTopic = "PAYMENT_TERMS_UPDATE"
+	WebhookSubscriptionTopicProductsCreate                                      WebhookSubscriptionTopic = "PRODUCTS_CREATE"
+	WebhookSubscriptionTopicProductsDelete                                      WebhookSubscriptionTopic = "PRODUCTS_DELETE"
+	WebhookSubscriptionTopicProductsUpdate                                      WebhookSubscriptionTopic = "PRODUCTS_UPDATE"
+	WebhookSubscriptionTopicProductFeedsCreate                                  WebhookSubscriptionTopic = "PRODUCT_FEEDS_CREATE"
+	WebhookSubscriptionTopicProductFeedsFullSync                                WebhookSubscriptionTopic = "PRODUCT_FEEDS_FULL_SYNC"
+	WebhookSubscriptionTopicProductFeedsFullSyncFinish                          WebhookSubscriptionTopic = "PRODUCT_FEEDS_FULL_SYNC_FINISH"
+	WebhookSubscriptionTopicProductFeedsIncrementalSync                         WebhookSubscriptionTopic = "PRODUCT_FEEDS_INCREMENTAL_SYNC"
+	WebhookSubscriptionTopicProductFeedsUpdate                                  WebhookSubscriptionTopic = "PRODUCT_FEEDS_UPDATE"
+	WebhookSubscriptionTopicProductListingsAdd                                  WebhookSubscriptionTopic = "PRODUCT_LISTINGS_ADD"
+	WebhookSubscriptionTopicProductListingsRemove                               WebhookSubscriptionTopic = "PRODUCT_LISTINGS_REMOVE"
+	WebhookSubscriptionTopicProductListingsUpdate                               WebhookSubscriptionTopic = "PRODUCT_LISTINGS_UPDATE"
+	WebhookSubscriptionTopicProductPublicationsCreate                           WebhookSubscriptionTopic = "PRODUCT_PUBLICATIONS_CREATE"
+	WebhookSubscriptionTopicProductPublicationsDelete                           WebhookSubscriptionTopic = "PRODUCT_PUBLICATIONS_DELETE"
+	WebhookSubscriptionTopicProductPublicationsUpdate                           WebhookSubscriptionTopic = "PRODUCT_PUBLICATIONS_UPDATE"
+	WebhookSubscriptionTopicProfilesCreate                                      WebhookSubscriptionTopic = "PROFILES_CREATE"
+	WebhookSubscriptionTopicProfilesDelete                                      WebhookSubscriptionTopic = "PROFILES_DELETE"
+	WebhookSubscriptionTopicProfilesUpdate                                      WebhookSubscriptionTopic = "PROFILES_UPDATE"
+	WebhookSubscriptionTopicRefundsCreate                                       WebhookSubscriptionTopic = "REFUNDS_CREATE"
+	WebhookSubscriptionTopicReturnsApprove                                      WebhookSubscriptionTopic = "RETURNS_APPROVE"
+	WebhookSubscriptionTopicReturnsCancel                                       WebhookSubscriptionTopic = "RETURNS_CANCEL"
+	WebhookSubscriptionTopicReturnsClose                                        WebhookSubscriptionTopic = "RETURNS_CLOSE"
+	WebhookSubscriptionTopicReturnsDecline                                      WebhookSubscriptionTopic = "RETURNS_DECLINE"
+	WebhookSubscriptionTopicReturnsProcess                                      WebhookSubscriptionTopic = "RETURNS_PROCESS"
+	WebhookSubscriptionTopicReturnsReopen                                       WebhookSubscriptionTopic = "RETURNS_REOPEN"
+	WebhookSubscriptionTopicReturnsRequest                                      WebhookSubscriptionTopic = "RETURNS_REQUEST"
+	WebhookSubscriptionTopicReturnsUpdate                                       WebhookSubscriptionTopic = "RETURNS_UPDATE"
+	WebhookSubscriptionTopicReverseDeliveriesAttachDeliverable                  WebhookSubscriptionTopic = "REVERSE_DELIVERIES_ATTACH_DELIVERABLE"
+	WebhookSubscriptionTopicReverseFulfillmentOrdersDispose                     WebhookSubscriptionTopic = "REVERSE_FULFILLMENT_ORDERS_DISPOSE"
+	WebhookSubscriptionTopicScheduledProductListingsAdd                         WebhookSubscriptionTopic = "SCHEDULED_PRODUCT_LISTINGS_ADD"
+	WebhookSubscriptionTopicScheduledProductListingsRemove                      WebhookSubscriptionTopic = "SCHEDULED_PRODUCT_LISTINGS_REMOVE"
+	WebhookSubscriptionTopicScheduledProductListingsUpdate                      WebhookSubscriptionTopic = "SCHEDULED_PRODUCT_LISTINGS_UPDATE"
+	WebhookSubscriptionTopicSegmentsCreate                                      WebhookSubscriptionTopic = "SEGMENTS_CREATE"
+	WebhookSubscriptionTopicSegmentsDelete                                      WebhookSubscriptionTopic = "SEGMENTS_DELETE"
+	WebhookSubscriptionTopicSegmentsUpdate                                      WebhookSubscriptionTopic = "SEGMENTS_UPDATE"
+	WebhookSubscriptionTopicSellingPlanGroupsCreate                             WebhookSubscriptionTopic = "SELLING_PLAN_GROUPS_CREATE"
+	WebhookSubscriptionTopicSellingPlanGroupsDelete                             WebhookSubscriptionTopic = "SELLING_PLAN_GROUPS_DELETE"
+	WebhookSubscriptionTopicSellingPlanGroupsUpdate                             WebhookSubscriptionTopic = "SELLING_PLAN_GROUPS_UPDATE"
+	WebhookSubscriptionTopicShippingAddressesCreate                             WebhookSubscriptionTopic = "SHIPPING_ADDRESSES_CREATE"
+	WebhookSubscriptionTopicShippingAddressesUpdate                             WebhookSubscriptionTopic = "SHIPPING_ADDRESSES_UPDATE"
+	WebhookSubscriptionTopicShopUpdate                                          WebhookSubscriptionTopic = "SHOP_UPDATE"
+	WebhookSubscriptionTopicSubscriptionBillingAttemptsChallenged               WebhookSubscriptionTopic = "SUBSCRIPTION_BILLING_ATTEMPTS_CHALLENGED"
+	WebhookSubscriptionTopicSubscriptionBillingAttemptsFailure                  WebhookSubscriptionTopic = "SUBSCRIPTION_BILLING_ATTEMPTS_FAILURE"
+	WebhookSubscriptionTopicSubscriptionBillingAttemptsSuccess                  WebhookSubscriptionTopic = "SUBSCRIPTION_BILLING_ATTEMPTS_SUCCESS"
+	WebhookSubscriptionTopicSubscriptionBillingCyclesSkip                       WebhookSubscriptionTopic = "SUBSCRIPTION_BILLING_CYCLES_SKIP"
+	WebhookSubscriptionTopicSubscriptionBillingCyclesUnskip                     WebhookSubscriptionTopic = "SUBSCRIPTION_BILLING_CYCLES_UNSKIP"
+	WebhookSubscriptionTopicSubscriptionBillingCycleEditsCreate                 WebhookSubscriptionTopic = "SUBSCRIPTION_BILLING_CYCLE_EDITS_CREATE"
+	WebhookSubscriptionTopicSubscriptionBillingCycleEditsDelete                 WebhookSubscriptionTopic = "SUBSCRIPTION_BILLING_CYCLE_EDITS_DELETE"
+	WebhookSubscriptionTopicSubscriptionBillingCycleEditsUpdate                 WebhookSubscriptionTopic = "SUBSCRIPTION_BILLING_CYCLE_EDITS_UPDATE"
+	WebhookSubscriptionTopicSubscriptionContractsActivate                       WebhookSubscriptionTopic = "SUBSCRIPTION_CONTRACTS_ACTIVATE"
+	WebhookSubscriptionTopicSubscriptionContractsCancel                         WebhookSubscriptionTopic = "SUBSCRIPTION_CONTRACTS_CANCEL"
+	WebhookSubscriptionTopicSubscriptionContractsCreate                         WebhookSubscriptionTopic = "SUBSCRIPTION_CONTRACTS_CREATE"
+	WebhookSubscriptionTopicSubscriptionContractsExpire                         WebhookSubscriptionTopic = "SUBSCRIPTION_CONTRACTS_EXPIRE"
+	WebhookSubscriptionTopicSubscriptionContractsFail                           WebhookSubscriptionTopic = "SUBSCRIPTION_CONTRACTS_FAIL"
+	WebhookSubscriptionTopicSubscriptionContractsPause                          WebhookSubscriptionTopic = "SUBSCRIPTION_CONTRACTS_PAUSE"
+	WebhookSubscriptionTopicSubscriptionContractsUpdate                         WebhookSubscriptionTopic = "SUBSCRIPTION_CONTRACTS_UPDATE"
+	WebhookSubscriptionTopicTaxServicesCreate                                   WebhookSubscriptionTopic = "TAX_SERVICES_CREATE"
+	WebhookSubscriptionTopicTaxServicesUpdate                                   WebhookSubscriptionTopic = "TAX_SERVICES_UPDATE"
+	WebhookSubscriptionTopicTenderTransactionsCreate                            WebhookSubscriptionTopic = "TENDER_TRANSACTIONS_CREATE"
+	WebhookSubscriptionTopicThemesCreate                                        WebhookSubscriptionTopic = "THEMES_CREATE"
+	WebhookSubscriptionTopicThemesDelete                                        WebhookSubscriptionTopic = "THEMES_DELETE"
+	WebhookSubscriptionTopicThemesPublish                                       WebhookSubscriptionTopic = "THEMES_PUBLISH"
+	WebhookSubscriptionTopicThemesUpdate                                        WebhookSubscriptionTopic = "THEMES_UPDATE"
+	WebhookSubscriptionTopicVariantsInStock                                     WebhookSubscriptionTopic = "VARIANTS_IN_STOCK"
+	WebhookSubscriptionTopicVariantsOutOfStock                                  WebhookSubscriptionTopic = "VARIANTS_OUT_OF_STOCK"
+)
+
+var AllWebhookSubscriptionTopic = []WebhookSubscriptionTopic{
+	WebhookSubscriptionTopicAppPurchasesOneTimeUpdate,
+	WebhookSubscriptionTopicAppScopesUpdate,
+	WebhookSubscriptionTopicAppSubscriptionsApproachingCappedAmount,
+	WebhookSubscriptionTopicAppSubscriptionsUpdate,
+	WebhookSubscriptionTopicAppUninstalled,
+	WebhookSubscriptionTopicAuditEventsAdminApiActivity,
+	WebhookSubscriptionTopicBulkOperationsFinish,
+	WebhookSubscriptionTopicCartsCreate,
+	WebhookSubscriptionTopicCartsUpdate,
+	WebhookSubscriptionTopicChannelsDelete,
+	WebhookSubscriptionTopicCheckoutsCreate,
+	WebhookSubscriptionTopicCheckoutsDelete,
+	WebhookSubscriptionTopicCheckoutsUpdate,
+	WebhookSubscriptionTopicCollectionsCreate,
+	WebhookSubscriptionTopicCollectionsDelete,
+	WebhookSubscriptionTopicCollectionsUpdate,
+	WebhookSubscriptionTopicCollectionListingsAdd,
+	WebhookSubscriptionTopicCollectionListingsRemove,
+	WebhookSubscriptionTopicCollectionListingsUpdate,
+	WebhookSubscriptionTopicCollectionPublicationsCreate,
+	WebhookSubscriptionTopicCollectionPublicationsDelete,
+	WebhookSubscriptionTopicCollectionPublicationsUpdate,
+	WebhookSubscriptionTopicCompaniesCreate,
+	WebhookSubscriptionTopicCompaniesDelete,
+	WebhookSubscriptionTopicCompaniesUpdate,
+	WebhookSubscriptionTopicCompanyContactsCreate,
+	WebhookSubscriptionTopicCompanyContactsDelete,
+	WebhookSubscriptionTopicCompanyContactsUpdate,
+	WebhookSubscriptionTopicCompanyContactRolesAssign,
+	WebhookSubscriptionTopicCompanyContactRolesRevoke,
+	WebhookSubscriptionTopicCompanyLocationsCreate,
+	WebhookSubscriptionTopicCompanyLocationsDelete,
+	WebhookSubscriptionTopicCompanyLocationsUpdate,
+	WebhookSubscriptionTopicCustomersCreate,
+	WebhookSubscriptionTopicCustomersDelete,
+	WebhookSubscriptionTopicCustomersDisable,
+	WebhookSubscriptionTopicCustomersEmailMarketingConsentUpdate,
+	WebhookSubscriptionTopicCustomersEnable,
+	WebhookSubscriptionTopicCustomersMarketingConsentUpdate,
+	WebhookSubscriptionTopicCustomersMerge,
+	WebhookSubscriptionTopicCustomersPurchasingSummary,
+	WebhookSubscriptionTopicCustomersUpdate,
+	WebhookSubscriptionTopicCustomersWhatsAppMarketingConsentUpdate,
+	WebhookSubscriptionTopicCustomerAccountSettingsUpdate,
+	WebhookSubscriptionTopicCustomerGroupsCreate,
+	WebhookSubscriptionTopicCustomerGroupsDelete,
+	WebhookSubscriptionTopicCustomerGroupsUpdate,
+	WebhookSubscriptionTopicCustomerJoinedSegment,
+	WebhookSubscriptionTopicCustomerLeftSegment,
+	WebhookSubscriptionTopicCustomerPaymentMethodsCreate,
+	WebhookSubscriptionTopicCustomerPaymentMethodsRevoke,
+	WebhookSubscriptionTopicCustomerPaymentMethodsUpdate,
+	WebhookSubscriptionTopicCustomerTagsAdded,
+	WebhookSubscriptionTopicCustomerTagsRemoved,
+	WebhookSubscriptionTopicDeliveryPromiseSettingsUpdate,
+	WebhookSubscriptionTopicDiscountsCreate,
+	WebhookSubscriptionTopicDiscountsDelete,
+	WebhookSubscriptionTopicDiscountsRedeemcodeAdded,
+	WebhookSubscriptionTopicDiscountsRedeemcodeRemoved,
+	WebhookSubscriptionTopicDiscountsUpdate,
+	WebhookSubscriptionTopicDisputesCreate,
+	WebhookSubscriptionTopicDisputesUpdate,
+	WebhookSubscriptionTopicDomainsCreate,
+	WebhookSubscriptionTopicDomainsDestroy,
+	WebhookSubscriptionTopicDomainsUpdate,
+	WebhookSubscriptionTopicDraftOrdersCreate,
+	WebhookSubscriptionTopicDraftOrdersDelete,
+	WebhookSubscriptionTopicDraftOrdersUpdate,
+	WebhookSubscriptionTopicFinanceAppStaffMemberDelete,
+	WebhookSubscriptionTopicFinanceAppStaffMemberGrant,
+	WebhookSubscriptionTopicFinanceAppStaffMemberRevoke,
+	WebhookSubscriptionTopicFinanceAppStaffMemberUpdate,
+	WebhookSubscriptionTopicFinanceKycInformationUpdate,
+	WebhookSubscriptionTopicFulfillmentsCreate,
+	WebhookSubscriptionTopicFulfillmentsUpdate,
+	WebhookSubscriptionTopicFulfillmentEventsCreate,
+	WebhookSubscriptionTopicFulfillmentEventsDelete,
+	WebhookSubscriptionTopicFulfillmentHoldsAdded,
+	WebhookSubscriptionTopicFulfillmentHoldsReleased,
+	WebhookSubscriptionTopicFulfillmentOrdersCancellationRequestAccepted,
+	WebhookSubscriptionTopicFulfillmentOrdersCancellationRequestRejected,
+	WebhookSubscriptionTopicFulfillmentOrdersCancellationRequestSubmitted,
+	WebhookSubscriptionTopicFulfillmentOrdersCancelled,
+	WebhookSubscriptionTopicFulfillmentOrdersFulfillmentRequestAccepted,
+	WebhookSubscriptionTopicFulfillmentOrdersFulfillmentRequestRejected,
+	WebhookSubscriptionTopicFulfillmentOrdersFulfillmentRequestSubmitted,
+	WebhookSubscriptionTopicFulfillmentOrdersFulfillmentServiceFailedToComplete,
+	WebhookSubscriptionTopicFulfillmentOrdersHoldReleased,
+	WebhookSubscriptionTopicFulfillmentOrdersLineItemsPreparedForLocalDelivery,
+	WebhookSubscriptionTopicFulfillmentOrdersLineItemsPreparedForPickup,
+	WebhookSubscriptionTopicFulfillmentOrdersManuallyReportedProgressStopped,
+	WebhookSubscriptionTopicFulfillmentOrdersMerged,
+	WebhookSubscriptionTopicFulfillmentOrdersMoved,
+	WebhookSubscriptionTopicFulfillmentOrdersOrderRoutingComplete,
+	WebhookSubscriptionTopicFulfillmentOrdersPlacedOnHold,
+	WebhookSubscriptionTopicFulfillmentOrdersProgressReported,
+	WebhookSubscriptionTopicFulfillmentOrdersRescheduled,
+	WebhookSubscriptionTopicFulfillmentOrdersScheduledFulfillmentOrderReady,
+	WebhookSubscriptionTopicFulfillmentOrdersSplit,
+	WebhookSubscriptionTopicInventoryItemsCreate,
+	WebhookSubscriptionTopicInventoryItemsDelete,
+	WebhookSubscriptionTopicInventoryItemsUpdate,
+	WebhookSubscriptionTopicInventoryLevelsConnect,
+	WebhookSubscriptionTopicInventoryLevelsDisconnect,
+	WebhookSubscriptionTopicInventoryLevelsUpdate,
+	WebhookSubscriptionTopicInventoryShipmentsAddItems,
+	WebhookSubscriptionTopicInventoryShipmentsCreate,
+	WebhookSubscriptionTopicInventoryShipmentsDelete,
+	WebhookSubscriptionTopicInventoryShipmentsMarkInTransit,
+	WebhookSubscriptionTopicInventoryShipmentsReceiveItems,
+	WebhookSubscriptionTopicInventoryShipmentsRemoveItems,
+	WebhookSubscriptionTopicInventoryShipmentsUpdateItemQuantities,
+	WebhookSubscriptionTopicInventoryShipmentsUpdateTracking,
+	WebhookSubscriptionTopicInventoryTransfersAddItems,
+	WebhookSubscriptionTopicInventoryTransfersCancel,
+	WebhookSubscriptionTopicInventoryTransfersComplete,
+	WebhookSubscriptionTopicInventoryTransfersReadyToShip,
+	WebhookSubscriptionTopicInventoryTransfersRemoveItems,
+	WebhookSubscriptionTopicInventoryTransfersUpdated,
+	WebhookSubscriptionTopicInventoryTransfersUpdateItemQuantities,
+	WebhookSubscriptionTopicLocalesCreate,
+	WebhookSubscriptionTopicLocalesDestroy,
+	WebhookSubscriptionTopicLocalesUpdate,
+	WebhookSubscriptionTopicLocationsActivate,
+	WebhookSubscriptionTopicLocationsCreate,
+	WebhookSubscriptionTopicLocationsDeactivate,
+	WebhookSubscriptionTopicLocationsDelete,
+	WebhookSubscriptionTopicLocationsUpdate,
+	WebhookSubscriptionTopicMarketsBackupRegionUpdate,
+	WebhookSubscriptionTopicMarketsCreate,
+	WebhookSubscriptionTopicMarketsDelete,
+	WebhookSubscriptionTopicMarketsUpdate,
+	WebhookSubscriptionTopicMetafieldDefinitionsCreate,
+	WebhookSubscriptionTopicMetafieldDefinitionsDelete,
+	WebhookSubscriptionTopicMetafieldDefinitionsUpdate,
+	WebhookSubscriptionTopicMetaobjectsCreate,
+	WebhookSubscriptionTopicMetaobjectsDelete,
+	WebhookSubscriptionTopicMetaobjectsUpdate,
+	WebhookSubscriptionTopicOrdersCancelled,
+	WebhookSubscriptionTopicOrdersCreate,
+	WebhookSubscriptionTopicOrdersDelete,
+	WebhookSubscriptionTopicOrdersEdited,
+	WebhookSubscriptionTopicOrdersFulfilled,
+	WebhookSubscriptionTopicOrdersLinkRequested,
+	WebhookSubscriptionTopicOrdersPaid,
+	WebhookSubscriptionTopicOrdersPartiallyFulfilled,
+	WebhookSubscriptionTopicOrdersRiskAssessmentChanged,
+	WebhookSubscriptionTopicOrdersShopifyProtectEligibilityChanged,
+	WebhookSubscriptionTopicOrdersUpdated,
+	WebhookSubscriptionTopicOrderTransactionsCreate,
+	WebhookSubscriptionTopicPaymentSchedulesDue,
+	WebhookSubscriptionTopicPaymentTermsCreate,
+	WebhookSubscriptionTopicPaymentTermsDelete,
+	WebhookSubscriptionTopicPaymentTermsUpdate,
+	WebhookSubscriptionTopicProductsCreate,
+	WebhookSubscriptionTopicProductsDelete,
+	WebhookSubscriptionTopicProductsUpdate,
+	WebhookSubscriptionTopicProductFeedsCreate,
+	WebhookSubscriptionTopicProductFeedsFullSync,
+	WebhookSubscriptionTopicProductFeedsFullSyncFinish,
+	WebhookSubscriptionTopicProductFeedsIncrementalSync,
+	WebhookSubscriptionTopicProductFeedsUpdate,
+	WebhookSubscriptionTopicProductListingsAdd,
+	WebhookSubscriptionTopicProductListingsRemove,
+	WebhookSubscriptionTopicProductListingsUpdate,
+	WebhookSubscriptionTopicProductPublicationsCreate,
+	WebhookSubscriptionTopicProductPublicationsDelete,
+	WebhookSubscriptionTopicProductPublicationsUpdate,
+	WebhookSubscriptionTopicProfilesCreate,
+	WebhookSubscriptionTopicProfilesDelete,
+	WebhookSubscriptionTopicProfilesUpdate,
+	WebhookSubscriptionTopicRefundsCreate,
+	WebhookSubscriptionTopicReturnsApprove,
+	WebhookSubscriptionTopicReturnsCancel,
+	WebhookSubscriptionTopicReturnsClose,
+	WebhookSubscriptionTopicReturnsDecline,
+	WebhookSubscriptionTopicReturnsProcess,
+	WebhookSubscriptionTopicReturnsReopen,
+	WebhookSubscriptionTopicReturnsRequest,
+	WebhookSubscriptionTopicReturnsUpdate,
+	WebhookSubscriptionTopicReverseDeliveriesAttachDeliverable,
+	WebhookSubscriptionTopicReverseFulfillmentOrdersDispose,
+	WebhookSubscriptionTopicScheduledProductListingsAdd,
+	WebhookSubscriptionTopicScheduledProductListingsRemove,
+	WebhookSubscriptionTopicScheduledProductListingsUpdate,
+	WebhookSubscriptionTopicSegmentsCreate,
+	WebhookSubscriptionTopicSegmentsDelete,
+	WebhookSubscriptionTopicSegmentsUpdate,
+	WebhookSubscriptionTopicSellingPlanGroupsCreate,
+	WebhookSubscriptionTopicSellingPlanGroupsDelete,
+	WebhookSubscriptionTopicSellingPlanGroupsUpdate,
+	WebhookSubscriptionTopicShippingAddressesCreate,
+	WebhookSubscriptionTopicShippingAddressesUpdate,
+	WebhookSubscriptionTopicShopUpdate,
+	WebhookSubscriptionTopicSubscriptionBillingAttemptsChallenged,
+	WebhookSubscriptionTopicSubscriptionBillingAttemptsFailure,
+	WebhookSubscriptionTopicSubscriptionBillingAttemptsSuccess,
+	WebhookSubscriptionTopicSubscriptionBillingCyclesSkip,
+	WebhookSubscriptionTopicSubscriptionBillingCyclesUnskip,
+	WebhookSubscriptionTopicSubscriptionBillingCycleEditsCreate,
+	WebhookSubscriptionTopicSubscriptionBillingCycleEditsDelete,
+	WebhookSubscriptionTopicSubscriptionBillingCycleEditsUpdate,
+	WebhookSubscriptionTopicSubscriptionContractsActivate,
+	WebhookSubscriptionTopicSubscriptionContractsCancel,
+	WebhookSubscriptionTopicSubscriptionContractsCreate,
+	WebhookSubscriptionTopicSubscriptionContractsExpire,
+	WebhookSubscriptionTopicSubscriptionContractsFail,
+	WebhookSubscriptionTopicSubscriptionContractsPause,
+	WebhookSubscriptionTopicSubscriptionContractsUpdate,
+	WebhookSubscriptionTopicTaxServicesCreate,
+	WebhookSubscriptionTopicTaxServicesUpdate,
+	WebhookSubscriptionTopicTenderTransactionsCreate,
+	WebhookSubscriptionTopicThemesCreate,
+	WebhookSubscriptionTopicThemesDelete,
+	WebhookSubscriptionTopicThemesPublish,
+	WebhookSubscriptionTopicThemesUpdate,
+	WebhookSubscriptionTopicVariantsInStock,
+	WebhookSubscriptionTopicVariantsOutOfStock,
+}
+
+// WebhookSubscriptionsResponse is returned by WebhookSubscriptions on success.
+type WebhookSubscriptionsResponse struct {
+	WebhookSubscriptions WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnection `json:"webhookSubscriptions"`
+}
+
+// GetWebhookSubscriptions returns WebhookSubscriptionsResponse.WebhookSubscriptions, and is useful for accessing the field via an interface.
+func (v *WebhookSubscriptionsResponse) GetWebhookSubscriptions() WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnection {
+	return v.WebhookSubscriptions
+}
+
+// WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnection includes the requested fields of the GraphQL type WebhookSubscriptionConnection.
+type WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnection struct {
+	Nodes    []WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionNodesWebhookSubscription `json:"nodes"`
+	PageInfo WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionPageInfo                   `json:"pageInfo"`
+}
+
+// GetNodes returns WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnection.Nodes, and is useful for accessing the field via an interface.
+func (v *WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnection) GetNodes() []WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionNodesWebhookSubscription {
+	return v.Nodes
+}
+
+// GetPageInfo returns WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnection.PageInfo, and is useful for accessing the field via an interface.
+func (v *WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnection) GetPageInfo() WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionPageInfo {
+	return v.PageInfo
+}
+
+// WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionNodesWebhookSubscription includes the requested fields of the GraphQL type WebhookSubscription.
+type WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionNodesWebhookSubscription struct {
+	Id    string                   `json:"id"`
+	Topic WebhookSubscriptionTopic `json:"topic"`
+	Uri   string                   `json:"uri"`
+}
+
+// GetId returns WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionNodesWebhookSubscription.Id, and is useful for accessing the field via an interface.
+func (v *WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionNodesWebhookSubscription) GetId() string {
+	return v.Id
+}
+
+// GetTopic returns WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionNodesWebhookSubscription.Topic, and is useful for accessing the field via an interface.
+func (v *WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionNodesWebhookSubscription) GetTopic() WebhookSubscriptionTopic {
+	return v.Topic
+}
+
+// GetUri returns WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionNodesWebhookSubscription.Uri, and is useful for accessing the field via an interface.
+func (v *WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionNodesWebhookSubscription) GetUri() string {
+	return v.Uri
+}
+
+// WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionPageInfo includes the requested fields of the GraphQL type PageInfo.
+type WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionPageInfo struct {
+	HasNextPage bool    `json:"hasNextPage"`
+	EndCursor   *string `json:"endCursor"`
+}
+
+// GetHasNextPage returns WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionPageInfo.HasNextPage, and is useful for accessing the field via an interface.
+func (v *WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionPageInfo) GetHasNextPage() bool {
+	return v.HasNextPage
+}
+
+// GetEndCursor returns WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionPageInfo.EndCursor, and is useful for accessing the field via an interface.
+func (v *WebhookSubscriptionsWebhookSubscriptionsWebhookSubscriptionConnectionPageInfo) GetEndCursor() *string {
+	return v.EndCursor
+}
+
 // __ChangedCustomersInput is used internally by genqlient
 type __ChangedCustomersInput struct {
 	After *string `json:"after,omitempty"`
@@ -1081,6 +1772,20 @@ type __CreateCustomerInput struct {
 // GetInput returns __CreateCustomerInput.Input, and is useful for accessing the field via an interface.
 func (v *__CreateCustomerInput) GetInput() CustomerInput { return v.Input }
 
+// __CreateWebhookSubscriptionInput is used internally by genqlient
+type __CreateWebhookSubscriptionInput struct {
+	Topic        WebhookSubscriptionTopic `json:"topic"`
+	Subscription WebhookSubscriptionInput `json:"subscription"`
+}
+
+// GetTopic returns __CreateWebhookSubscriptionInput.Topic, and is useful for accessing the field via an interface.
+func (v *__CreateWebhookSubscriptionInput) GetTopic() WebhookSubscriptionTopic { return v.Topic }
+
+// GetSubscription returns __CreateWebhookSubscriptionInput.Subscription, and is useful for accessing the field via an interface.
+func (v *__CreateWebhookSubscriptionInput) GetSubscription() WebhookSubscriptionInput {
+	return v.Subscription
+}
+
 // __CustomerByEmailInput is used internally by genqlient
 type __CustomerByEmailInput struct {
 	Identifier CustomerIdentifierInput `json:"identifier"`
@@ -1096,6 +1801,14 @@ type __CustomersByIDInput struct {
 
 // GetIds returns __CustomersByIDInput.Ids, and is useful for accessing the field via an interface.
 func (v *__CustomersByIDInput) GetIds() []string { return v.Ids }
+
+// __DeleteWebhookSubscriptionInput is used internally by genqlient
+type __DeleteWebhookSubscriptionInput struct {
+	Id string `json:"id"`
+}
+
+// GetId returns __DeleteWebhookSubscriptionInput.Id, and is useful for accessing the field via an interface.
+func (v *__DeleteWebhookSubscriptionInput) GetId() string { return v.Id }
 
 // __OrdersOfCustomerInput is used internally by genqlient
 type __OrdersOfCustomerInput struct {
@@ -1134,6 +1847,14 @@ type __UpdateEmailConsentInput struct {
 func (v *__UpdateEmailConsentInput) GetInput() CustomerEmailMarketingConsentUpdateInput {
 	return v.Input
 }
+
+// __WebhookSubscriptionsInput is used internally by genqlient
+type __WebhookSubscriptionsInput struct {
+	After *string `json:"after,omitempty"`
+}
+
+// GetAfter returns __WebhookSubscriptionsInput.After, and is useful for accessing the field via an interface.
+func (v *__WebhookSubscriptionsInput) GetAfter() *string { return v.After }
 
 // The query executed by Access.
 const Access_Operation = `
@@ -1268,6 +1989,50 @@ func CreateCustomer(
 	return data_, err_
 }
 
+// The mutation executed by CreateWebhookSubscription.
+const CreateWebhookSubscription_Operation = `
+mutation CreateWebhookSubscription ($topic: WebhookSubscriptionTopic!, $subscription: WebhookSubscriptionInput!) {
+	webhookSubscriptionCreate(topic: $topic, webhookSubscription: $subscription) {
+		webhookSubscription {
+			id
+			topic
+			uri
+		}
+		userErrors {
+			field
+			message
+		}
+	}
+}
+`
+
+func CreateWebhookSubscription(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	topic WebhookSubscriptionTopic,
+	subscription WebhookSubscriptionInput,
+) (data_ *CreateWebhookSubscriptionResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "CreateWebhookSubscription",
+		Query:  CreateWebhookSubscription_Operation,
+		Variables: &__CreateWebhookSubscriptionInput{
+			Topic:        topic,
+			Subscription: subscription,
+		},
+	}
+
+	data_ = &CreateWebhookSubscriptionResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The query executed by CustomerByEmail.
 const CustomerByEmail_Operation = `
 query CustomerByEmail ($identifier: CustomerIdentifierInput!) {
@@ -1348,6 +2113,44 @@ func CustomersByID(
 	}
 
 	data_ = &CustomersByIDResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by DeleteWebhookSubscription.
+const DeleteWebhookSubscription_Operation = `
+mutation DeleteWebhookSubscription ($id: ID!) {
+	webhookSubscriptionDelete(id: $id) {
+		deletedWebhookSubscriptionId
+		userErrors {
+			field
+			message
+		}
+	}
+}
+`
+
+func DeleteWebhookSubscription(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+) (data_ *DeleteWebhookSubscriptionResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "DeleteWebhookSubscription",
+		Query:  DeleteWebhookSubscription_Operation,
+		Variables: &__DeleteWebhookSubscriptionInput{
+			Id: id,
+		},
+	}
+
+	data_ = &DeleteWebhookSubscriptionResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -1586,6 +2389,48 @@ func UpdateEmailConsent(
 	}
 
 	data_ = &UpdateEmailConsentResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by WebhookSubscriptions.
+const WebhookSubscriptions_Operation = `
+query WebhookSubscriptions ($after: String) {
+	webhookSubscriptions(first: 250, after: $after) {
+		nodes {
+			id
+			topic
+			uri
+		}
+		pageInfo {
+			hasNextPage
+			endCursor
+		}
+	}
+}
+`
+
+func WebhookSubscriptions(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	after *string,
+) (data_ *WebhookSubscriptionsResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "WebhookSubscriptions",
+		Query:  WebhookSubscriptions_Operation,
+		Variables: &__WebhookSubscriptionsInput{
+			After: after,
+		},
+	}
+
+	data_ = &WebhookSubscriptionsResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
