@@ -13,9 +13,8 @@ import (
 
 	"github.com/concordsync/concord/internal/config"
 	"github.com/concordsync/concord/internal/consent"
-	"github.com/concordsync/concord/internal/host"
-	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/internal/sandbox/fault"
 	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
 	"github.com/concordsync/concord/workflows"
@@ -43,8 +42,8 @@ func newBenchFreshnessCommand(a *app) *cobra.Command {
 	var flags freshnessFlags
 	c := &cobra.Command{
 		Use: "freshness", Short: "Measure how soon a decision in Shopify is in Listrak", Args: arguments(0, 0),
-		Long: fmt.Sprintf(`Starts a local Temporal server, both sides as a sandbox with the latencies of an ordinary day (Shopify %d ms a call, Listrak %d ms, %d
-requests a second allowed), and a worker with its door for webhooks. Then people unsubscribe in Shopify, at a steady rate, and half as many
+		Long: fmt.Sprintf(`Starts a local Temporal server, both sides as a sandbox with the latencies of an ordinary day (Shopify %d ms a call or webhook, Listrak %d ms,
+%d requests a second allowed), and a worker with its door for webhooks. Then people unsubscribe in Shopify, at a steady rate, and half as many
 consent and order %s later. It prints how long it took from each act until Listrak held it: from the unsubscribe, and from the order.
 
 Exits with 1 when somebody was not written within %s.`, benchShopifyLatency.Milliseconds(), benchListrakLatency.Milliseconds(), benchListrakRate,
@@ -77,7 +76,7 @@ func (a *app) benchFreshness(ctx context.Context, flags freshnessFlags) (err err
 		return err
 	}
 	a.note("Starting Temporal, both sides and a worker on this machine …")
-	s, err := startStack(ctx, stackOptions{Settings: settings, ShopifyLatency: benchShopifyLatency, Log: a.logger(settings), Progress: a.errOut})
+	s, err := startStack(ctx, stackOptions{Settings: settings, ShopifyLatency: benchShopifyLatency, WebhookLatency: benchShopifyLatency, Log: a.logger(settings), Progress: a.errOut})
 	if err != nil {
 		return err
 	}
@@ -148,6 +147,9 @@ func (b *freshnessBench) prepare(ctx context.Context) error {
 	if err := b.AddSandboxMerchant(ctx, func(m *merchant.Settings) { m.ListrakRate = benchListrakRate }); err != nil {
 		return err
 	}
+	if b.flags.lost {
+		b.Shop.WebhookFaults.Set(1, fault.Rule{Kind: fault.Lost})
+	}
 	run, err := workflows.StartBackfill(ctx, b.Client, b.stack.Settings.TaskQueue, sandboxMerchant)
 	if err != nil {
 		return err
@@ -177,7 +179,7 @@ func (b *freshnessBench) play(ctx context.Context) error {
 			p := purchases[0]
 			purchases = purchases[1:]
 			b.ordered[p.email] = b.now()
-			if err := b.order(ctx, p.customer); err != nil {
+			if _, err := b.Shop.PlaceOrder(shop.Order{CustomerID: p.customer}); err != nil {
 				return err
 			}
 		}
@@ -190,15 +192,9 @@ func (b *freshnessBench) play(ctx context.Context) error {
 			if err := b.Shop.SetEmailConsent(customer.ID, shop.Unsubscribed, time.Time{}); err != nil {
 				return err
 			}
-			if err := b.tell(ctx, customer.ID); err != nil {
-				return err
-			}
 			if n%2 == 0 {
 				id, err := b.Shop.CreateCustomer(shop.NewCustomer{Email: buyer(n), Consent: shop.Consent{State: shop.Subscribed}})
 				if err != nil {
-					return err
-				}
-				if err := b.tell(ctx, id); err != nil {
 					return err
 				}
 				purchases = append(purchases, purchase{b.now().Add(benchOrderAfter), id, buyer(n)})
@@ -211,42 +207,6 @@ func (b *freshnessBench) play(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func (b *freshnessBench) tell(ctx context.Context, id shop.CustomerID) error {
-	if b.flags.lost {
-		return nil
-	}
-	return b.receive(ctx, ledger.Webhook{Merchant: sandboxMerchant, ID: fmt.Sprint(time.Now().UnixNano()), Customers: []string{string(id)}})
-}
-
-func (b *freshnessBench) receive(ctx context.Context, hook ledger.Webhook) error {
-	receipts, err := b.Host.Ledger.ReceiveWebhooks(ctx, []ledger.Webhook{hook})
-	if err != nil {
-		return err
-	}
-	teller := host.Teller{Temporal: b.Client}
-	for _, h := range receipts[0].Held {
-		if teller.Order(ctx, sandboxMerchant, h, hook.Order.ID, hook.Order.CreatedAt.Time()) != nil {
-			if _, err := b.Host.Ledger.Hint(ctx, sandboxMerchant, h.Hold.Customer); err != nil {
-				return err
-			}
-		}
-	}
-	if receipts[0].Nudge {
-		return teller.Nudge(ctx, sandboxMerchant)
-	}
-	return nil
-}
-
-func (b *freshnessBench) order(ctx context.Context, id shop.CustomerID) error {
-	order, err := b.Shop.PlaceOrder(shop.Order{CustomerID: id})
-	if err != nil || b.flags.lost {
-		return err
-	}
-	now := consent.InstantOf(b.now())
-	return b.receive(ctx, ledger.Webhook{Merchant: sandboxMerchant, ID: string(order), Order: &ledger.Order{
-		ID: string(order), Customer: string(id), CreatedAt: now, Until: now.Plus(15 * consent.Minute)}})
 }
 
 // await waits until everybody was written, or patience ends.

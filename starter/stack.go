@@ -53,6 +53,8 @@ type stackOptions struct {
 	NoSandbox bool
 	// ShopifyLatency is how long every call to the sandbox's store takes.
 	ShopifyLatency time.Duration
+	// WebhookLatency is how long each of its webhooks is on its way.
+	WebhookLatency time.Duration
 	// Log takes what the worker and the sandbox log; Progress what a person should see while a Temporal CLI is built.
 	Log      *slog.Logger
 	Progress io.Writer
@@ -108,14 +110,18 @@ func startStack(ctx context.Context, o stackOptions) (s *stack, err error) {
 	if err != nil {
 		return s, fmt.Errorf("reach the local Temporal server: %w", err)
 	}
+	// The door before the worker, which registers its address at the stores.
+	if err = s.openDoor(); err != nil {
+		return s, err
+	}
+	if s.Sandbox != nil && s.Settings.PublicURL == "" {
+		s.Host.Subscriptions.PublicURL = s.DoorURL
+	}
 	w := s.Host.Worker(s.Client)
 	if err = w.Start(); err != nil {
 		return s, fmt.Errorf("start the worker: %w", err)
 	}
 	s.worker = w
-	if err = s.openDoor(); err != nil {
-		return s, err
-	}
 	s.Host.ScheduleWebhooks(ctx, s.Client)
 	return s, nil
 }
@@ -158,7 +164,7 @@ func (s *stack) startSandbox(o stackOptions) error {
 		// The ledger outlives the sandbox: of two runs that begin in different milliseconds none repeats an id.
 		IDsAfter: time.Now().UnixMilli() * 1000,
 		// Webhooks may come to this machine, and who tries that out does not wait four hours for a retry.
-		Webhooks: shop.WebhookConfig{LocalAddresses: true, RetryGaps: sandboxRetryGaps()},
+		Webhooks: shop.WebhookConfig{LocalAddresses: true, RetryGaps: sandboxRetryGaps(), Latency: o.WebhookLatency},
 	})
 	s.List = s.Sandbox.AddList(list.Config{
 		ID: sandboxList, Name: "Newsletter", ClientID: sandboxAPIID, Secret: sandboxAPISecret, Zone: zone,
@@ -209,6 +215,10 @@ func (s *stack) AddSandboxMerchant(ctx context.Context, change func(*merchant.Se
 		return err
 	}
 	s.Host.ScheduleWebhooks(ctx, s.Client)
+	// The daily look would come to it too, but what people do until then would wait for a round.
+	if _, err := s.Host.Subscriptions.Check(ctx, sandboxMerchant); err != nil {
+		return fmt.Errorf("subscribe to webhooks: %w", err)
+	}
 	return nil
 }
 

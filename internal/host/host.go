@@ -170,7 +170,7 @@ func interrupt(ctx context.Context) <-chan interface{} {
 // ServeDoor serves the door for webhooks on the listener until ctx ends. It closes the listener.
 func (h *Host) ServeDoor(ctx context.Context, c client.Client, listener net.Listener) error {
 	h.Log.Info("The door for webhooks is open", "address", listener.Addr().String())
-	door := webhook.New(webhook.Config{Inbox: h.Ledger, Merchants: h.Merchants, Keys: h.Keys, Teller: Teller{c}, Log: h.Log})
+	door := webhook.New(webhook.Config{Inbox: h.Ledger, Merchants: h.Merchants, Keys: h.Keys, Teller: Teller{Temporal: c, Ledger: h.Ledger}, Log: h.Log})
 	return door.Serve(ctx, listener)
 }
 

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -14,11 +15,24 @@ import (
 // Teller tells workflows what the webhook door has found. Losing a call costs only time: the rounds find out too.
 type Teller struct {
 	Temporal client.Client
+	Ledger   *ledger.Ledger
 }
 
-// Order tells the open window of a held consent of an order, by its GID.
+// Order tells the open window of a held consent of an order, by its GID. A window that is about to open, or has just ended, cannot be
+// told: then it is for a drain to settle the hold.
 func (t Teller) Order(ctx context.Context, merchant string, held ledger.Held, order string, createdAt time.Time) error {
-	return workflows.SignalOrder(ctx, t.Temporal, activities.WindowID(merchant, held), workflows.OrderSignal{Order: order, CreatedAt: createdAt})
+	told := workflows.SignalOrder(ctx, t.Temporal, activities.WindowID(merchant, held), workflows.OrderSignal{Order: order, CreatedAt: createdAt})
+	if told == nil {
+		return nil
+	}
+	nudge, err := t.Ledger.Hint(ctx, merchant, held.Hold.Customer)
+	if err != nil {
+		return errors.Join(told, err)
+	}
+	if nudge {
+		return t.Nudge(ctx, merchant)
+	}
+	return nil
 }
 
 // Nudge tells a merchant's workflow that hints wait in the ledger.
