@@ -175,6 +175,9 @@ func (a *app) settings() (config.Settings, error) {
 		if a.env("CONCORD_TASK_QUEUE") == "" {
 			s.TaskQueue = running.TaskQueue
 		}
+		if s.PublicURL == "" {
+			s.PublicURL = running.PublicURL
+		}
 	}
 	a.settingsRead = &s
 	return s, nil

@@ -99,7 +99,7 @@ func (a *app) dev(ctx context.Context, flags devFlags) (err error) {
 		TaskQueue: settings.TaskQueue, Ledger: shownLedger(settings.Ledger),
 	}
 	if s.Sandbox != nil {
-		running.Sandbox = s.Sandbox.ControlURL()
+		running.Sandbox, running.PublicURL = s.Sandbox.ControlURL(), s.Host.Subscriptions.PublicURL
 	}
 	remove, err := publish(directory, running)
 	if err != nil {

@@ -26,6 +26,8 @@ type devRuntime struct {
 	TaskQueue string `json:"task_queue"`
 	// Ledger is the ledger that dev uses, without a password.
 	Ledger string `json:"ledger"`
+	// PublicURL is where the sandbox's webhooks go.
+	PublicURL string `json:"public_url,omitempty"`
 }
 
 const (

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,7 +113,10 @@ func newStackIn(t *testing.T, namespace string, change ...func(*config.Settings)
 	domain := s.id + ".myshopify.com"
 	zone, err := time.LoadLocation(listrakZone)
 	must(t, err)
-	s.shop = s.sandbox.AddShop(shop.Config{Domain: domain, ClientID: "app", ClientSecret: clientSecret})
+	s.shop = s.sandbox.AddShop(shop.Config{
+		Domain: domain, ClientID: "app", ClientSecret: clientSecret,
+		Webhooks: shop.WebhookConfig{LocalAddresses: true, RetryGaps: []time.Duration{100 * time.Millisecond, time.Second, time.Second}},
+	})
 	s.list = s.sandbox.AddList(list.Config{
 		ID: int(1000 + number), Name: "Newsletter", ClientID: "integration", Secret: clientSecret, Zone: zone,
 		Events: []list.Event{{ID: marketing, Name: "Marketing"}, {ID: checkout, Name: "Checkout"}},
@@ -169,6 +173,24 @@ func (s *stack) work() *stack {
 	w := s.host.Worker(s.temporal)
 	must(s.t, w.Start())
 	s.t.Cleanup(w.Stop)
+	return s
+}
+
+// openDoor serves the door for webhooks in this process and subscribes the merchant to them; it closes with the test.
+func (s *stack) openDoor() *stack {
+	s.t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(s.t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.host.ServeDoor(ctx, s.temporal, listener) }()
+	s.t.Cleanup(func() {
+		stop()
+		must(s.t, <-ended)
+	})
+	s.host.Subscriptions.PublicURL = "http://" + listener.Addr().String()
+	_, err = s.host.Subscriptions.Check(s.t.Context(), s.id)
+	must(s.t, err)
 	return s
 }
 
