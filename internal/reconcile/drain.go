@@ -50,7 +50,7 @@ func (e *Engine) Drain(ctx context.Context, merchant string) (DrainResult, error
 	d := &drain{
 		Engine: e, merchant: merchant, reading: map[string]bool{}, delivering: map[consent.Subject]bool{},
 		// Room for every task, so that none waits for a loop that has ended.
-		ended: make(chan func(), drainReads+2*drainDeliveries+1),
+		ended: make(chan func(), drainReads+2*drainDeliveries+1), woken: make(chan struct{}, 1),
 	}
 	result, err := d.run(ctx)
 	return result, e.breakIfHopeless(ctx, merchant, err)
@@ -76,7 +76,9 @@ type drain struct {
 	outs, others int
 	toShopify    bool
 
+	// ended takes what each task leaves to the loop; woken has something then.
 	ended   chan func()
+	woken   chan struct{}
 	running int
 	away    outage
 	failed  error
@@ -84,14 +86,15 @@ type drain struct {
 
 func (d *drain) run(ctx context.Context) (DrainResult, error) {
 	d.away.limit = listrakFailures
-	defer d.wait()
+	// What went wrong first is what matters; a process that is no more has nobody to tell.
+	defer func() { _ = d.wait() }()
 	began, news := d.Now(), d.Now()
 	var awake time.Time
-	tick := time.NewTicker(hintPoll)
-	defer tick.Stop()
 	for {
 		if d.failed != nil || ctx.Err() != nil || d.Now().Sub(began) >= drainLimit {
-			d.wait()
+			if err := d.wait(); err != nil {
+				return d.result, err
+			}
 			d.result.More = d.failed == nil
 			return d.result, cmp.Or(d.failed, d.leave(context.WithoutCancel(ctx)))
 		}
@@ -124,11 +127,8 @@ func (d *drain) run(ctx context.Context) (DrainResult, error) {
 				return d.result, d.leave(callCtx)
 			}
 		}
-		select {
-		case apply := <-d.ended:
-			d.end(apply)
-		case <-tick.C:
-		case <-ctx.Done():
+		if err := d.doze(ctx); err != nil {
+			return d.result, err
 		}
 	}
 }
@@ -171,19 +171,39 @@ func (d *drain) leave(ctx context.Context) (err error) {
 // start runs a task beside the loop; what it returns is done by the loop when it has ended.
 func (d *drain) start(task func() func()) {
 	d.running++
-	go func() { d.ended <- task() }()
+	d.machine().Beside(func() {
+		d.ended <- task()
+		select {
+		case d.woken <- struct{}{}:
+		default:
+		}
+	})
 }
 
-func (d *drain) end(apply func()) {
-	d.running--
-	apply()
+// doze waits for the end of a task, or for the next look, and takes what tasks have left.
+func (d *drain) doze(ctx context.Context) error {
+	if err := d.machine().Doze(ctx, hintPoll, d.woken); err != nil {
+		return err
+	}
+	for {
+		select {
+		case apply := <-d.ended:
+			d.running--
+			apply()
+		default:
+			return nil
+		}
+	}
 }
 
 // wait lets all tasks end: each is bounded by its calls.
-func (d *drain) wait() {
+func (d *drain) wait() error {
 	for d.running > 0 {
-		d.end(<-d.ended)
+		if err := d.doze(context.Background()); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // note takes the error of a task. That of one person's delivery is in the ledger already.

@@ -13,6 +13,10 @@ import (
 type Machine interface {
 	// Together runs the tasks, at most limit at a time, and returns when all have ended.
 	Together(limit int, tasks ...func())
+	// Beside runs a task beside its caller.
+	Beside(task func())
+	// Doze waits until span is over, woken has something, or ctx ends. Its error means that the process is no more.
+	Doze(ctx context.Context, span time.Duration, woken <-chan struct{}) error
 	// WithTimeout is context.WithTimeout; a span of zero or less gives a context that has ended.
 	WithTimeout(ctx context.Context, span time.Duration) (context.Context, context.CancelFunc)
 	// Shuffle is rand.Shuffle.
@@ -39,6 +43,19 @@ func (realMachine) Together(limit int, tasks ...func()) {
 		})
 	}
 	_ = group.Wait() // the tasks keep their own errors
+}
+
+func (realMachine) Beside(task func()) { go task() }
+
+func (realMachine) Doze(ctx context.Context, span time.Duration, woken <-chan struct{}) error {
+	timer := time.NewTimer(span)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-woken:
+	case <-ctx.Done():
+	}
+	return nil
 }
 
 func (realMachine) WithTimeout(ctx context.Context, span time.Duration) (context.Context, context.CancelFunc) {

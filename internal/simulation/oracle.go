@@ -248,13 +248,13 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 		return true
 	}
 	for _, d := range l.disturbances {
-		if d.side == w.side && d.at.After(w.made) && !o.sawBetween(l, w.side, w.made, d.at) {
+		if d.side == w.side && d.at.After(w.made) && !o.learnedBetween(l, w.side, w.made, d.at) {
 			return true // it went with its customer or contact before anybody could read it
 		}
 	}
 	for _, a := range l.acts {
 		// Something else was done to it before anybody could read it.
-		if a.side == w.side && (a.word != w.word || !a.own || a.at.Before(w.at)) && a.made.After(w.made) && !o.sawBetween(l, w.side, w.made, a.made) {
+		if a.side == w.side && (a.word != w.word || !a.own || a.at.Before(w.at)) && a.made.After(w.made) && !o.learnedBetween(l, w.side, w.made, a.made) {
 			return true
 		}
 	}
@@ -326,6 +326,13 @@ func (o *watch) whileContested(l *life, w act) bool {
 // sawBetween: the side was read for this address in a span.
 func (o *watch) sawBetween(l *life, where side, from, to time.Time) bool {
 	return slices.ContainsFunc(l.seen[where], func(g glimpse) bool { return !g.at.Before(from) && g.at.Before(to) })
+}
+
+// learnedBetween is sawBetween by a process that lived to write it down.
+func (o *watch) learnedBetween(l *life, where side, from, to time.Time) bool {
+	return slices.ContainsFunc(l.seen[where], func(g glimpse) bool {
+		return !g.at.Before(from) && g.at.Before(to) && !o.inTrouble(g.process, g.at)
+	})
 }
 
 // learnedSince: the side was read for this address since a moment, by a process that lived to write it down.

@@ -251,6 +251,15 @@ func (s *scheduler) Together(limit int, tasks ...func()) {
 	}
 }
 
+// Beside runs a task in the present process (reconcile.Machine).
+func (s *scheduler) Beside(task func()) { s.spawn(s.current.process, task, nil) }
+
+// Doze waits (reconcile.Machine), longer than it is asked to and without being woken: a drain that looks ten times a second sees nothing
+// more, and would take most of a run's time.
+func (s *scheduler) Doze(_ context.Context, span time.Duration, _ <-chan struct{}) error {
+	return s.pause(10 * span)
+}
+
 // Shuffle orders at random (reconcile.Machine).
 func (s *scheduler) Shuffle(n int, swap func(i, j int)) { s.random.Shuffle(n, swap) }
 

@@ -154,6 +154,28 @@ func (l steppingLedger) CountHeld(ctx context.Context, id string) (held, opened 
 	return held, opened, err
 }
 
+func (l steppingLedger) Hint(ctx context.Context, id, customer string) (nudge bool, err error) {
+	l.world.waiting.known = false
+	return step(l, func() (bool, error) { return l.Records.Hint(ctx, id, customer) })
+}
+
+func (l steppingLedger) Hints(ctx context.Context, id string, until consent.Instant, limit int) ([]ledger.Hint, error) {
+	return step(l, func() ([]ledger.Hint, error) { return l.Records.Hints(ctx, id, until, limit) })
+}
+
+func (l steppingLedger) ForgetHints(ctx context.Context, id string, hints []ledger.Hint) error {
+	l.world.waiting.known = false
+	return alone(l, func() error { return l.Records.ForgetHints(ctx, id, hints) })
+}
+
+func (l steppingLedger) StayAwake(ctx context.Context, id string, span time.Duration) error {
+	return alone(l, func() error { return l.Records.StayAwake(ctx, id, span) })
+}
+
+func (l steppingLedger) FallAsleep(ctx context.Context, id string) (bool, error) {
+	return step(l, func() (bool, error) { return l.Records.FallAsleep(ctx, id) })
+}
+
 func (l steppingLedger) RememberOrder(ctx context.Context, id string, order ledger.Order) error {
 	return alone(l, func() error { return l.Records.RememberOrder(ctx, id, order) })
 }

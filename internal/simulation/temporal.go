@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -162,6 +163,9 @@ func (w *world) askWaits() (held, owed bool) {
 		return true, true
 	}
 	held = n > 0
+	if hints, err := w.book.Hints(w.context, merchantID, consent.Instant(math.MaxInt64), 1); err != nil || len(hints) > 0 {
+		return held, true
+	}
 	switches, err := w.book.Switches(w.context, merchantID)
 	if err != nil {
 		return held, true

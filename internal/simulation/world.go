@@ -50,7 +50,7 @@ const (
 var Faults = []fault.Kind{
 	fault.ServerError, fault.HTMLError, fault.TooManyRequests, fault.Throttled, fault.TimeoutBefore, fault.TimeoutAfter, fault.ErrorAfter,
 	lateEffect, fault.Latency, searchLag, ledgerAway, crash, freeze, leaseRanOut, twoAtOnce, doubledWork, lostWindow, reorderedOrder,
-	clockApart, zoneWrong,
+	clockApart, zoneWrong, webhookLost, webhookDoubled, webhookLate,
 }
 
 // world is one merchant with both sides, a ledger, and the processes that work for it.
@@ -72,6 +72,7 @@ type world struct {
 	workers []*worker
 	hired   int
 	temporal
+	webhooks
 	watch *watch
 	faced map[fault.Kind]int
 	// lastChange is when a side last changed in any way.
@@ -179,6 +180,7 @@ func newWorld(ctx context.Context, seed uint64, s scenario) (*world, error) {
 	}
 	w.settings.EmailList, w.settings.MarketingEvent, w.settings.CheckoutEvent = listID, marketingEvent, checkoutEvent
 	w.settings.Zone, w.settings.ZoneProven, w.settings.ResubscribeLimit = s.setZone, s.zoneProven, s.resubscribeLimit
+	w.listen()
 	w.hire()
 	w.hire()
 	if s.lag > 0 {
@@ -211,8 +213,11 @@ func (w *world) hire() *worker {
 	p.crashed = func() { w.processEnded(p, crash, 0) }
 	p.froze = func(length time.Duration) { w.processEnded(p, freeze, length) }
 	one := &worker{process: p}
+	timing := reconcile.DefaultTiming()
+	// A drain that waits asks the ledger ten times a second, which tells nothing new.
+	timing.DrainQuiet = 300 * time.Millisecond
 	one.engine = &reconcile.Engine{
-		Ledger: w.book.Ledger, Keys: openKeys{}, Timing: reconcile.DefaultTiming(), Holder: p.name, Machine: w.scheduler,
+		Ledger: w.book.Ledger, Keys: openKeys{}, Timing: timing, Holder: p.name, Machine: w.scheduler,
 		Now:        func() time.Time { return w.now.Add(p.ahead) },
 		Connect:    func(context.Context, string) (*reconcile.Account, error) { return w.connect(one) },
 		ZoneProven: w.zoneProven, ZoneDisproven: w.zoneDisproven,
@@ -221,6 +226,7 @@ func (w *world) hire() *worker {
 		HoldChanged: func(_ context.Context, _ string, held ledger.Held) {
 			w.holdChanged(held)
 		},
+		Nudge: func(context.Context, string) { w.nudge() },
 	}
 	w.workers = append(w.workers, one)
 	return one
