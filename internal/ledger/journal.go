@@ -35,6 +35,8 @@ const (
 	Stopped Kind = "stopped"
 	// Released: the limit was raised, and who was stopped is owed again as far as it reaches.
 	Released Kind = "released"
+	// Redacted: all that was known was erased, of the subject or, in a line of the merchant, of everybody.
+	Redacted Kind = "redacted"
 	// Shown: brought to the operator's notice, nothing done.
 	Shown Kind = "shown"
 	// Lines of the merchant.
