@@ -84,6 +84,9 @@ func Tell(line ledger.Line) string {
 	case ledger.MerchantAdded:
 		return "The merchant was added."
 	case ledger.MerchantChanged:
+		if line.Reason == ledger.NewCredentials {
+			return "The merchant was given new credentials."
+		}
 		return "The merchant's settings or credentials were changed."
 	case ledger.MerchantRemoved:
 		return "The merchant was removed."

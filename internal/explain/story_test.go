@@ -141,11 +141,12 @@ var lines = map[string]struct {
 		"For email_to_listrak it was chosen to leave earlier opt-outs as they are."},
 	"opt-outs unasked": {ledger.Line{Kind: ledger.Switched, Side: ledger.NoSide, Sync: consent.EmailToListrak, Reason: "existing opt-outs: "},
 		"For email_to_listrak the choice about earlier opt-outs was taken back."},
-	"added":   {ledger.Line{Kind: ledger.MerchantAdded, Side: ledger.NoSide}, "The merchant was added."},
-	"changed": {ledger.Line{Kind: ledger.MerchantChanged, Side: ledger.NoSide}, "The merchant's settings or credentials were changed."},
-	"removed": {ledger.Line{Kind: ledger.MerchantRemoved, Side: ledger.NoSide}, "The merchant was removed."},
-	"running": {ledger.Line{Kind: ledger.StateChanged, Side: ledger.NoSide, Reason: "running"}, "The merchant goes on."},
-	"paused":  {ledger.Line{Kind: ledger.StateChanged, Side: ledger.NoSide, Reason: "paused"}, "The merchant was paused."},
+	"added":       {ledger.Line{Kind: ledger.MerchantAdded, Side: ledger.NoSide}, "The merchant was added."},
+	"credentials": {ledger.Line{Kind: ledger.MerchantChanged, Side: ledger.NoSide, Reason: ledger.NewCredentials}, "The merchant was given new credentials."},
+	"changed":     {ledger.Line{Kind: ledger.MerchantChanged, Side: ledger.NoSide}, "The merchant's settings or credentials were changed."},
+	"removed":     {ledger.Line{Kind: ledger.MerchantRemoved, Side: ledger.NoSide}, "The merchant was removed."},
+	"running":     {ledger.Line{Kind: ledger.StateChanged, Side: ledger.NoSide, Reason: "running"}, "The merchant goes on."},
+	"paused":      {ledger.Line{Kind: ledger.StateChanged, Side: ledger.NoSide, Reason: "paused"}, "The merchant was paused."},
 	"broken": {ledger.Line{Kind: ledger.StateChanged, Side: ledger.NoSide, Reason: "broken"},
 		"The merchant was stopped, because a person has to act."},
 	"state removed": {ledger.Line{Kind: ledger.StateChanged, Side: ledger.NoSide, Reason: "removed"}, "The merchant was removed."},
@@ -199,7 +200,7 @@ func TestNothingIsForgotten(t *testing.T) {
 		{"../ledger", "Reason", 2, reasons},
 		{"../ledger", "MerchantState", 4, reasons},
 		{"../reconcile", "Reason", 5, reasons},
-		{"../consent", "Verdict", 18, reasons},
+		{"../consent", "Verdict", 16, reasons},
 	} {
 		found := constants(t, c.directory, c.kind)
 		if len(found) < c.least {

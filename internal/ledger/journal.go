@@ -58,6 +58,8 @@ const (
 	// Resubscribed marks a Claimed line that turns a person from unsubscribed to subscribed, whom the limit counts (I10), and the Approved
 	// line of a person. For 24 hours the limit lets who has such a line pass, again.
 	Resubscribed Reason = "resubscribed"
+	// NewCredentials marks a MerchantChanged line with which credentials came.
+	NewCredentials Reason = "credentials"
 	// ManyUnsubscribed marks an AlarmRaised line.
 	ManyUnsubscribed Reason = "many_unsubscribed"
 )

@@ -80,6 +80,8 @@ func (l *Ledger) AddMerchant(ctx context.Context, m Merchant, secrets Secrets) e
 type MerchantUpdate struct {
 	// Secrets replace all secrets, unless nil.
 	Secrets Secrets
+	// NewCredentials: an operator gave Secrets, rather than that they were sealed anew.
+	NewCredentials bool
 	// DropCursors are dropped: a new list's reading starts anew.
 	DropCursors []string
 	// LimitRaised: whoever the limit on re-subscriptions has stopped is judged anew, by the new one (I10).
@@ -123,7 +125,11 @@ func (l *Ledger) UpdateMerchant(ctx context.Context, m Merchant, with MerchantUp
 				return err
 			}
 		}
-		return t.journal(ctx, m.ID, []Line{{Kind: MerchantChanged, Side: NoSide}})
+		line := Line{Kind: MerchantChanged, Side: NoSide}
+		if with.NewCredentials {
+			line.Reason = NewCredentials
+		}
+		return t.journal(ctx, m.ID, []Line{line})
 	})
 }
 
