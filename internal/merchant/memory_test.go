@@ -156,3 +156,20 @@ func newRing(t testing.TB) *keys.Ring {
 	require.NoError(t, err)
 	return ringOf(t, newMemory(), master)
 }
+
+func (m *memory) Uninstall(_ context.Context, id, reason string, keep ...string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	row, found := m.merchants[id]
+	if !found {
+		return ledger.ErrUnknownMerchant
+	}
+	row.State, row.Reason = ledger.Broken, reason
+	m.merchants[id] = row
+	for name := range m.secrets[id] {
+		if !slices.Contains(keep, name) {
+			delete(m.secrets[id], name)
+		}
+	}
+	return nil
+}

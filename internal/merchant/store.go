@@ -21,10 +21,15 @@ type Rows interface {
 	Merchants(ctx context.Context) ([]ledger.Merchant, error)
 	RemoveMerchant(ctx context.Context, id string) error
 	Secrets(ctx context.Context, merchant string) (ledger.Secrets, error)
+	Uninstall(ctx context.Context, merchant, reason string, keep ...string) error
 }
 
 // credentialsName is the name of the one sealed secret that a merchant has.
 const credentialsName = "credentials"
+
+// webhookSecretsName is the name of the sealed secret by which webhooks are verified. It outlives the credentials: Shopify sends
+// shop/redact 48 hours after the app was uninstalled (contracts/shopify.md 5.3).
+const webhookSecretsName = "webhooks"
 
 // updateTries bounds how often Update starts again when others change the same merchant. Operators and one worker change it, so
 // the second try nearly always ends it.
@@ -130,6 +135,7 @@ func (s *Store) update(ctx context.Context, id string, change func(*Settings) er
 		if with.Secrets, err = s.mergeSecrets(ctx, id, *credentials); err != nil {
 			return Settings{}, err
 		}
+		with.NewCredentials = true
 	}
 	if was, is := before.ResubscriptionLimit(), after.ResubscriptionLimit(); was != is {
 		known, err := s.rows.CountSubjects(ctx, id, consent.Email)
@@ -152,13 +158,8 @@ func (s *Store) update(ctx context.Context, id string, change func(*Settings) er
 	return after, nil
 }
 
-// mergeSecrets puts what is new over what is stored. Complete new credentials need nothing of the old ones, so they are the way out
-// when those cannot be opened any more.
+// mergeSecrets puts what is new over what is stored. Complete new credentials are the way out when the old ones cannot be opened any more.
 func (s *Store) mergeSecrets(ctx context.Context, id string, newer Credentials) (ledger.Secrets, error) {
-	complete := newer
-	if complete.Normalize() == nil {
-		return s.seal(id, complete)
-	}
 	held, err := s.rows.Secrets(ctx, id)
 	if err != nil {
 		return nil, s.explain(ctx, err, Settings{ID: id})
@@ -166,7 +167,11 @@ func (s *Store) mergeSecrets(ctx context.Context, id string, newer Credentials) 
 	var older Credentials
 	if sealed, found := held[credentialsName]; found {
 		if older, err = OpenCredentials(s.sealer, id, sealed); err != nil {
-			return nil, fmt.Errorf("%w. Give all credentials anew to replace them", err)
+			complete := newer
+			if complete.Normalize() != nil {
+				return nil, fmt.Errorf("%w. Give all credentials anew to replace them", err)
+			}
+			older = Credentials{}
 		}
 	}
 	merged := older.Merge(newer)
@@ -245,6 +250,20 @@ func (s *Store) Remove(ctx context.Context, id string) error {
 	}
 	if err := s.rows.RemoveMerchant(ctx, id); err != nil {
 		return fmt.Errorf("remove merchant %s: %w", id, s.explain(ctx, err, Settings{ID: id}))
+	}
+	return nil
+}
+
+// Uninstall notes that the merchant has left: its credentials are erased, all but what verifies webhooks, and it is stopped with the reason,
+// which an operator reads. Complete new credentials and a resume bring it back, with the same ledger. Doing it twice is harmless. Errors:
+// *Invalid, ledger.ErrUnknownMerchant.
+func (s *Store) Uninstall(ctx context.Context, id, reason string) error {
+	id, err := ParseID(id)
+	if err != nil {
+		return err
+	}
+	if err := s.rows.Uninstall(ctx, id, reason, webhookSecretsName); err != nil {
+		return fmt.Errorf("note that merchant %s has left: %w", id, s.explain(ctx, err, Settings{ID: id}))
 	}
 	return nil
 }

@@ -286,3 +286,44 @@ func TestAMerchantWithoutCredentialsSaysHowToSetThem(t *testing.T) {
 	_, err = store.Credentials(t.Context(), "acme")
 	require.ErrorContains(t, err, "starter merchant set acme")
 }
+
+func TestThePrivacyIntegrationStaysWhenTheRestIsReplaced(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	store := NewStore(newMemory(), newRing(t))
+	full := secretCredentials()
+	full.ListrakPrivacyClientID, full.ListrakPrivacyClientSecret = "s3cr3t-privacy-id", "s3cr3t-privacy"
+	_, err := store.Add(ctx, settingsOf(t, "acme.myshopify.com", 345), full)
+	require.NoError(t, err)
+	_, err = store.Update(ctx, "acme", nil, new(secretCredentials()))
+	require.NoError(t, err)
+	c, err := store.Credentials(ctx, "acme")
+	require.NoError(t, err)
+	require.True(t, c == full, "complete credentials of the other two leave it")
+	require.True(t, c.HasPrivacy())
+}
+
+func TestWhoeverUninstallsCanComeBack(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	rows := newMemory()
+	store := NewStore(rows, newRing(t))
+	_, err := store.Add(ctx, settingsOf(t, "acme.myshopify.com", 345), secretCredentials())
+	require.NoError(t, err)
+	rows.secrets["acme"][webhookSecretsName] = []byte("sealed")
+	require.NoError(t, store.Uninstall(ctx, "acme.myshopify.com", "it was uninstalled"))
+	require.Equal(t, ledger.Secrets{webhookSecretsName: []byte("sealed")}, rows.secrets["acme"])
+	m, err := store.Get(ctx, "acme")
+	require.NoError(t, err)
+	require.Equal(t, ledger.Broken, m.State)
+	require.Equal(t, "it was uninstalled", m.Reason)
+	_, err = store.Credentials(ctx, "acme")
+	require.ErrorContains(t, err, "there are none")
+	_, err = store.Update(ctx, "acme", nil, new(tokenCredentials()))
+	require.NoError(t, err)
+	c, err := store.Credentials(ctx, "acme")
+	require.NoError(t, err)
+	require.True(t, c == tokenCredentials())
+	require.ErrorIs(t, store.Uninstall(ctx, "nobody", ""), ledger.ErrUnknownMerchant)
+	require.Error(t, store.Uninstall(ctx, "not a merchant!", ""))
+}
