@@ -10,6 +10,7 @@ import (
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/privacy"
 	"github.com/concordsync/concord/internal/reconcile"
 	"github.com/concordsync/concord/internal/telemetry"
 )
@@ -35,6 +36,8 @@ const (
 // Activities hold what all activities need. Workflows refer to the methods through a nil *Activities.
 type Activities struct {
 	Engine *reconcile.Engine
+	// Office does privacy requests.
+	Office *privacy.Office
 }
 
 // MerchantInput names a merchant.

@@ -10,4 +10,5 @@ func Register(registry worker.WorkflowRegistry) {
 	registry.RegisterWorkflowWithOptions(MerchantSync, workflow.RegisterOptions{Name: merchantWorkflow})
 	registry.RegisterWorkflowWithOptions(CheckoutWindow, workflow.RegisterOptions{Name: windowWorkflow})
 	registry.RegisterWorkflowWithOptions(Backfill, workflow.RegisterOptions{Name: backfillWorkflow})
+	registry.RegisterWorkflowWithOptions(PrivacyRequest, workflow.RegisterOptions{Name: privacyWorkflow})
 }

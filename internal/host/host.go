@@ -21,7 +21,9 @@ import (
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/keys"
 	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/listrak"
 	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/internal/privacy"
 	"github.com/concordsync/concord/internal/reconcile"
 	"github.com/concordsync/concord/workflows"
 )
@@ -33,7 +35,9 @@ type Host struct {
 	Keys      *keys.Ring
 	Merchants *merchant.Store
 	Engine    *reconcile.Engine
-	Log       *slog.Logger
+	// Office does privacy requests.
+	Office *privacy.Office
+	Log    *slog.Logger
 }
 
 // Open opens the ledger and the keys that the settings name. notice, which may be nil, is told when a key file was made.
@@ -76,6 +80,11 @@ func Open(ctx context.Context, settings config.Settings, logger *slog.Logger, no
 			return err
 		},
 	}
+	forget := &forgetters{merchants: merchants, now: time.Now, open: map[string]*openForgetter{}, rates: map[string]*listrak.PrivacyRate{}}
+	h.Office = &privacy.Office{
+		Engine: h.Engine, Merchants: merchants, Listrak: forget.client, ExportDirectory: settings.ExportDirectory,
+		OptOutRetention: settings.OptOutRetention,
+	}
 	return h, nil
 }
 
@@ -100,7 +109,7 @@ func holder() string {
 }
 
 // Worker makes the Temporal worker of this process; the caller runs it. Rounds tell checkout windows through the same client. It
-// forgets orders and claims whose time was over before.
+// forgets orders and claims whose time was over before. While it runs it looks after privacy requests that nobody does.
 func (h *Host) Worker(c client.Client) worker.Worker {
 	h.Engine.HoldChanged = func(ctx context.Context, id string, held ledger.Held) {
 		ctx, cancel := context.WithTimeout(ctx, tellTimeout)
@@ -116,8 +125,8 @@ func (h *Host) Worker(c client.Client) worker.Worker {
 	}
 	w := worker.New(c, h.Settings.TaskQueue, workerOptions(h.Settings))
 	workflows.Register(w)
-	w.RegisterActivity(&activities.Activities{Engine: h.Engine})
-	return w
+	w.RegisterActivity(&activities.Activities{Engine: h.Engine, Office: h.Office})
+	return h.tended(w, c)
 }
 
 // tellTimeout bounds telling one window: it only saves time, and must not cost a round its own.

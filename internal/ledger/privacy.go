@@ -187,8 +187,10 @@ type Erasure struct {
 	Changes []Change
 	// Customers are the GIDs of the person: what is kept under them (the customer, hints, orders) is erased.
 	Customers []string
-	// Request and Progress, unless empty, note in the same transaction how far that privacy request is.
+	// Request and Progress, unless empty, note in the same transaction how far that privacy request is. Sealed replaces who it is about,
+	// unless nil.
 	Request, Progress string
+	Sealed            []byte
 }
 
 // EraseSubjects erases all that is kept of the subjects but what the changes leave. Either all of it is done or none: ErrClaimed while a
@@ -237,6 +239,12 @@ func (l *Ledger) EraseSubjects(ctx context.Context, merchant string, e Erasure) 
 		}
 		if e.Request == "" {
 			return nil
+		}
+		if e.Sealed != nil {
+			if _, err := t.ExecContext(ctx, "UPDATE privacy_requests SET sealed = $1 WHERE merchant = $2 AND id = $3 AND done = 0",
+				e.Sealed, merchant, text(e.Request)); err != nil {
+				return err
+			}
 		}
 		return t.saveProgress(ctx, merchant, e.Request, e.Progress)
 	})

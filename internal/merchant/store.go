@@ -242,6 +242,20 @@ func (s *Store) Credentials(ctx context.Context, id string) (Credentials, error)
 	return OpenCredentials(s.sealer, id, sealed)
 }
 
+// HasCredentials reports whether credentials are stored. Errors: *Invalid, and what the ledger says.
+func (s *Store) HasCredentials(ctx context.Context, id string) (bool, error) {
+	id, err := ParseID(id)
+	if err != nil {
+		return false, err
+	}
+	secrets, err := s.rows.Secrets(ctx, id)
+	if err != nil {
+		return false, fmt.Errorf("read credentials of merchant %s: %w", id, err)
+	}
+	_, found := secrets[credentialsName]
+	return found, nil
+}
+
 // Remove ends a merchant and erases its credentials; decisions stay. Errors: *Invalid, ledger.ErrUnknownMerchant.
 func (s *Store) Remove(ctx context.Context, id string) error {
 	id, err := ParseID(id)
