@@ -367,7 +367,7 @@ func (s *Settings) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("read settings: version %d: %w", in.Version, ErrNewerSettings)
 	}
 	*s = Settings{
-		ID: in.ID, Shop: in.Shop, ShopifyURL: in.ShopifyURL, ListrakURL: in.ListrakURL, ListrakAuthURL: in.ListrakAuthURL,
+		ID: in.ID, Shop: in.Shop, ShopifyURL: in.ShopifyURL, ListrakURL: in.ListrakURL, ListrakAuthURL: in.ListrakAuthURL, ListrakPrivacyURL: in.ListrakPrivacyURL,
 		EmailList: in.EmailList, MarketingEvent: in.MarketingEvent, CheckoutEvent: in.CheckoutEvent, Zone: in.Zone,
 		ZoneProven: in.ZoneProven, ListrakRate: in.ListrakRate, ImportMethods: in.ImportMethods, MachineMethods: in.MachineMethods,
 		SubscriptionSources: in.SubscriptionSources, OrderBeforeConsent: DefaultOrderBeforeConsent, ResubscribeLimit: in.ResubscribeLimit,
