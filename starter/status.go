@@ -24,7 +24,7 @@ func newStatusCommand(a *app) *cobra.Command {
 		Use: "status [MERCHANT]", Short: "How every merchant stands", Args: arguments(0, 1),
 		Long: `Shows per merchant the last round, what each side is owed, what is held, refused, disputed or contested, and the oldest opt-out that is
 not yet delivered. It tells when people wait at the limit on re-subscriptions, and when many were unsubscribed. It reads the ledger alone,
-so it works without Temporal. It exits 1 when an opt-out has waited for more than 24 hours.`,
+so it works without Temporal. It exits 1 when an opt-out has waited for more than 24 hours, or a privacy request is overdue.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := namedOnce(args, id)
 			if err != nil {
@@ -63,6 +63,8 @@ type merchantStatus struct {
 	OptOutOverdue bool `json:"opt_out_overdue"`
 	// Resubscriptions are the counts of 24 hours, against the merchant's limit.
 	Resubscriptions brakeView `json:"resubscriptions"`
+	// Privacy are the requests of people and of the shop.
+	Privacy privacyStatus `json:"privacy"`
 
 	now time.Time
 }
@@ -115,6 +117,7 @@ func (a *app) status(ctx context.Context, args []string) error {
 	}
 	v := &statusView{Merchants: []merchantStatus{}}
 	var overdue []string
+	var late int64
 	for _, m := range all {
 		one, err := a.statusOf(ctx, h, m)
 		if err != nil {
@@ -123,6 +126,7 @@ func (a *app) status(ctx context.Context, args []string) error {
 		if one.OptOutOverdue {
 			overdue = append(overdue, one.Merchant)
 		}
+		late += one.Privacy.Overdue
 		v.Merchants = append(v.Merchants, one)
 	}
 	if err := a.show(v); err != nil {
@@ -131,6 +135,9 @@ func (a *app) status(ctx context.Context, args []string) error {
 	if len(overdue) > 0 {
 		return failedError("an opt-out has waited for more than 24 hours: %s", strings.Join(overdue, ", ")).
 			try("`starter merchant check %s`, and the round's error above", overdue[0])
+	}
+	if late > 0 {
+		return failedError("%s overdue", count(late, "privacy request is", "privacy requests are")).try("`starter privacy` says what each waits for")
 	}
 	return nil
 }
@@ -150,6 +157,9 @@ func (a *app) statusOf(ctx context.Context, h *host.Host, m merchant.Merchant) (
 		return s, err
 	}
 	if s.Resubscriptions, err = brakeOf(ctx, h, m, s.People); err != nil {
+		return s, err
+	}
+	if s.Privacy, err = privacyOf(ctx, h, id); err != nil {
 		return s, err
 	}
 	stops, err := h.Ledger.Stops(ctx, id)
@@ -225,7 +235,7 @@ func (s *merchantStatus) text(p *page) {
 	}
 	p.facts("  ", "Syncs on", orNone(s.SyncsOn), "People known", strconv.FormatInt(s.People, 10), "Last round", s.roundWords(),
 		"Round's error", s.errorWords(), "Lag", s.lagWords(), "Waiting for an order", numberOrNone(int64(s.Held)),
-		"Oldest opt-out due", s.optOutWords())
+		"Oldest opt-out due", s.optOutWords(), "Privacy requests", s.Privacy.words())
 	rows := [][]string{{"OWED", "SUBSCRIBE", "UNSUBSCRIBE", "REFUSED", "DISPUTED", "CONTESTED", "TO CONFIRM", "BLOCKED", "NOT PERMITTED"}}
 	for _, side := range []struct {
 		name string
