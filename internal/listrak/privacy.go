@@ -22,7 +22,7 @@ const (
 )
 
 // ErrNoForgetRequest is in the chain of an error of Forgotten when Listrak knows no such request: ask it to forget anew.
-var ErrNoForgetRequest = errors.New("Listrak knows no such forget request")
+var ErrNoForgetRequest = errors.New("no such forget request is known to Listrak")
 
 const (
 	opForget    = "ask to forget (POST /v1/Forget)"

@@ -42,7 +42,7 @@ func (o *Office) AskListrak(ctx context.Context, merchant, id string) (ForgetSta
 		j.progress.Waiting = noAccess(merchant, id)
 	case f != nil && f.Class == failure.PersonMustAct:
 		// Its advice is a sentence for an operator, and adapters keep people out of their errors.
-		j.progress.Waiting = fmt.Sprintf("Listrak could not be asked (%s). %s. It is tried again within hours.", f.Code, f.Advice)
+		j.progress.Waiting = fmt.Sprintf("Listrak could not be asked (%s). %s. It is tried again within six hours.", f.Code, f.Advice)
 	case err != nil:
 		return ForgetState{}, errors.Join(err, j.save(ctx))
 	}
@@ -59,8 +59,8 @@ func (o *Office) AskListrak(ctx context.Context, merchant, id string) (ForgetSta
 func noAccess(merchant, id string) string {
 	return fmt.Sprintf("Listrak is not asked yet, because the merchant has no credentials of a Privacy integration. Make one in Listrak "+
 		"(Integrations → Integration Management, type Privacy), set CONCORD_LISTRAK_PRIVACY_CLIENT_ID and CONCORD_LISTRAK_PRIVACY_CLIENT_SECRET, "+
-		"and run: starter merchant set %s --credentials. It goes on within an hour. Or let Listrak forget the person by hand, and then run: "+
-		"starter privacy done %s --merchant %[1]s", merchant, id)
+		"and run: starter merchant set %[1]s --credentials. It goes on within six hours, or at once with: starter privacy go-on %[2]s --merchant "+
+		"%[1]s. Or let Listrak forget the person by hand, and then run: starter privacy done %[2]s --merchant %[1]s", merchant, id)
 }
 
 // whom are the addresses that Listrak is asked to forget, in a fixed order.
