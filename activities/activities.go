@@ -10,6 +10,7 @@ import (
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/privacy"
 	"github.com/concordsync/concord/internal/reconcile"
 	"github.com/concordsync/concord/internal/telemetry"
 )
@@ -36,6 +37,8 @@ const (
 type Activities struct {
 	Engine        *reconcile.Engine
 	Subscriptions Subscriptions
+	// Office does privacy requests.
+	Office *privacy.Office
 }
 
 // MerchantInput names a merchant.

@@ -71,7 +71,7 @@ func newWorld(t *testing.T, on ...consent.Sync) *world {
 	})
 	must(t, err)
 	w.id = settings.ID
-	w.acts = &activities.Activities{Engine: w.host.Engine}
+	w.acts = &activities.Activities{Engine: w.host.Engine, Office: w.host.Office}
 	w.newEnv()
 	if len(on) > 0 {
 		delta := map[consent.Sync]bool{}

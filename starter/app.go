@@ -121,7 +121,7 @@ func newRootCommand(a *app) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newDevCommand(a), newDemoCommand(a), newMerchantCommand(a), newSyncCommand(a), newStatusCommand(a),
 		newExplainCommand(a), newRefusedCommand(a), newRetryCommand(a), newApproveCommand(a), newConfigCommand(a), newKeyCommand(a),
-		newSimulateCommand(a), newBenchCommand(a))
+		newSimulateCommand(a), newBenchCommand(a), newRedactCommand(a), newExportCommand(a), newPrivacyCommand(a))
 	return root
 }
 
@@ -167,6 +167,9 @@ func (a *app) settings() (config.Settings, error) {
 			return config.Settings{}, usageError("make the directory of --data: %w", err)
 		}
 		s.Ledger = config.DSN(sqliteScheme + filepath.Join(a.data, "concord.db"))
+	}
+	if a.data != "" && a.env("CONCORD_EXPORT_DIRECTORY") == "" {
+		s.ExportDirectory = filepath.Join(a.data, "exports")
 	}
 	if running, ok := a.runningDev(); ok {
 		if a.env("CONCORD_LEDGER") == "" && strings.HasPrefix(running.Ledger, sqliteScheme) {

@@ -76,7 +76,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.As(err, &p):
 		return p.code
-	case errors.As(err, &invalid), is(ledger.ErrUnknownMerchant, ledger.ErrMalformedDSN, consent.ErrMalformedAddress):
+	case errors.As(err, &invalid), is(ledger.ErrUnknownMerchant, ledger.ErrMalformedDSN, ledger.ErrNoPrivacyRequest, consent.ErrMalformedAddress):
 		return exitUsage
 	case is(ledger.ErrLocked, ledger.ErrGone, ledger.ErrUnreachable, context.DeadlineExceeded),
 		errors.As(err, &unavailable), errors.As(err, &deadline):

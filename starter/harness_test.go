@@ -80,6 +80,7 @@ func newDesk(t *testing.T) *desk {
 		Ledger: config.DSN("sqlite:" + filepath.Join(d.data, "concord.db")), TaskQueue: d.id, Interval: time.Second,
 		RoundLimit: 20 * time.Second, CheckoutWindow: 6 * time.Second, OrderLag: time.Second, MaxHeld: 500,
 		CallTimeout: 2 * time.Second, ClaimLease: 3 * time.Second, RunLease: 25 * time.Second, LogFormat: "text",
+		OptOutRetention: time.Hour, ExportDirectory: filepath.Join(d.data, "exports"),
 	}
 	var err error
 	d.sandbox, err = sandbox.Start(sandbox.Options{Log: slog.New(slog.DiscardHandler)})
@@ -232,6 +233,7 @@ func (d *desk) addArgs(more ...string) []string {
 	return append([]string{
 		"merchant", "add", d.shopName, "--list", fmt.Sprint(d.listID), "--zone", testZone, "--marketing-event", "11", "--checkout-event", "22",
 		"--shopify-url", d.sandbox.ShopifyURL(d.shopName), "--listrak-url", d.sandbox.ListrakURL(), "--listrak-auth-url", d.sandbox.ListrakAuthURL(),
+		"--listrak-privacy-url", d.sandbox.ListrakPrivacyURL(),
 		"--listrak-rate", "200", "--order-before-consent", "1s",
 	}, more...)
 }

@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
+	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/host"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/merchant"
@@ -26,7 +27,8 @@ const secretsHelp = `Secrets are read from the environment, or from standard inp
   CONCORD_SHOPIFY_CLIENT_ID and CONCORD_SHOPIFY_CLIENT_SECRET   of the app (Dev Dashboard → app → Settings), or
   CONCORD_SHOPIFY_TOKEN                                         of an app made in the store's admin (shpat_…); its secret may be given
                                                                 too, as CONCORD_SHOPIFY_CLIENT_SECRET alone: it signs webhooks
-  CONCORD_LISTRAK_CLIENT_ID and CONCORD_LISTRAK_CLIENT_SECRET   of an Email API integration`
+  CONCORD_LISTRAK_CLIENT_ID and CONCORD_LISTRAK_CLIENT_SECRET   of an Email API integration, and, to let Listrak forget people,
+  CONCORD_LISTRAK_PRIVACY_CLIENT_ID and …_PRIVACY_CLIENT_SECRET of an integration of the type Privacy (optional)`
 
 func newMerchantCommand(a *app) *cobra.Command {
 	return group("merchant", "Set merchants up: stores, lists, credentials",
@@ -117,6 +119,7 @@ func addSettingsFlags(f *pflag.FlagSet) *settingsFlags {
 	f.StringVar(&s.values.ShopifyURL, "shopify-url", "", "base `ADDRESS` of the store's API (default: https:// and the shop)")
 	f.StringVar(&s.values.ListrakURL, "listrak-url", "", "base `ADDRESS` of Listrak's API (default: the real one)")
 	f.StringVar(&s.values.ListrakAuthURL, "listrak-auth-url", "", "`ADDRESS` of Listrak's token endpoint (default: the real one)")
+	f.StringVar(&s.values.ListrakPrivacyURL, "listrak-privacy-url", "", "base `ADDRESS` of Listrak's Privacy API (default: the real one)")
 	f.Float64Var(&s.values.ListrakRate, "listrak-rate", 0, "most requests a second to Listrak, a `NUMBER` (default 10)")
 	f.StringSliceVar(&s.values.ImportMethods, "import-methods", nil, "Listrak's subscribe methods that are imports, as `NAMES` with commas")
 	f.StringSliceVar(&s.values.MachineMethods, "machine-methods", nil, "Listrak's unsubscribe methods that no person caused, as `NAMES` with commas")
@@ -146,6 +149,7 @@ func (s *settingsFlags) apply(to *merchant.Settings, each func()) {
 		"shopify-url":          func() { to.ShopifyURL = s.values.ShopifyURL },
 		"listrak-url":          func() { to.ListrakURL = s.values.ListrakURL },
 		"listrak-auth-url":     func() { to.ListrakAuthURL = s.values.ListrakAuthURL },
+		"listrak-privacy-url":  func() { to.ListrakPrivacyURL = s.values.ListrakPrivacyURL },
 		"listrak-rate":         func() { to.ListrakRate = s.values.ListrakRate },
 		"import-methods":       func() { to.ImportMethods = slices.Clone(s.values.ImportMethods) },
 		"machine-methods":      func() { to.MachineMethods = slices.Clone(s.values.MachineMethods) },
@@ -472,6 +476,7 @@ func (v *merchantView) text(p *page) {
 	p.facts("  ", "List", strconv.Itoa(s.EmailList), "Marketing event", orNumber(s.MarketingEvent), "Checkout event", orNumber(s.CheckoutEvent),
 		"Zone", s.Zone+map[bool]string{true: " (proven)", false: " (not proven yet)"}[s.ZoneProven],
 		"API address", orReal(s.ListrakURL, merchant.ListrakURL), "Token address", orReal(s.ListrakAuthURL, merchant.ListrakAuthURL),
+		"Privacy API address", orReal(s.ListrakPrivacyURL, merchant.ListrakPrivacyURL),
 		"Requests a second", strconv.FormatFloat(s.ListrakRate, 'g', -1, 64), "Imports are", strings.Join(s.ImportMethods, ", "),
 		"Machines are", strings.Join(s.MachineMethods, ", "))
 	p.line("Limits")
@@ -595,13 +600,22 @@ func newMerchantResumeCommand(a *app) *cobra.Command {
 }
 
 func newMerchantRemoveCommand(a *app) *cobra.Command {
-	var yes bool
+	var yes, erase bool
 	c := &cobra.Command{
 		Use: "remove MERCHANT", Short: "End a merchant and erase its credentials; decisions stay", Args: arguments(1, 1),
-		Long: "Switches every sync off, erases the credentials, frees shop and list, and ends the workflow. What people decided stays, so that a\n" +
-			"merchant who comes back loses no opt-out.",
-		RunE: func(cmd *cobra.Command, args []string) error { return a.removeMerchant(cmd.Context(), args, yes) },
+		Long: `Switches every sync off, erases the credentials, frees shop and list, and ends the workflow. What people decided stays, so that a
+merchant who comes back loses no opt-out.
+
+With --erase nothing stays: every decision, opt-outs too, every journal and every privacy request, also of a merchant that was removed
+before. If it comes back, nobody who had left is known to have left. A run that was cut short goes on when the same line is run again.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if erase {
+				return a.eraseMerchant(cmd.Context(), args[0], yes)
+			}
+			return a.removeMerchant(cmd.Context(), args, yes)
+		},
 	}
+	c.Flags().BoolVar(&erase, "erase", false, "erase everything that is known of the merchant's people, opt-outs too")
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return c
 }
@@ -620,11 +634,55 @@ func (a *app) removeMerchant(ctx context.Context, args []string, yes bool) error
 	if err := h.Merchants.Remove(ctx, id); err != nil {
 		return err
 	}
+	return a.show(a.toldRemoved(ctx, id))
+}
+
+// eraseMerchant removes a merchant, unless it is removed already, and erases all that was known of it.
+func (a *app) eraseMerchant(ctx context.Context, name string, yes bool) error {
+	h, err := a.host(ctx)
+	if err != nil {
+		return err
+	}
+	id, err := a.knownOrRemoved(ctx, h, name)
+	if err != nil {
+		return err
+	}
+	people, err := h.Ledger.CountSubjects(ctx, id, consent.Email)
+	if err != nil {
+		return err
+	}
+	if !yes {
+		question := fmt.Sprintf("Erase merchant %s with all that is known of %s, opt-outs too? Nobody who has left is known to have left then, and "+
+			"it cannot be taken back.", id, count(people, "person", "people"))
+		if err := a.ask(ctx, question); err != nil {
+			return err
+		}
+	}
+	// One that was removed before is unknown to everything but this.
+	if err := h.Merchants.Remove(ctx, id); err != nil && !errors.Is(err, ledger.ErrUnknownMerchant) {
+		return err
+	}
+	v := a.toldRemoved(ctx, id)
+	// A round at work could still save what it has read.
+	free, err := a.holdRuns(ctx, h, id)
+	if err != nil {
+		return err
+	}
+	erased, err := h.Ledger.EraseMerchant(ctx, id)
+	if err = errors.Join(err, free()); err != nil {
+		return err
+	}
+	v.Erased, v.people = true, erased.Others
+	return a.show(v)
+}
+
+// toldRemoved tells the workflow of a merchant that was removed.
+func (a *app) toldRemoved(ctx context.Context, id string) *removedView {
 	v := &removedView{Merchant: id, WorkflowTold: true}
 	if err := a.tellRemoved(ctx, id); err != nil {
 		v.WorkflowTold, v.Problem = false, err.Error()
 	}
-	return a.show(v)
+	return v
 }
 
 // tellRemoved rouses the workflow: it finds the merchant gone and ends. One that is not there has nothing to end.
@@ -650,12 +708,21 @@ type removedView struct {
 	Merchant     string `json:"merchant"`
 	WorkflowTold bool   `json:"workflow_told"`
 
+	// Erased: nothing is known of it any more.
+	Erased bool `json:"erased"`
+
 	// Problem says why the workflow was not reached.
 	Problem string `json:"problem,omitempty"`
+
+	people int64
 }
 
 func (v *removedView) text(p *page) {
-	p.line("Merchant %s is removed and its credentials are erased.", v.Merchant)
+	if v.Erased {
+		p.line("Merchant %s is erased, with all that was known of %s.", v.Merchant, count(v.people, "person", "people"))
+	} else {
+		p.line("Merchant %s is removed and its credentials are erased.", v.Merchant)
+	}
 	if v.WorkflowTold {
 		p.line("Its workflow ends as soon as a worker has read that.")
 		return

@@ -140,6 +140,9 @@ func (a *app) checkMerchant(ctx context.Context, args []string, probe string) er
 	for _, f := range list.VerifyAccess(ctx, events...) {
 		v.add(atListrak, f.OK, f.What, f.Advice)
 	}
+	if err := a.checkPrivacy(ctx, v, m.Settings, credentials); err != nil {
+		return err
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -230,6 +233,23 @@ func (a *app) showMethods(ctx context.Context, v *checkView, list *listrak.Clien
 	}
 	v.add(atListrak, true, "contacts subscribed by these methods: "+strings.Join(said, ", "),
 		"An import that is not marked so belongs into --import-methods of `starter merchant set`")
+}
+
+// checkPrivacy looks whether Listrak can be asked to forget people, which a merchant may leave out.
+func (a *app) checkPrivacy(ctx context.Context, v *checkView, settings merchant.Settings, credentials merchant.Credentials) error {
+	if !credentials.HasPrivacy() {
+		v.add(atListrak, true, "no credentials of a Privacy integration are set", "People who ask to be forgotten are erased here, but you have to let "+
+			"Listrak forget them by hand; or set "+merchant.EnvListrakPrivacyClientID+" and "+merchant.EnvListrakPrivacyClientSecret+
+			" with `starter merchant set --credentials`")
+		return nil
+	}
+	client, err := listrak.NewPrivacy(host.PrivacyConfig(settings, credentials))
+	if err != nil {
+		return err
+	}
+	f := client.VerifyAccess(ctx)
+	v.add(atListrak, f.OK, f.What, f.Advice)
+	return nil
 }
 
 // addressOf reads an address that was given as an argument or, for -, on standard input. Empty stays empty.

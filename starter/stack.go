@@ -38,6 +38,9 @@ const (
 	sandboxAppSecret = "sandbox-app-secret"
 	sandboxAPIID     = "sandbox-integration"
 	sandboxAPISecret = "sandbox-integration-secret"
+
+	sandboxPrivacyID     = "sandbox-privacy"
+	sandboxPrivacySecret = "sandbox-privacy-secret"
 )
 
 // stackOptions say what startStack starts. The zero value with Settings and Log is everything in memory on free ports.
@@ -170,6 +173,7 @@ func (s *stack) startSandbox(o stackOptions) error {
 		ID: sandboxList, Name: "Newsletter", ClientID: sandboxAPIID, Secret: sandboxAPISecret, Zone: zone,
 		Events: []list.Event{{ID: sandboxMarketing, Name: "Subscribed: marketing"}, {ID: sandboxCheckout, Name: "Subscribed: checkout"}},
 	})
+	s.Sandbox.AddPrivacy(list.PrivacyConfig{ClientID: sandboxPrivacyID, Secret: sandboxPrivacySecret, Account: sandboxAPIID, Zone: zone})
 	return nil
 }
 
@@ -191,6 +195,7 @@ func (s *stack) AddSandboxMerchant(ctx context.Context, change func(*merchant.Se
 	}
 	adjust := func(m *merchant.Settings) error {
 		m.ShopifyURL, m.ListrakURL, m.ListrakAuthURL = s.Sandbox.ShopifyURL(sandboxShop), s.Sandbox.ListrakURL(), s.Sandbox.ListrakAuthURL()
+		m.ListrakPrivacyURL = s.Sandbox.ListrakPrivacyURL()
 		m.EmailList, m.MarketingEvent, m.CheckoutEvent, m.Zone = sandboxList, sandboxMarketing, sandboxCheckout, sandboxZone
 		m.ListrakRate = merchant.MaxListrakRate
 		if change != nil {
@@ -201,12 +206,15 @@ func (s *stack) AddSandboxMerchant(ctx context.Context, change func(*merchant.Se
 	if err := adjust(&settings); err != nil {
 		return err
 	}
-	_, err = s.Host.Merchants.Add(ctx, settings, merchant.Credentials{
+	credentials := merchant.Credentials{
 		ShopifyClientID: sandboxAppID, ShopifyClientSecret: sandboxAppSecret,
 		ListrakClientID: sandboxAPIID, ListrakClientSecret: sandboxAPISecret,
-	})
+		ListrakPrivacyClientID: sandboxPrivacyID, ListrakPrivacyClientSecret: sandboxPrivacySecret,
+	}
+	_, err = s.Host.Merchants.Add(ctx, settings, credentials)
 	if errors.Is(err, ledger.ErrMerchantExists) {
-		_, err = s.Host.Merchants.Update(ctx, sandboxMerchant, adjust, nil)
+		// Also the credentials: an older version of this sandbox had no Privacy integration.
+		_, err = s.Host.Merchants.Update(ctx, sandboxMerchant, adjust, &credentials)
 	}
 	if err != nil {
 		return err

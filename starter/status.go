@@ -23,8 +23,9 @@ func newStatusCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "status [MERCHANT]", Short: "How every merchant stands", Args: arguments(0, 1),
 		Long: `Shows per merchant the last round, what each side is owed, what is held, refused, disputed or contested, and the oldest opt-out that is
-not yet delivered. It tells when people wait at the limit on re-subscriptions, and when many were unsubscribed. It tells whether webhooks come in.
-It reads the ledger alone, so it works without Temporal. It exits 1 when an opt-out has waited for more than 24 hours.`,
+not yet delivered. It tells when people wait at the limit on re-subscriptions, when many were unsubscribed, and whether webhooks come in.
+It reads the ledger alone, so it works without Temporal. It exits 1 when an opt-out has waited for more than 24 hours, or a privacy request
+is overdue.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := namedOnce(args, id)
 			if err != nil {
@@ -67,6 +68,8 @@ type merchantStatus struct {
 	Webhooks webhookStatus `json:"webhooks"`
 	// Subscriptions to webhooks; missing for a merchant who works by polling.
 	Subscriptions *subscriptionsStatus `json:"webhook_subscriptions,omitempty"`
+	// Privacy are the requests of people and of the shop.
+	Privacy privacyStatus `json:"privacy"`
 
 	now time.Time
 }
@@ -119,6 +122,7 @@ func (a *app) status(ctx context.Context, args []string) error {
 	}
 	v := &statusView{Merchants: []merchantStatus{}}
 	var overdue []string
+	var late int64
 	for _, m := range all {
 		one, err := a.statusOf(ctx, h, m)
 		if err != nil {
@@ -127,6 +131,7 @@ func (a *app) status(ctx context.Context, args []string) error {
 		if one.OptOutOverdue {
 			overdue = append(overdue, one.Merchant)
 		}
+		late += one.Privacy.Overdue
 		v.Merchants = append(v.Merchants, one)
 	}
 	if err := a.show(v); err != nil {
@@ -135,6 +140,9 @@ func (a *app) status(ctx context.Context, args []string) error {
 	if len(overdue) > 0 {
 		return failedError("an opt-out has waited for more than 24 hours: %s", strings.Join(overdue, ", ")).
 			try("`starter merchant check %s`, and the round's error above", overdue[0])
+	}
+	if late > 0 {
+		return failedError("%s overdue", count(late, "privacy request is", "privacy requests are")).try("`starter privacy` says what each waits for")
 	}
 	return nil
 }
@@ -157,6 +165,9 @@ func (a *app) statusOf(ctx context.Context, h *host.Host, m merchant.Merchant) (
 		return s, err
 	}
 	if s.Webhooks, err = webhooksOf(ctx, h, id, s.now); err != nil {
+		return s, err
+	}
+	if s.Privacy, err = privacyOf(ctx, h, id); err != nil {
 		return s, err
 	}
 	stops, err := h.Ledger.Stops(ctx, id)
@@ -233,7 +244,8 @@ func (s *merchantStatus) text(p *page) {
 	}
 	p.facts("  ", "Syncs on", orNone(s.SyncsOn), "People known", strconv.FormatInt(s.People, 10), "Last round", s.roundWords(),
 		"Round's error", s.errorWords(), "Lag", s.lagWords(), "Waiting for an order", numberOrNone(int64(s.Held)),
-		"Oldest opt-out due", s.optOutWords(), "Webhooks", s.Webhooks.words(), "Subscriptions", s.Subscriptions.words(s.now))
+		"Oldest opt-out due", s.optOutWords(), "Webhooks", s.Webhooks.words(), "Subscriptions", s.Subscriptions.words(s.now),
+		"Privacy requests", s.Privacy.words())
 	rows := [][]string{{"OWED", "SUBSCRIBE", "UNSUBSCRIBE", "REFUSED", "DISPUTED", "CONTESTED", "TO CONFIRM", "BLOCKED", "NOT PERMITTED"}}
 	for _, side := range []struct {
 		name string

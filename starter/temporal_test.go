@@ -234,7 +234,7 @@ func TestJSONFieldsOfChangesStay(t *testing.T) {
 		{[]string{"sync", "disable", "email_to_shopify"}, switched},
 		{[]string{"merchant", "pause"}, switched},
 		{[]string{"merchant", "resume", "--no-wait"}, switched},
-		{[]string{"merchant", "remove", d.id, "--yes"}, "merchant workflow_told"},
+		{[]string{"merchant", "remove", d.id, "--yes"}, "erased merchant workflow_told"},
 	} {
 		if got := top(d.run(append(c.args, "-o", "json")...)); got != c.want {
 			t.Errorf("the fields of `starter %s` are %q, want %q", strings.Join(c.args, " "), got, c.want)

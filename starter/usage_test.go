@@ -190,7 +190,7 @@ func TestEveryErrorHasItsExitCode(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]int{
 		ledger.ErrLocked: exitUnreachable, ledger.ErrGone: exitUnreachable, ledger.ErrUnreachable: exitUnreachable,
-		ledger.ErrMalformedDSN: exitUsage, ledger.ErrNewerSchema: exitRefused, ledger.ErrUnknownMerchant: exitUsage,
+		ledger.ErrNoPrivacyRequest: exitUsage, ledger.ErrMalformedDSN: exitUsage, ledger.ErrNewerSchema: exitRefused, ledger.ErrUnknownMerchant: exitUsage,
 		ledger.ErrMerchantExists: exitRefused, ledger.ErrShopTaken: exitRefused, ledger.ErrListTaken: exitRefused,
 		keys.ErrWrongKey: exitRefused, keys.ErrNoKey: exitRefused, keys.ErrDamaged: exitRefused,
 		&merchant.Invalid{Setting: "--zone", Problem: "is wrong"}: exitUsage, ledger.ErrConflict: exitFailed,
@@ -216,7 +216,7 @@ func TestJSONFieldsStay(t *testing.T) {
 	d := newDesk(t).add()
 	settings := func(prefix string) []string {
 		var fields []string
-		for _, name := range []string{"checkout_event", "email_list", "id", "import_methods", "listrak_auth_url", "listrak_requests_per_second",
+		for _, name := range []string{"checkout_event", "email_list", "id", "import_methods", "listrak_auth_url", "listrak_privacy_url", "listrak_requests_per_second",
 			"listrak_url", "machine_methods", "marketing_event", "order_before_consent", "resubscribe_limit", "shop", "shopify_url", "subscription_sources", "version",
 			"zone", "zone_proven"} {
 			fields = append(fields, prefix+"."+name)
@@ -247,11 +247,13 @@ func TestJSONFieldsStay(t *testing.T) {
 		"merchant check":    {"findings", "findings[].ok", "findings[].side", "findings[].what", "healed", "merchant", "ok"},
 		"merchant webhooks": {"checked_daily", "deleted", "foreign", "merchant", "mode", "topics"},
 		"sync status":       {"full_read_done", "merchant", "state", "syncs", "syncs[].on", "syncs[].sync"},
-		"status": slices.Concat([]string{"merchants", "merchants[].held", "merchants[].merchant", "merchants[].opt_out_overdue", "merchants[].people"},
+		"status": slices.Concat([]string{"merchants", "merchants[].held", "merchants[].merchant", "merchants[].opt_out_overdue", "merchants[].people",
+			"merchants[].privacy", "merchants[].privacy.open", "merchants[].privacy.overdue"},
 			brake("merchants[].resubscriptions"), []string{"merchants[].state", "merchants[].syncs_on"}, side("merchants[].to_listrak"), side("merchants[].to_shopify"),
 			[]string{"merchants[].webhooks", "merchants[].webhooks.door", "merchants[].webhooks.may_have_missed", "merchants[].webhooks.unreadable"}),
 		"explain nobody@example.com": {"known", "merchant", "story", "subject"},
 		"refused":                    {"merchant", "people"},
+		"privacy":                    {"requests"},
 		"retry --all":                {"merchant", "people", "state"},
 		"approve":                    slices.Concat([]string{"approved", "merchant"}, brake("resubscriptions"), []string{"waiting_in_listrak", "waiting_in_shopify"}),
 		"config": {"settings", "settings[].allowed", "settings[].default", "settings[].description", "settings[].set", "settings[].value",

@@ -43,6 +43,11 @@ type fakes struct {
 	settle    func(context.Context, activities.SettleWindowInput) (activities.SettleWindowResult, error)
 	backfill  func(context.Context, activities.MerchantInput) (activities.BackfillResult, error)
 	webhooks  func(context.Context, activities.MerchantInput) (activities.WebhooksResult, error)
+
+	// kind is what BeginPrivacy finds, steps the steps of privacy requests as they were called, and step what one of them answers.
+	kind  string
+	steps []string
+	step  func(name string) (activities.PrivacyState, error)
 }
 
 // smallLedger holds what a merchant's workflow asks the ledger for.
@@ -163,6 +168,51 @@ func (f *fakes) Backfill(ctx context.Context, in activities.MerchantInput) (acti
 		return f.backfill(ctx, in)
 	}
 	return activities.BackfillResult{Done: true}, nil
+}
+
+func (f *fakes) privacyStep(name string, in activities.PrivacyInput) (activities.PrivacyState, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.steps = append(f.steps, name)
+	if in != (activities.PrivacyInput{Merchant: merchant, Request: "r"}) {
+		return activities.PrivacyState{}, temporal.NewNonRetryableApplicationError("another request", "Test", nil)
+	}
+	if f.step != nil {
+		return f.step(name)
+	}
+	return activities.PrivacyState{Done: true, Outcome: "by " + name}, nil
+}
+
+func (f *fakes) BeginPrivacy(_ context.Context, in activities.PrivacyInput) (activities.PrivacyState, error) {
+	if f.kind == "" {
+		return f.privacyStep("BeginPrivacy", in)
+	}
+	return activities.PrivacyState{Kind: f.kind}, nil
+}
+
+func (f *fakes) ErasePerson(_ context.Context, in activities.PrivacyInput) error {
+	_, err := f.privacyStep("ErasePerson", in)
+	return err
+}
+
+func (f *fakes) AskListrak(_ context.Context, in activities.PrivacyInput) (activities.PrivacyState, error) {
+	return f.privacyStep("AskListrak", in)
+}
+
+func (f *fakes) FinishErasure(_ context.Context, in activities.PrivacyInput) (activities.PrivacyState, error) {
+	return f.privacyStep("FinishErasure", in)
+}
+
+func (f *fakes) ExportPerson(_ context.Context, in activities.PrivacyInput) (activities.PrivacyState, error) {
+	return f.privacyStep("ExportPerson", in)
+}
+
+func (f *fakes) UninstallMerchant(_ context.Context, in activities.PrivacyInput) (activities.PrivacyState, error) {
+	return f.privacyStep("UninstallMerchant", in)
+}
+
+func (f *fakes) EraseShop(_ context.Context, in activities.PrivacyInput) (activities.PrivacyState, error) {
+	return f.privacyStep("EraseShop", in)
 }
 
 func (f *fakes) roundsSeen() []activities.ReconcileInput {

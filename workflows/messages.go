@@ -24,9 +24,11 @@ const (
 	statusName       = "status"
 	orderName        = "order"
 	holdChangedName  = "hold-changed"
+	goOnName         = "go-on"
 	merchantWorkflow = "MerchantSync"
 	windowWorkflow   = "CheckoutWindow"
 	backfillWorkflow = "Backfill"
+	privacyWorkflow  = "PrivacyRequest"
 )
 
 // The search attributes, which an operator registers before the first start (the embedded server and docker-compose.yml do).

@@ -11,4 +11,5 @@ func Register(registry worker.WorkflowRegistry) {
 	registry.RegisterWorkflowWithOptions(CheckoutWindow, workflow.RegisterOptions{Name: windowWorkflow})
 	registry.RegisterWorkflowWithOptions(Backfill, workflow.RegisterOptions{Name: backfillWorkflow})
 	registry.RegisterWorkflowWithOptions(Webhooks, workflow.RegisterOptions{Name: webhooksWorkflow})
+	registry.RegisterWorkflowWithOptions(PrivacyRequest, workflow.RegisterOptions{Name: privacyWorkflow})
 }

@@ -21,6 +21,9 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/privacy"
+	"github.com/concordsync/concord/internal/privacy/person"
 	"github.com/concordsync/concord/internal/sandbox/shop"
 	"github.com/concordsync/concord/workflows"
 )
@@ -104,6 +107,35 @@ func TestRecord(t *testing.T) {
 	s.save("merchant-removed", s.ended(workflows.MerchantSyncID(s.id)), "")
 }
 
+// TestRecordPrivacy is TestRecord for privacy requests, which came later.
+func TestRecordPrivacy(t *testing.T) {
+	if !*record {
+		t.Skip("only with -record")
+	}
+	s := startServer(t)
+	ctx := t.Context()
+	ask := func(request string, kind ledger.PrivacyKind) {
+		t.Helper()
+		sealed, err := person.Seal(s.host.Keys, s.id, request, person.Person{Email: "ann@example.com"})
+		must(t, err)
+		must(t, s.host.Ledger.AddPrivacyRequest(ctx, s.id, ledger.PrivacyRequest{ID: request, Kind: kind, Sealed: sealed}))
+		_, err = workflows.StartPrivacyRequest(ctx, s.temporal, s.settings.TaskQueue, s.id, request)
+		must(t, err)
+	}
+	ask("data", ledger.DataRequest)
+	s.save("privacy-data-request", s.ended(workflows.PrivacyRequestID(s.id, "data")), "")
+	// One that waits for Listrak, and is roused.
+	ask("redact", ledger.Redact)
+	s.until("Listrak was asked", func() (bool, string) { n := len(s.privacy.Requests()); return n == 1, fmt.Sprint(n, " requests") })
+	s.privacy.CompleteAll()
+	must(t, workflows.SignalPrivacyGoOn(ctx, s.temporal, s.id, "redact"))
+	s.save("privacy-redact", s.ended(workflows.PrivacyRequestID(s.id, "redact")), "")
+	ask("uninstalled", ledger.Uninstalled)
+	s.save("privacy-uninstalled", s.ended(workflows.PrivacyRequestID(s.id, "uninstalled")), "")
+	ask("shop", ledger.ShopRedact)
+	s.save("privacy-shop-redact", s.ended(workflows.PrivacyRequestID(s.id, "shop")), "")
+}
+
 // ended waits for the end of a workflow and returns its id.
 func (s *server) ended(workflowID string) string {
 	s.t.Helper()
@@ -137,8 +169,8 @@ func recorded(t *testing.T, each func(t *testing.T, name string, text []byte)) {
 	t.Helper()
 	paths, err := filepath.Glob("testdata/*.json*")
 	must(t, err)
-	if len(paths) < 7 {
-		t.Fatalf("%d recorded histories, want those of a merchant, windows and a full read", len(paths))
+	if len(paths) < 12 {
+		t.Fatalf("%d recorded histories, want those of a merchant, windows, a full read and privacy requests", len(paths))
 	}
 	for _, path := range paths {
 		t.Run(filepath.Base(path), func(t *testing.T) {
@@ -207,6 +239,12 @@ func TestReplayFindsAChangedOrderOfCommands(t *testing.T) {
 			}
 			return workflows.Webhooks(ctx, in)
 		}, workflow.RegisterOptions{Name: "Webhooks"})
+		replayer.RegisterWorkflowWithOptions(func(ctx workflow.Context, in workflows.PrivacyRequestInput) (any, error) {
+			if err := first(ctx); err != nil {
+				return nil, err
+			}
+			return workflows.PrivacyRequest(ctx, in)
+		}, workflow.RegisterOptions{Name: "PrivacyRequest"})
 		if err := replayer.ReplayWorkflowHistory(silent, parse(t, text)); err == nil {
 			t.Error("the replay did not find that a command comes before all others")
 		}

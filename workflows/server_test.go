@@ -42,6 +42,7 @@ type server struct {
 	settings config.Settings
 	shop     *shop.Store
 	list     *list.Store
+	privacy  *list.Privacy
 	temporal client.Client
 	host     *host.Host
 }
@@ -65,6 +66,7 @@ func startServer(t *testing.T) *server {
 		Ledger:    config.DSN("sqlite:" + filepath.Join(t.TempDir(), "concord.db")),
 		TaskQueue: "recorded", Interval: time.Second, RoundLimit: 20 * time.Second, CheckoutWindow: 5 * time.Second, OrderLag: time.Second,
 		MaxHeld: 500, CallTimeout: 2 * time.Second, ClaimLease: 3 * time.Second, RunLease: 25 * time.Second,
+		OptOutRetention: time.Hour, ExportDirectory: filepath.Join(t.TempDir(), "exports"),
 	}}
 	zone, err := time.LoadLocation("America/New_York")
 	must(t, err)
@@ -73,6 +75,7 @@ func startServer(t *testing.T) *server {
 		ID: listID, Name: "Newsletter", ClientID: "integration", Secret: secret, Zone: zone,
 		Events: []list.Event{{ID: 11, Name: "Marketing"}, {ID: 22, Name: "Checkout"}},
 	})
+	s.privacy = sb.AddPrivacy(list.PrivacyConfig{ClientID: "privacy", Secret: secret, Account: "integration", Processing: time.Hour})
 	// The default identity, process@machine, would look like an address in recorded histories.
 	s.temporal, err = client.Dial(client.Options{HostPort: dev.Address(), Identity: "recorder", Logger: host.TemporalLogger(logger)})
 	must(t, err)
@@ -84,10 +87,12 @@ func startServer(t *testing.T) *server {
 	settings, err := merchant.New(domain)
 	must(t, err)
 	settings.ShopifyURL, settings.ListrakURL, settings.ListrakAuthURL = sb.ShopifyURL(domain), sb.ListrakURL(), sb.ListrakAuthURL()
+	settings.ListrakPrivacyURL = sb.ListrakPrivacyURL()
 	settings.EmailList, settings.MarketingEvent, settings.CheckoutEvent, settings.Zone = listID, 11, 22, zone.String()
 	settings.ListrakRate, settings.OrderBeforeConsent = 200, time.Second
 	_, err = s.host.Merchants.Add(ctx, settings, merchant.Credentials{
 		ShopifyClientID: "app", ShopifyClientSecret: secret, ListrakClientID: "integration", ListrakClientSecret: secret,
+		ListrakPrivacyClientID: "privacy", ListrakPrivacyClientSecret: secret,
 	})
 	must(t, err)
 	s.id = settings.ID

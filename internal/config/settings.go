@@ -48,8 +48,10 @@ type Settings struct {
 	ClaimLease  time.Duration `split_words:"true" default:"1m" min:"2s" max:"30m" desc:"How long a claimed delivery belongs to one process. Longer than CONCORD_CALL_TIMEOUT, so that a call ends before its claim."`
 	RunLease    time.Duration `split_words:"true" default:"90s" min:"2s" max:"30m" desc:"How long a merchant's round belongs to one process. Longer than CONCORD_ROUND_LIMIT and CONCORD_CALL_TIMEOUT together."`
 
-	WebhookAddress string `split_words:"true" desc:"Where a worker takes Shopify's webhooks, as HOST:PORT or :PORT, such as :8080; empty for not at all. It speaks plain HTTP: put a reverse proxy with HTTPS in front."`
-	PublicURL      string `split_words:"true" desc:"The public https:// address under which Shopify reaches a worker's webhooks, such as https://sync.example; they go to its /webhooks/ and the merchant's id. Without one Concord works by polling alone." shown:"none: polling"`
+	WebhookAddress  string        `split_words:"true" desc:"Where a worker takes Shopify's webhooks, as HOST:PORT or :PORT, such as :8080; empty for not at all. It speaks plain HTTP: put a reverse proxy with HTTPS in front."`
+	PublicURL       string        `split_words:"true" desc:"The public https:// address under which Shopify reaches a worker's webhooks, such as https://sync.example; they go to its /webhooks/ and the merchant's id. Without one Concord works by polling alone." shown:"none: polling"`
+	OptOutRetention time.Duration `split_words:"true" default:"26280h" min:"0s" max:"262800h" shown:"26280h, which is three years" desc:"How long the hashes of people who had unsubscribed are kept after Shopify has asked to erase a shop that uninstalled the app, in case it comes back."`
+	ExportDirectory string        `split_words:"true" shown:"exports in the user's data directory" desc:"Where a worker writes the files with all that is held of a person who asked for it."`
 
 	LogLevel  slog.Level `split_words:"true" default:"info" oneof:"debug info warn error" desc:"Least level that is logged."`
 	LogFormat string     `split_words:"true" default:"text" oneof:"text json" desc:"Form of a log line."`
@@ -72,6 +74,12 @@ func Load() (Settings, error) {
 	}
 	if s.WorkerVersioning && s.WorkerBuildID == "" {
 		s.WorkerBuildID = commit()
+	}
+	if s.ExportDirectory == "" {
+		// Where it is not known it stays empty: few need it, and the export says so.
+		if directory, err := DataDirectory(); err == nil {
+			s.ExportDirectory = filepath.Join(directory, "exports")
+		}
 	}
 	own := s.Ledger == ""
 	if own {

@@ -60,6 +60,7 @@ func TestDefaults(t *testing.T) {
 		Ledger: DSN("sqlite:" + filepath.Join(dataHome, "concord", "concord.db")), TaskQueue: "concord",
 		Interval: time.Minute, RoundLimit: 45 * time.Second, CheckoutWindow: 5 * time.Minute, OrderLag: time.Minute, MaxHeld: 500,
 		CallTimeout: 20 * time.Second, ClaimLease: time.Minute, RunLease: 90 * time.Second,
+		OptOutRetention: 3 * 365 * 24 * time.Hour, ExportDirectory: filepath.Join(dataHome, "concord", "exports"),
 		LogLevel: slog.LevelInfo, LogFormat: "text",
 	}
 	if difference := cmp.Diff(want, defaults(t)); difference != "" {
@@ -90,7 +91,7 @@ func TestEachVariableOfTheTableSetsItsField(t *testing.T) {
 				value = "https://sync.example"
 			case "RunLease", "ClaimLease":
 				value = "11m0s"
-			case "Interval", "RoundLimit", "CheckoutWindow", "OrderLag", "CallTimeout":
+			case "Interval", "RoundLimit", "CheckoutWindow", "OrderLag", "CallTimeout", "OptOutRetention":
 				value = "3s"
 			}
 			given := map[string]string{variable(field): value}

@@ -35,6 +35,8 @@ const (
 	AfterKeyword Verdict = "after_keyword"
 	// WhileContested: a yes that would have decided, while somebody keeps undoing our deliveries; shown instead (I3).
 	WhileContested Verdict = "while_contested"
+	// AfterErasure: a yes that is not newer than the person's erasure, by more than the uncertainty.
+	AfterErasure Verdict = "after_erasure"
 )
 
 // ForOperator reports whether somebody should look at what the verdict decided.
@@ -119,6 +121,9 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 		seen.At, judgement.Clamped = effectiveDate(r)
 		verdict, decides := rec.weigh(r, seen.At, before)
 		judgement.Verdict, judgement.Decided = rec.hear(&r, seen.At, flip, verdict, decides)
+		if rec.Decision.Erased && !judgement.Decided && (judgement.Verdict == Behind || judgement.Verdict == UnsubscribedWins) {
+			judgement.Verdict = AfterErasure
+		}
 		if judgement.Decided {
 			rec.Decision = Decision{State: r.State, At: seen.At, Within: r.Within, Side: r.Side, Keyword: r.Keyword}
 			if r.State == Subscribed && r.Imported {
@@ -165,7 +170,7 @@ func (rec *Record) weigh(r Report, at Instant, before Sighting) (verdict Verdict
 	if weak && decision.State == Subscribed {
 		return Agreed, false
 	}
-	if decision.Side == r.Side {
+	if decision.Side == r.Side && !decision.Erased {
 		switch {
 		case weak:
 			return Evidence, false

@@ -160,6 +160,9 @@ type Decision struct {
 	Side Side
 	// Keyword marks an opt-out by keyword or carrier.
 	Keyword bool
+	// Erased: the person asked to be forgotten, which counts as a no. No side has said it, so Side means nothing, and what either side
+	// says later is judged as the other side's word.
+	Erased bool
 }
 
 // Sighting is the last report of a side.

@@ -79,6 +79,7 @@ type stack struct {
 	sandbox   *sandbox.Sandbox
 	shop      *shop.Store
 	list      *list.Store
+	privacy   *list.Privacy
 	temporal  client.Client
 	host      *host.Host
 	logs      *logs
@@ -101,6 +102,7 @@ func newStackIn(t *testing.T, namespace string, change ...func(*config.Settings)
 		Ledger:    config.DSN("sqlite:" + filepath.Join(t.TempDir(), "concord.db")),
 		TaskQueue: s.id, Interval: interval, RoundLimit: 20 * time.Second, CheckoutWindow: window, OrderLag: orderLag, MaxHeld: 500,
 		CallTimeout: 2 * time.Second, ClaimLease: 3 * time.Second, RunLease: 25 * time.Second, LogFormat: "text",
+		OptOutRetention: time.Hour, ExportDirectory: filepath.Join(t.TempDir(), "exports"),
 	}
 	for _, c := range change {
 		c(&s.settings)
@@ -122,6 +124,8 @@ func newStackIn(t *testing.T, namespace string, change ...func(*config.Settings)
 		Events: []list.Event{{ID: marketing, Name: "Marketing"}, {ID: checkout, Name: "Checkout"}},
 	})
 
+	s.privacy = s.sandbox.AddPrivacy(list.PrivacyConfig{ClientID: "privacy", Secret: clientSecret, Account: "integration"})
+
 	s.temporal, err = client.Dial(client.Options{HostPort: temporalServer.Address(), Namespace: namespace, Logger: host.TemporalLogger(logger)})
 	must(t, err)
 	t.Cleanup(s.temporal.Close)
@@ -132,11 +136,13 @@ func newStackIn(t *testing.T, namespace string, change ...func(*config.Settings)
 	settings, err := merchant.New(domain)
 	must(t, err)
 	settings.ShopifyURL, settings.ListrakURL, settings.ListrakAuthURL = s.sandbox.ShopifyURL(domain), s.sandbox.ListrakURL(), s.sandbox.ListrakAuthURL()
+	settings.ListrakPrivacyURL = s.sandbox.ListrakPrivacyURL()
 	settings.EmailList, settings.MarketingEvent, settings.CheckoutEvent, settings.Zone = int(1000+number), marketing, checkout, listrakZone
 	settings.ListrakRate = 200
 	settings.OrderBeforeConsent = time.Second
 	_, err = s.host.Merchants.Add(ctx, settings, merchant.Credentials{
 		ShopifyClientID: "app", ShopifyClientSecret: clientSecret, ListrakClientID: "integration", ListrakClientSecret: clientSecret,
+		ListrakPrivacyClientID: "privacy", ListrakPrivacyClientSecret: clientSecret,
 	})
 	must(t, err)
 	must(t, workflows.StartMerchantSync(ctx, s.temporal, s.settings.TaskQueue, s.id))

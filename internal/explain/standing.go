@@ -65,6 +65,10 @@ func (p *Person) decision() DecisionNow {
 		when = p.clock(d.At)
 	}
 	text := fmt.Sprintf("%s, decided in %s, %s.", capital(d.State.String()), d.Side, when)
+	if d.Erased {
+		return DecisionNow{State: d.State.String(), At: d.At.Time(), Text: fmt.Sprintf("%s, because the person asked to be forgotten, %s. "+
+			"Only a yes that is newer than that is heard.", capital(d.State.String()), when)}
+	}
 	if again := p.Entry.Record.HeardAgainAfter(); again != 0 {
 		text += fmt.Sprintf(" Somebody keeps undoing what we deliver: a yes is heard again if it is dated after %s and nobody says anything else "+
 			"before.", p.clock(again))

@@ -77,11 +77,16 @@ func Tell(line ledger.Line) string {
 	case ledger.AlarmRaised:
 		return fmt.Sprintf("By now deliveries had unsubscribed %s within 24 hours, more than the limit on re-subscriptions. Nobody was stopped; "+
 			"an operator should look at it.", people(line.Count))
+	case ledger.Redacted:
+		return tellRedacted(line)
 	case ledger.Switched:
 		return tellSwitched(line)
 	case ledger.MerchantAdded:
 		return "The merchant was added."
 	case ledger.MerchantChanged:
+		if line.Reason == ledger.NewCredentials {
+			return "The merchant was given new credentials."
+		}
 		return "The merchant's settings or credentials were changed."
 	case ledger.MerchantRemoved:
 		return "The merchant was removed."
@@ -89,6 +94,14 @@ func Tell(line ledger.Line) string {
 		return tellState(line)
 	}
 	return fmt.Sprintf("Something that this version does not know: %s%s.", line.Kind, reasonWords(line))
+}
+
+func tellRedacted(line ledger.Line) string {
+	if line.State != consent.Unsubscribed {
+		return "Everybody known of the merchant was erased. Of the people who had unsubscribed, that stays, without anything else."
+	}
+	return "The person asked to be forgotten: all that was known is erased. What stays is that they are unsubscribed" + dated(line) +
+		"; only a newer yes is heard."
 }
 
 // Reasons that the engine writes beside verdicts (internal/reconcile/revise.go); a test holds the two together.
@@ -145,6 +158,8 @@ func tellReport(line ledger.Line) string {
 			"An operator should look at it."
 	case consent.WhileContested:
 		return saw + " Somebody keeps undoing what we deliver, so a yes is not heard for now. An operator should look at it."
+	case consent.AfterErasure:
+		return saw + " The person has asked to be forgotten since, or too near in time to tell, so it decides nothing."
 	}
 	if line.Reason == "" {
 		return saw

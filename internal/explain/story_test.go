@@ -66,6 +66,12 @@ var lines = map[string]struct {
 			"proven is not followed. An operator should look at it."},
 	"while contested": {ledger.Line{Kind: ledger.Shown, Side: consent.Listrak, Reason: "while_contested", State: consent.Subscribed, Date: at("20:13:59")},
 		"Listrak said subscribed (dated 20:13:59). Somebody keeps undoing what we deliver, so a yes is not heard for now. An operator should look at it."},
+	"after erasure": {ledger.Line{Kind: ledger.Seen, Side: consent.Listrak, Reason: "after_erasure", State: consent.Subscribed, Date: at("20:13:59")},
+		"Listrak said subscribed (dated 20:13:59). The person has asked to be forgotten since, or too near in time to tell, so it decides nothing."},
+	"forgotten": {ledger.Line{Kind: ledger.Redacted, Side: ledger.NoSide, State: consent.Unsubscribed, Date: at("20:14:03")},
+		"The person asked to be forgotten: all that was known is erased. What stays is that they are unsubscribed (dated 20:14:03); only a newer yes is heard."},
+	"everybody redacted": {ledger.Line{Kind: ledger.Redacted, Side: ledger.NoSide},
+		"Everybody known of the merchant was erased. Of the people who had unsubscribed, that stays, without anything else."},
 	"contested": {ledger.Line{Kind: ledger.Contested, Side: consent.Listrak, State: consent.Unsubscribed, Date: at("20:24:10")},
 		"Somebody keeps undoing what we deliver. The decision is unsubscribed and stays so for now: each side is told once more at most, and a yes " +
 			"is heard again if it is dated after 20:24:10 and nobody says anything else before."},
@@ -135,11 +141,12 @@ var lines = map[string]struct {
 		"For email_to_listrak it was chosen to leave earlier opt-outs as they are."},
 	"opt-outs unasked": {ledger.Line{Kind: ledger.Switched, Side: ledger.NoSide, Sync: consent.EmailToListrak, Reason: "existing opt-outs: "},
 		"For email_to_listrak the choice about earlier opt-outs was taken back."},
-	"added":   {ledger.Line{Kind: ledger.MerchantAdded, Side: ledger.NoSide}, "The merchant was added."},
-	"changed": {ledger.Line{Kind: ledger.MerchantChanged, Side: ledger.NoSide}, "The merchant's settings or credentials were changed."},
-	"removed": {ledger.Line{Kind: ledger.MerchantRemoved, Side: ledger.NoSide}, "The merchant was removed."},
-	"running": {ledger.Line{Kind: ledger.StateChanged, Side: ledger.NoSide, Reason: "running"}, "The merchant goes on."},
-	"paused":  {ledger.Line{Kind: ledger.StateChanged, Side: ledger.NoSide, Reason: "paused"}, "The merchant was paused."},
+	"added":       {ledger.Line{Kind: ledger.MerchantAdded, Side: ledger.NoSide}, "The merchant was added."},
+	"credentials": {ledger.Line{Kind: ledger.MerchantChanged, Side: ledger.NoSide, Reason: ledger.NewCredentials}, "The merchant was given new credentials."},
+	"changed":     {ledger.Line{Kind: ledger.MerchantChanged, Side: ledger.NoSide}, "The merchant's settings or credentials were changed."},
+	"removed":     {ledger.Line{Kind: ledger.MerchantRemoved, Side: ledger.NoSide}, "The merchant was removed."},
+	"running":     {ledger.Line{Kind: ledger.StateChanged, Side: ledger.NoSide, Reason: "running"}, "The merchant goes on."},
+	"paused":      {ledger.Line{Kind: ledger.StateChanged, Side: ledger.NoSide, Reason: "paused"}, "The merchant was paused."},
 	"broken": {ledger.Line{Kind: ledger.StateChanged, Side: ledger.NoSide, Reason: "broken"},
 		"The merchant was stopped, because a person has to act."},
 	"state removed": {ledger.Line{Kind: ledger.StateChanged, Side: ledger.NoSide, Reason: "removed"}, "The merchant was removed."},
@@ -189,11 +196,11 @@ func TestNothingIsForgotten(t *testing.T) {
 		least           int
 		covered         map[string]bool
 	}{
-		{"../ledger", "Kind", 19, kinds},
+		{"../ledger", "Kind", 20, kinds},
 		{"../ledger", "Reason", 2, reasons},
 		{"../ledger", "MerchantState", 4, reasons},
 		{"../reconcile", "Reason", 5, reasons},
-		{"../consent", "Verdict", 14, reasons},
+		{"../consent", "Verdict", 16, reasons},
 	} {
 		found := constants(t, c.directory, c.kind)
 		if len(found) < c.least {

@@ -23,7 +23,9 @@ import (
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/keys"
 	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/listrak"
 	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/internal/privacy"
 	"github.com/concordsync/concord/internal/reconcile"
 	"github.com/concordsync/concord/internal/subscriptions"
 	"github.com/concordsync/concord/internal/webhook"
@@ -39,7 +41,9 @@ type Host struct {
 	Engine    *reconcile.Engine
 	// Subscriptions keeps the webhook subscriptions of merchants alive.
 	Subscriptions *subscriptions.Keeper
-	Log           *slog.Logger
+	// Office does privacy requests.
+	Office *privacy.Office
+	Log    *slog.Logger
 }
 
 // Open opens the ledger and the keys that the settings name. notice, which may be nil, is told when a key file was made.
@@ -92,6 +96,11 @@ func Open(ctx context.Context, settings config.Settings, logger *slog.Logger, no
 			return account.Shopify.(subscriptions.Client), nil
 		},
 	}
+	forget := &forgetters{merchants: merchants, now: time.Now, open: map[string]*openForgetter{}, rates: map[string]*listrak.PrivacyRate{}}
+	h.Office = &privacy.Office{
+		Engine: h.Engine, Merchants: merchants, Listrak: forget.client, ExportDirectory: settings.ExportDirectory,
+		OptOutRetention: settings.OptOutRetention,
+	}
 	return h, nil
 }
 
@@ -116,7 +125,7 @@ func holder() string {
 }
 
 // Worker makes the Temporal worker of this process; the caller runs it. Rounds tell checkout windows through the same client. It
-// forgets orders and claims whose time was over before.
+// forgets orders and claims whose time was over before. While it runs it looks after privacy requests that nobody does.
 func (h *Host) Worker(c client.Client) worker.Worker {
 	h.Engine.HoldChanged = func(ctx context.Context, id string, held ledger.Held) {
 		ctx, cancel := context.WithTimeout(ctx, tellTimeout)
@@ -139,8 +148,8 @@ func (h *Host) Worker(c client.Client) worker.Worker {
 	}
 	w := worker.New(c, h.Settings.TaskQueue, workerOptions(h.Settings))
 	workflows.Register(w)
-	w.RegisterActivity(&activities.Activities{Engine: h.Engine, Subscriptions: h.Subscriptions})
-	return w
+	w.RegisterActivity(&activities.Activities{Engine: h.Engine, Subscriptions: h.Subscriptions, Office: h.Office})
+	return h.tended(w, c)
 }
 
 // Run runs this process until ctx ends: the Temporal worker, and the door for webhooks when the settings name an address. When one of the
@@ -170,7 +179,9 @@ func interrupt(ctx context.Context) <-chan interface{} {
 // ServeDoor serves the door for webhooks on the listener until ctx ends. It closes the listener.
 func (h *Host) ServeDoor(ctx context.Context, c client.Client, listener net.Listener) error {
 	h.Log.Info("The door for webhooks is open", "address", listener.Addr().String())
-	door := webhook.New(webhook.Config{Inbox: h.Ledger, Merchants: h.Merchants, Keys: h.Keys, Teller: Teller{Temporal: c, Ledger: h.Ledger}, Log: h.Log})
+	door := webhook.New(webhook.Config{
+		Inbox: h.Ledger, Merchants: h.Merchants, Keys: h.Keys, Teller: Teller{c, h.Settings.TaskQueue, h.Ledger}, Log: h.Log,
+	})
 	return door.Serve(ctx, listener)
 }
 

@@ -14,8 +14,9 @@ import (
 
 // Teller tells workflows what the webhook door has found. Losing a call costs only time: the rounds find out too.
 type Teller struct {
-	Temporal client.Client
-	Ledger   *ledger.Ledger
+	Temporal  client.Client
+	TaskQueue string
+	Ledger    *ledger.Ledger
 }
 
 // Order tells the open window of a held consent of an order, by its GID. A window that is about to open, or has just ended, cannot be
@@ -40,7 +41,8 @@ func (t Teller) Nudge(ctx context.Context, merchant string) error {
 	return workflows.SignalNudge(ctx, t.Temporal, merchant)
 }
 
-// Privacy rouses the merchant's workflow: the requests themselves are rows of the ledger.
-func (t Teller) Privacy(ctx context.Context, merchant string) error {
-	return workflows.SignalNudge(ctx, t.Temporal, merchant)
+// Privacy starts the workflow of a privacy request. The sweep starts it when this fails.
+func (t Teller) Privacy(ctx context.Context, merchant, request string) error {
+	_, err := workflows.StartPrivacyRequest(ctx, t.Temporal, t.TaskQueue, merchant, request)
+	return err
 }

@@ -22,6 +22,8 @@ var (
 	ErrUnknownMerchant = errors.New("unknown merchant")
 	// ErrMerchantExists: a merchant with this id is there, or was there for another shop.
 	ErrMerchantExists = errors.New("a merchant with this id exists")
+	// ErrNotRemoved: the merchant has to be removed first.
+	ErrNotRemoved = errors.New("the merchant is not removed")
 	// ErrShopTaken: another merchant has this Shopify store.
 	ErrShopTaken = errors.New("another merchant has this Shopify store")
 	// ErrListTaken: another merchant has this Listrak list. Two stores on one list would take each other's copies for decisions.

@@ -35,6 +35,8 @@ const (
 	Stopped Kind = "stopped"
 	// Released: the limit was raised, and who was stopped is owed again as far as it reaches.
 	Released Kind = "released"
+	// Redacted: all that was known was erased, of the subject or, in a line of the merchant, of everybody.
+	Redacted Kind = "redacted"
 	// Shown: brought to the operator's notice, nothing done.
 	Shown Kind = "shown"
 	// Lines of the merchant.
@@ -56,6 +58,8 @@ const (
 	// Resubscribed marks a Claimed line that turns a person from unsubscribed to subscribed, whom the limit counts (I10), and the Approved
 	// line of a person. For 24 hours the limit lets who has such a line pass, again.
 	Resubscribed Reason = "resubscribed"
+	// NewCredentials marks a MerchantChanged line with which credentials came.
+	NewCredentials Reason = "credentials"
 	// ManyUnsubscribed marks an AlarmRaised line.
 	ManyUnsubscribed Reason = "many_unsubscribed"
 )

@@ -80,6 +80,8 @@ func (l *Ledger) AddMerchant(ctx context.Context, m Merchant, secrets Secrets) e
 type MerchantUpdate struct {
 	// Secrets replace all secrets, unless nil.
 	Secrets Secrets
+	// NewCredentials: an operator gave Secrets, rather than that they were sealed anew.
+	NewCredentials bool
 	// DropCursors are dropped: a new list's reading starts anew.
 	DropCursors []string
 	// LimitRaised: whoever the limit on re-subscriptions has stopped is judged anew, by the new one (I10).
@@ -126,7 +128,11 @@ func (l *Ledger) UpdateMerchant(ctx context.Context, m Merchant, with MerchantUp
 				return err
 			}
 		}
-		lines := []Line{{Kind: MerchantChanged, Side: NoSide}}
+		line := Line{Kind: MerchantChanged, Side: NoSide}
+		if with.NewCredentials {
+			line.Reason = NewCredentials
+		}
+		lines := []Line{line}
 		if with.State != "" {
 			if _, err := t.ExecContext(ctx, "UPDATE merchants SET state = $1, reason = $2 WHERE id = $3",
 				string(with.State), text(with.Reason), m.ID); err != nil {

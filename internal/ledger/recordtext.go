@@ -29,6 +29,8 @@ type storedDecision struct {
 	Within  consent.Span    `json:"within,omitzero"`
 	Side    consent.Side    `json:"side,omitzero"`
 	Keyword bool            `json:"keyword,omitzero"`
+	// Erased is not known to builds of before the erasure: to them it is Shopify's no.
+	Erased bool `json:"erased,omitzero"`
 }
 
 type storedSide struct {

@@ -108,6 +108,8 @@ type call struct {
 	write bool
 	// person is true when the request is about one contact, so that a refusal concerns only that one.
 	person bool
+	// privacy is true for calls of the Privacy API, which is another integration with another address.
+	privacy bool
 }
 
 // classify turns an answer that is not a success into a failure; code is cleaned.
@@ -145,6 +147,9 @@ func (c call) classify(status int, code string) *failure.Error {
 		// A 404 without a code never means "no such contact": it may be another server, or an oversized body
 		// (contracts/listrak.md, Access).
 		f.Advice = adviceBaseURL
+	}
+	if c.privacy {
+		f.Advice = c.privacyAdvice(f)
 	}
 	if f.Class == failure.Retry {
 		f.MaybeDone = c.write && (status >= 500 || status == http.StatusRequestTimeout || code == codeUnhandled)
@@ -184,8 +189,12 @@ func LostCursor(op string) error {
 
 // unreadable is an answer of success that does not hold what the contract promises. reason is a constant of ours.
 func (c call) unreadable(reason string, wait time.Duration) *failure.Error {
-	return &failure.Error{Class: failure.Retry, Op: c.op, Code: codeUnreadable, Wait: wait, MaybeDone: c.write,
+	f := &failure.Error{Class: failure.Retry, Op: c.op, Code: codeUnreadable, Wait: wait, MaybeDone: c.write,
 		Err: errors.New(reason), Advice: adviceBaseURL}
+	if c.privacy {
+		f.Advice = advicePrivacyURL
+	}
+	return f
 }
 
 // broken is a call without an answer; err must be clean.

@@ -27,6 +27,11 @@ func newRequestRate(perSecond float64, now func() time.Time) *requestRate {
 	return &requestRate{limiter: rate.NewLimiter(rate.Limit(perSecond), 1), now: now}
 }
 
+// newBurstRate allows burst calls at once, and perSecond more each second after them.
+func newBurstRate(perSecond float64, burst int, now func() time.Time) *requestRate {
+	return &requestRate{limiter: rate.NewLimiter(rate.Limit(perSecond), burst), now: now}
+}
+
 // wait takes the next slot. It fails at once if ctx ends before that slot.
 func (r *requestRate) wait(ctx context.Context) error {
 	if err := r.limiter.Wait(ctx); err != nil {

@@ -7,3 +7,9 @@ import _ "embed"
 //
 //go:embed email.yaml
 var EmailSpec []byte
+
+// PrivacySpec is our OpenAPI 3.0 description of Listrak's Privacy API. The client in internal/listrak/privacy and the sandbox's server
+// are generated from the same file.
+//
+//go:embed privacy.yaml
+var PrivacySpec []byte

@@ -83,14 +83,14 @@ type openapiBody struct {
 }
 
 // officialDocument finds Listrak's own document in ../shared/contracts, or skips: the document is not ours to ship.
-func officialDocument(t *testing.T) swagger {
+func officialDocument(t *testing.T, name string) swagger {
 	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for {
-		path := filepath.Join(dir, "shared", "contracts", "listrak-email-openapi.json")
+		path := filepath.Join(dir, "shared", "contracts", name)
 		raw, err := os.ReadFile(path)
 		if err == nil {
 			var doc swagger
@@ -100,18 +100,45 @@ func officialDocument(t *testing.T) swagger {
 			return doc
 		}
 		if filepath.Dir(dir) == dir {
-			t.Skip("no shared/contracts/listrak-email-openapi.json above this folder: our description is not compared with it")
+			t.Skipf("no shared/contracts/%s above this folder: our description is not compared with it", name)
 		}
 		dir = filepath.Dir(dir)
 	}
 }
 
+// alteration is one that a comparison must find.
+type alteration struct{ what, from, to string }
+
 func TestEmailSpecAgreesWithTheOfficialDocument(t *testing.T) {
 	t.Parallel()
-	official := officialDocument(t)
+	agrees(t, EmailSpec, "listrak-email-openapi.json", []alteration{
+		{"a property", "unsubscribeMethod:", "unsubscribedBy:"},
+		{"a parameter", "overrideUnsubscribe", "forceSubscribe"},
+		{"a path", "/v1/List/{listId}/Event:", "/v1/List/{listId}/Events:"},
+		{"a type", "name: count\n          in: query\n          description: Contacts per page, 1000 by default, " +
+			"5000 at most.\n          schema:\n            type: string", "name: count\n          in: query\n          schema:\n            type: integer"},
+		{"a status", "'201':", "'202':"},
+		{"what is required", "required: [emailAddress, segmentationFieldValues]", "required: [emailAddress]"},
+	})
+}
+
+func TestPrivacySpecAgreesWithTheOfficialDocument(t *testing.T) {
+	t.Parallel()
+	agrees(t, PrivacySpec, "listrak-privacy-openapi.json", []alteration{
+		{"a property", "processedDate:", "doneDate:"},
+		{"a parameter", "name: requestId", "name: id"},
+		{"a path", "/v1/Forget/{requestId}:", "/v1/Forgotten/{requestId}:"},
+		{"the body", "phoneNumber:", "phone:"},
+		{"a status", "'201':", "'200':"},
+	})
+}
+
+func agrees(t *testing.T, spec []byte, document string, alterations []alteration) {
+	t.Helper()
+	official := officialDocument(t, document)
 	var ours openapi
-	if err := yaml.Unmarshal(EmailSpec, &ours); err != nil {
-		t.Fatalf("read email.yaml: %v", err)
+	if err := yaml.Unmarshal(spec, &ours); err != nil {
+		t.Fatalf("read our description: %v", err)
 	}
 	for _, difference := range compare(ours, official) {
 		t.Error(difference)
@@ -119,17 +146,9 @@ func TestEmailSpecAgreesWithTheOfficialDocument(t *testing.T) {
 
 	// The comparison itself must be able to fail, otherwise the loop above proves nothing.
 	t.Run("differences are seen", func(t *testing.T) {
-		for _, change := range []struct{ what, from, to string }{
-			{"a property", "unsubscribeMethod:", "unsubscribedBy:"},
-			{"a parameter", "overrideUnsubscribe", "forceSubscribe"},
-			{"a path", "/v1/List/{listId}/Event:", "/v1/List/{listId}/Events:"},
-			{"a type", "name: count\n          in: query\n          description: Contacts per page, 1000 by default, " +
-				"5000 at most.\n          schema:\n            type: string", "name: count\n          in: query\n          schema:\n            type: integer"},
-			{"a status", "'201':", "'202':"},
-			{"what is required", "required: [emailAddress, segmentationFieldValues]", "required: [emailAddress]"},
-		} {
-			altered := strings.Replace(string(EmailSpec), change.from, change.to, 1)
-			if altered == string(EmailSpec) {
+		for _, change := range alterations {
+			altered := strings.Replace(string(spec), change.from, change.to, 1)
+			if altered == string(spec) {
 				t.Errorf("%s: nothing was altered", change.what)
 			}
 			var doc openapi
@@ -146,7 +165,7 @@ func TestEmailSpecAgreesWithTheOfficialDocument(t *testing.T) {
 func compare(ours openapi, official swagger) []string {
 	c := comparison{ours: ours, official: official, visited: map[string]bool{}}
 	if len(ours.Paths) == 0 || len(ours.Servers) == 0 {
-		return []string{"email.yaml describes nothing"}
+		return []string{"our description describes nothing"}
 	}
 	if want := "https://" + official.Host + official.BasePath; ours.Servers[0].URL != want {
 		c.differ("server: ours %s, theirs %s", ours.Servers[0].URL, want)

@@ -29,6 +29,8 @@ const (
 // cannot be told that a token was refused, and holds every caller to the context of the first.
 type tokens struct {
 	config clientcredentials.Config
+	// advice is what to do when the id and secret are refused.
+	advice string
 	http   *http.Client
 	now    func() time.Time
 	wait   func() time.Duration // the delay to advise after a failure that passes
@@ -39,10 +41,10 @@ type tokens struct {
 	until time.Time // zero: until it is refused
 }
 
-func newTokens(authURL, id, secret string, client *http.Client, now func() time.Time, wait func() time.Duration) *tokens {
+func newTokens(authURL, id, secret, advice string, client *http.Client, now func() time.Time, wait func() time.Duration) *tokens {
 	return &tokens{
 		config: clientcredentials.Config{ClientID: id, ClientSecret: secret, TokenURL: authURL, AuthStyle: oauth2.AuthStyleInParams},
-		http:   client, now: now, wait: wait,
+		advice: advice, http: client, now: now, wait: wait,
 	}
 }
 
@@ -129,7 +131,7 @@ func (t *tokens) classify(err error) error {
 		f.Advice = "Listrak wants HTTPS: check that the merchant's Listrak auth URL begins with https://"
 	case code == codeInvalidCredentials, status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusBadRequest,
 		status < 300: // an error in an answer of 200
-		f.Advice = adviceCredentials
+		f.Advice = t.advice
 	default:
 		f.Advice = "What answered is not Listrak's token endpoint: check the merchant's Listrak auth URL (https://auth.listrak.com/OAuth2/Token unless set otherwise)"
 	}

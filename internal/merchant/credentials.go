@@ -16,6 +16,9 @@ const (
 	EnvShopifyToken        = "CONCORD_SHOPIFY_TOKEN"
 	EnvListrakClientID     = "CONCORD_LISTRAK_CLIENT_ID"
 	EnvListrakClientSecret = "CONCORD_LISTRAK_CLIENT_SECRET"
+
+	EnvListrakPrivacyClientID     = "CONCORD_LISTRAK_PRIVACY_CLIENT_ID"
+	EnvListrakPrivacyClientSecret = "CONCORD_LISTRAK_PRIVACY_CLIENT_SECRET"
 )
 
 // maxSecretBytes bounds one secret. Shopify's and Listrak's have less than 100 bytes; tokens in JWT form may have 2,000.
@@ -32,6 +35,14 @@ type Credentials struct {
 	ShopifyToken string
 	// ListrakClientID and ListrakClientSecret belong to an Email API integration.
 	ListrakClientID, ListrakClientSecret string
+	// ListrakPrivacyClientID and ListrakPrivacyClientSecret belong to a Privacy API integration, by which Listrak is asked to forget
+	// people. Both or none.
+	ListrakPrivacyClientID, ListrakPrivacyClientSecret string
+}
+
+// HasPrivacy reports whether Listrak can be asked to forget people.
+func (c Credentials) HasPrivacy() bool {
+	return c.ListrakPrivacyClientID != "" && c.ListrakPrivacyClientSecret != ""
 }
 
 // slot is one of the credentials under the names that people and we know it by.
@@ -47,6 +58,8 @@ func (c *Credentials) slots() []slot {
 		{EnvShopifyToken, &c.ShopifyToken},
 		{EnvListrakClientID, &c.ListrakClientID},
 		{EnvListrakClientSecret, &c.ListrakClientSecret},
+		{EnvListrakPrivacyClientID, &c.ListrakPrivacyClientID},
+		{EnvListrakPrivacyClientSecret, &c.ListrakPrivacyClientSecret},
 	}
 }
 
@@ -100,6 +113,13 @@ func (c *Credentials) Normalize() error {
 	if c.ListrakClientSecret == "" {
 		wrong.add(EnvListrakClientSecret, "is required: the integration's client secret"+where)
 	}
+	const privacy = " (Listrak → Integrations → Integration Management; an integration of the type Privacy)"
+	switch {
+	case c.ListrakPrivacyClientID == "" && c.ListrakPrivacyClientSecret != "":
+		wrong.add(EnvListrakPrivacyClientID, "is required with "+EnvListrakPrivacyClientSecret+privacy)
+	case c.ListrakPrivacyClientID != "" && c.ListrakPrivacyClientSecret == "":
+		wrong.add(EnvListrakPrivacyClientSecret, "is required with "+EnvListrakPrivacyClientID+privacy)
+	}
 	return wrong.err()
 }
 
@@ -136,6 +156,12 @@ func (c Credentials) String() string {
 		listrak = "Listrak client id and secret"
 	case c.ListrakClientID != "" || c.ListrakClientSecret != "":
 		listrak = "half of a Listrak client id and secret"
+	}
+	switch {
+	case c.HasPrivacy():
+		listrak += ", Listrak Privacy client id and secret"
+	case c.ListrakPrivacyClientID != "" || c.ListrakPrivacyClientSecret != "":
+		listrak += ", half of a Listrak Privacy client id and secret"
 	}
 	return shopify + ", " + listrak
 }
@@ -175,6 +201,9 @@ type sealedCredentials struct {
 	ShopifyToken        string `json:"shopify_token,omitempty"`
 	ListrakClientID     string `json:"listrak_client_id,omitempty"`
 	ListrakClientSecret string `json:"listrak_client_secret,omitempty"`
+	// The Privacy integration came later: builds that do not know it leave it out when they seal anew.
+	ListrakPrivacyClientID     string `json:"listrak_privacy_client_id,omitempty"`
+	ListrakPrivacyClientSecret string `json:"listrak_privacy_client_secret,omitempty"`
 }
 
 const credentialsVersion = 1
@@ -184,7 +213,7 @@ func sealContext(id string) string { return "merchant/" + id + "/credentials" }
 // Seal encrypts the credentials of the merchant with this id; they open for no other merchant.
 func (c Credentials) Seal(s Sealer, id string) ([]byte, error) {
 	plain, err := json.Marshal(sealedCredentials{credentialsVersion, c.ShopifyClientID, c.ShopifyClientSecret, c.ShopifyToken,
-		c.ListrakClientID, c.ListrakClientSecret})
+		c.ListrakClientID, c.ListrakClientSecret, c.ListrakPrivacyClientID, c.ListrakPrivacyClientSecret})
 	if err != nil {
 		return nil, errors.New("seal credentials: they cannot be encoded") // the cause could quote a secret
 	}
@@ -209,5 +238,6 @@ func OpenCredentials(s Sealer, id string, sealed []byte) (Credentials, error) {
 		return Credentials{}, fmt.Errorf("open credentials of merchant %s: they have version %d, and this build knows %d. Run a newer Concord",
 			id, in.Version, credentialsVersion)
 	}
-	return Credentials{in.ShopifyClientID, in.ShopifyClientSecret, in.ShopifyToken, in.ListrakClientID, in.ListrakClientSecret}, nil
+	return Credentials{in.ShopifyClientID, in.ShopifyClientSecret, in.ShopifyToken, in.ListrakClientID, in.ListrakClientSecret,
+		in.ListrakPrivacyClientID, in.ListrakPrivacyClientSecret}, nil
 }

@@ -57,6 +57,10 @@ func TestCredentialsNeverShowTheirValues(t *testing.T) {
 	require.Equal(t, "no Shopify access, no Listrak access", Credentials{}.String())
 	require.Equal(t, "half of a Shopify client id and secret, half of a Listrak client id and secret",
 		Credentials{ShopifyClientID: "a", ListrakClientSecret: "b"}.String())
+	require.Equal(t, "no Shopify access, no Listrak access, Listrak Privacy client id and secret",
+		Credentials{ListrakPrivacyClientID: "a", ListrakPrivacyClientSecret: "b"}.String())
+	require.Equal(t, "no Shopify access, no Listrak access, half of a Listrak Privacy client id and secret",
+		Credentials{ListrakPrivacyClientSecret: "b"}.String())
 
 	text, err := json.Marshal(c)
 	require.NoError(t, err)
@@ -76,6 +80,8 @@ func TestCredentialsNameTheVariableToSet(t *testing.T) {
 		"a secret as a token": {func(c *Credentials) { *c = tokenCredentials(); c.ShopifyToken = "shpss_s3cr3t" }, EnvShopifyToken + " must be an access token"},
 		"a token as a secret": {func(c *Credentials) { c.ShopifyClientSecret = "shpat_s3cr3t" }, EnvShopifyClientSecret + " must be an app's secret"},
 		"no Listrak id":       {func(c *Credentials) { c.ListrakClientID = "" }, EnvListrakClientID + " is required"},
+		"no Privacy id":       {func(c *Credentials) { c.ListrakPrivacyClientSecret = "a" }, EnvListrakPrivacyClientID + " is required with"},
+		"no Privacy secret":   {func(c *Credentials) { c.ListrakPrivacyClientID = "a" }, EnvListrakPrivacyClientSecret + " is required with"},
 		"no Listrak secret":   {func(c *Credentials) { c.ListrakClientSecret = "\r\n" }, EnvListrakClientSecret + " is required"},
 		"a line break inside": {func(c *Credentials) { c.ListrakClientSecret = "s3cr3t\r\nX-Evil: 1" }, EnvListrakClientSecret + " holds a space"},
 		"a space inside":      {func(c *Credentials) { c.ListrakClientID = "s3cr3t s3cr3t" }, EnvListrakClientID + " holds a space"},
@@ -219,7 +225,8 @@ func TestSealedCredentialsOpenForTheirMerchantOnly(t *testing.T) {
 	ring, other := newRing(t), newRing(t)
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.String()
-		c := Credentials{text.Draw(t, "a"), text.Draw(t, "b"), text.Draw(t, "c"), text.Draw(t, "d"), text.Draw(t, "e")}
+		c := Credentials{text.Draw(t, "a"), text.Draw(t, "b"), text.Draw(t, "c"), text.Draw(t, "d"), text.Draw(t, "e"),
+			text.Draw(t, "f"), text.Draw(t, "g")}
 		sealed, err := c.Seal(ring, "acme")
 		require.NoError(t, err)
 		back, err := OpenCredentials(ring, "acme", sealed)

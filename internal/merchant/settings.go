@@ -25,6 +25,8 @@ import (
 const (
 	ListrakURL     = "https://api.listrak.com/email"
 	ListrakAuthURL = "https://auth.listrak.com/OAuth2/Token"
+	// ListrakPrivacyURL is that of the Privacy API (contracts/listrak.md "Privacy").
+	ListrakPrivacyURL = "https://api.listrak.com/privacy"
 )
 
 // Bounds and defaults of settings.
@@ -75,8 +77,8 @@ type Settings struct {
 	ID string
 	// Shop is the *.myshopify.com domain.
 	Shop string
-	// ShopifyURL, ListrakURL and ListrakAuthURL are base addresses without a slash at the end; empty means the real ones.
-	ShopifyURL, ListrakURL, ListrakAuthURL string
+	// ShopifyURL, ListrakURL, ListrakAuthURL and ListrakPrivacyURL are base addresses without a slash at the end; empty means the real ones.
+	ShopifyURL, ListrakURL, ListrakAuthURL, ListrakPrivacyURL string
 	// EmailList is the id of the Listrak email list, above 0. A list serves one merchant.
 	EmailList int
 	// MarketingEvent and CheckoutEvent are the subscription points, as ids of external events on the list; 0 = none.
@@ -160,6 +162,7 @@ func (s *Settings) Normalize() error {
 	// Of the real ones people also know the host alone.
 	s.ListrakURL = wrong.base("--listrak-url", s.ListrakURL, ListrakURL, strings.TrimSuffix(ListrakURL, "/email"))
 	s.ListrakAuthURL = wrong.base("--listrak-auth-url", s.ListrakAuthURL, ListrakAuthURL, strings.TrimSuffix(ListrakAuthURL, "/OAuth2/Token"))
+	s.ListrakPrivacyURL = wrong.base("--listrak-privacy-url", s.ListrakPrivacyURL, ListrakPrivacyURL)
 	if s.EmailList < 1 || s.EmailList >= maxNumber {
 		wrong.add("--list", "must be the id of a Listrak email list, a number above 0 (`starter merchant lists` prints them)")
 	}
@@ -328,6 +331,7 @@ type stored struct {
 	ShopifyURL          string    `json:"shopify_url,omitempty"`
 	ListrakURL          string    `json:"listrak_url,omitempty"`
 	ListrakAuthURL      string    `json:"listrak_auth_url,omitempty"`
+	ListrakPrivacyURL   string    `json:"listrak_privacy_url,omitempty"`
 	EmailList           int       `json:"email_list"`
 	MarketingEvent      int       `json:"marketing_event"`
 	CheckoutEvent       int       `json:"checkout_event"`
@@ -361,7 +365,7 @@ func (s Settings) stored() stored {
 	before := duration(s.OrderBeforeConsent)
 	return stored{
 		Version: settingsVersion, ID: s.ID, Shop: s.Shop, ShopifyURL: s.ShopifyURL, ListrakURL: s.ListrakURL,
-		ListrakAuthURL: s.ListrakAuthURL, EmailList: s.EmailList, MarketingEvent: s.MarketingEvent, CheckoutEvent: s.CheckoutEvent,
+		ListrakAuthURL: s.ListrakAuthURL, ListrakPrivacyURL: s.ListrakPrivacyURL, EmailList: s.EmailList, MarketingEvent: s.MarketingEvent, CheckoutEvent: s.CheckoutEvent,
 		Zone: s.Zone, ZoneProven: s.ZoneProven, ListrakRate: s.ListrakRate, ImportMethods: s.ImportMethods,
 		MachineMethods: s.MachineMethods, SubscriptionSources: s.SubscriptionSources, OrderBeforeConsent: &before,
 		ResubscribeLimit: s.ResubscribeLimit, Webhooks: s.Webhooks,
@@ -385,7 +389,7 @@ func (s *Settings) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("read settings: version %d: %w", in.Version, ErrNewerSettings)
 	}
 	*s = Settings{
-		ID: in.ID, Shop: in.Shop, ShopifyURL: in.ShopifyURL, ListrakURL: in.ListrakURL, ListrakAuthURL: in.ListrakAuthURL,
+		ID: in.ID, Shop: in.Shop, ShopifyURL: in.ShopifyURL, ListrakURL: in.ListrakURL, ListrakAuthURL: in.ListrakAuthURL, ListrakPrivacyURL: in.ListrakPrivacyURL,
 		EmailList: in.EmailList, MarketingEvent: in.MarketingEvent, CheckoutEvent: in.CheckoutEvent, Zone: in.Zone,
 		ZoneProven: in.ZoneProven, ListrakRate: in.ListrakRate, ImportMethods: in.ImportMethods, MachineMethods: in.MachineMethods,
 		SubscriptionSources: in.SubscriptionSources, OrderBeforeConsent: DefaultOrderBeforeConsent, ResubscribeLimit: in.ResubscribeLimit,

@@ -131,6 +131,7 @@ func TestNormalizeBringsEverythingIntoOneForm(t *testing.T) {
 
 	require.Equal(t, listrak.DefaultBaseURL, ListrakURL)
 	require.Equal(t, listrak.DefaultAuthURL, ListrakAuthURL)
+	require.Equal(t, listrak.DefaultPrivacyURL, ListrakPrivacyURL)
 
 	s := valid(t)
 	s.Shop, s.Zone = "https://ACME.myshopify.com/admin", " UTC "

@@ -131,6 +131,7 @@ func (s *Store) update(ctx context.Context, id string, change func(*Settings) er
 		if with, err = s.mergeSecrets(ctx, id, *credentials); err != nil {
 			return Settings{}, err
 		}
+		with.NewCredentials = true
 	}
 	if was, is := before.ResubscriptionLimit(), after.ResubscriptionLimit(); was != is {
 		known, err := s.rows.CountSubjects(ctx, id, consent.Email)
@@ -261,6 +262,20 @@ func (s *Store) Credentials(ctx context.Context, id string) (Credentials, error)
 			id, EnvListrakClientID, id)
 	}
 	return OpenCredentials(s.sealer, id, sealed)
+}
+
+// HasCredentials reports whether credentials are stored. Errors: *Invalid, and what the ledger says.
+func (s *Store) HasCredentials(ctx context.Context, id string) (bool, error) {
+	id, err := ParseID(id)
+	if err != nil {
+		return false, err
+	}
+	secrets, err := s.rows.Secrets(ctx, id)
+	if err != nil {
+		return false, fmt.Errorf("read credentials of merchant %s: %w", id, err)
+	}
+	_, found := secrets[credentialsName]
+	return found, nil
 }
 
 // Remove ends a merchant and erases its credentials; decisions stay. Errors: *Invalid, ledger.ErrUnknownMerchant.

@@ -286,3 +286,19 @@ func TestAMerchantWithoutCredentialsSaysHowToSetThem(t *testing.T) {
 	_, err = store.Credentials(t.Context(), "acme")
 	require.ErrorContains(t, err, "starter merchant set acme")
 }
+
+func TestThePrivacyIntegrationStaysWhenTheRestIsReplaced(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	store := NewStore(newMemory(), newRing(t))
+	full := secretCredentials()
+	full.ListrakPrivacyClientID, full.ListrakPrivacyClientSecret = "s3cr3t-privacy-id", "s3cr3t-privacy"
+	_, err := store.Add(ctx, settingsOf(t, "acme.myshopify.com", 345), full)
+	require.NoError(t, err)
+	_, err = store.Update(ctx, "acme", nil, new(secretCredentials()))
+	require.NoError(t, err)
+	c, err := store.Credentials(ctx, "acme")
+	require.NoError(t, err)
+	require.True(t, c == full, "complete credentials of the other two leave it")
+	require.True(t, c.HasPrivacy())
+}

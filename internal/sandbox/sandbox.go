@@ -7,6 +7,7 @@
 //
 //	/shopify/{domain}           a store's base address: POST /admin/oauth/access_token, POST /admin/api/2026-10/graphql.json
 //	/listrak                    Listrak's Email API: /v1/List/…
+//	/listrak-privacy            Listrak's Privacy API: /v1/Forget
 //	/listrak-auth/OAuth2/Token  Listrak's token endpoint
 //	/control/…                  the control API; see Control
 package sandbox
@@ -201,6 +202,19 @@ func (sb *Sandbox) addList(config list.Config) (*list.Store, error) {
 	return store, nil
 }
 
+// AddPrivacy puts a Privacy integration of a Listrak account into the sandbox. It panics when the configuration is not valid or the client
+// id taken, since only a mistake in the calling program can bring that about.
+func (sb *Sandbox) AddPrivacy(config list.PrivacyConfig) *list.Privacy {
+	if config.Now == nil {
+		config.Now = sb.now
+	}
+	privacy, err := sb.listrak.AddPrivacy(config)
+	if err != nil {
+		panic(err)
+	}
+	return privacy
+}
+
 // Shop returns the store of a domain, or ErrNoShop.
 func (sb *Sandbox) Shop(domain string) (*shop.Store, error) {
 	front, err := sb.front(domain)
@@ -248,6 +262,9 @@ func (sb *Sandbox) ShopifyURL(domain string) string {
 // ListrakURL is the base address of Listrak's Email API, to which /v1/List and so on are added.
 func (sb *Sandbox) ListrakURL() string { return sb.base + "/listrak" }
 
+// ListrakPrivacyURL is the base address of Listrak's Privacy API, to which /v1/Forget is added.
+func (sb *Sandbox) ListrakPrivacyURL() string { return sb.base + "/listrak-privacy" }
+
 // ListrakAuthURL is the address of Listrak's token endpoint itself.
 func (sb *Sandbox) ListrakAuthURL() string { return sb.base + "/listrak-auth/OAuth2/Token" }
 
@@ -283,6 +300,7 @@ func (sb *Sandbox) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/shopify/{domain}/", http.HandlerFunc(sb.serveShop))
 	mux.Handle("/listrak/", http.StripPrefix("/listrak", sb.listrak.API()))
+	mux.Handle("/listrak-privacy/", http.StripPrefix("/listrak-privacy", sb.listrak.PrivacyAPI()))
 	mux.Handle("/listrak-auth/", http.StripPrefix("/listrak-auth", sb.listrak.Auth()))
 	// A web page that the developer happens to look at must not act in the sandbox.
 	sameOrigin := http.NewCrossOriginProtection()

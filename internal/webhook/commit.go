@@ -179,7 +179,8 @@ func (d *Door) follow(w *ledger.Webhook, receipt ledger.WebhookReceipt) (outcome
 		return outcomeProblem
 	}
 	if w.Privacy != nil {
-		d.later(func(ctx context.Context) error { return d.Teller.Privacy(ctx, id) })
+		request := w.Privacy.ID
+		d.later(func(ctx context.Context) error { return d.Teller.Privacy(ctx, id, request) })
 	}
 	return Kept
 }

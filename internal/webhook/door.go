@@ -22,6 +22,7 @@ import (
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/internal/privacy/person"
 	"github.com/concordsync/concord/internal/webhook/payload"
 )
 
@@ -66,7 +67,7 @@ type Merchants interface {
 
 // Keys is the part of *keys.Ring that the door needs.
 type Keys interface {
-	payload.Sealer
+	person.Sealer
 	SubjectKey() []byte
 }
 
@@ -76,8 +77,8 @@ type Teller interface {
 	Order(ctx context.Context, merchant string, held ledger.Held, order string, createdAt time.Time) error
 	// Nudge sends somebody to read the merchant's hints.
 	Nudge(ctx context.Context, merchant string) error
-	// Privacy sends somebody to do the merchant's privacy requests.
-	Privacy(ctx context.Context, merchant string) error
+	// Privacy has a privacy request done, by its id.
+	Privacy(ctx context.Context, merchant, request string) error
 }
 
 // Config is what a door needs.
@@ -270,10 +271,10 @@ func (d *Door) fill(w *ledger.Webhook, from *sender, body []byte) error {
 		return nil
 	}
 	w.Privacy = &ledger.PrivacyRequest{ID: w.ID, Kind: kind, Customer: news.Customer}
-	if news.Person == (payload.Person{}) {
+	if news.Person.IsZero() {
 		return nil
 	}
-	w.Privacy.Sealed, err = news.Person.Seal(d.Keys, from.id, w.ID)
+	w.Privacy.Sealed, err = person.Seal(d.Keys, from.id, w.ID, news.Person)
 	return err
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/ledger/ledgertest"
 	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/internal/privacy/person"
 	"github.com/concordsync/concord/internal/webhook"
 	"github.com/concordsync/concord/internal/webhook/payload"
 	"github.com/concordsync/concord/internal/webhook/payload/payloadtest"
@@ -113,7 +114,7 @@ func (t told) Nudge(_ context.Context, id string) error {
 	return errors.New("nobody is there")
 }
 
-func (t told) Privacy(_ context.Context, id string) error {
+func (t told) Privacy(_ context.Context, id, _ string) error {
 	t <- "privacy of " + id
 	return nil
 }
@@ -261,12 +262,12 @@ func TestEveryTopicIsKeptOnce(t *testing.T) {
 			require.Nil(t, got.Privacy)
 		} else {
 			require.Equal(t, kind, got.Privacy.Kind)
-			person, err := payload.OpenPerson(b.ring, acme, got.Privacy.ID, got.Privacy.Sealed)
+			person, err := person.Open(b.ring, acme, got.Privacy.ID, got.Privacy.Sealed)
 			require.NoError(t, err)
 			if kind == ledger.DataRequest || kind == ledger.Redact {
 				require.Equal(t, "gid://shopify/Customer/3", got.Privacy.Customer)
-				require.True(t, person == payload.Person{Email: "a@example.com", Phone: "+15550001111"})
-				_, err = payload.OpenPerson(b.ring, acme, "another", got.Privacy.Sealed)
+				require.True(t, person == person.Person{Email: "a@example.com", Phone: "+15550001111"})
+				_, err = person.Open(b.ring, acme, "another", got.Privacy.Sealed)
 				require.ErrorIs(t, err, keys.ErrDamaged)
 			} else {
 				require.Empty(t, got.Privacy.Sealed)
@@ -773,9 +774,9 @@ func TestStoppingKeepsWhatIsUnderWay(t *testing.T) {
 
 func TestAPersonNeverShows(t *testing.T) {
 	t.Parallel()
-	p := payload.Person{Email: "a@example.com", Phone: "+1555"}
+	p := person.Person{Email: "a@example.com", Phone: "+1555"}
 	var out bytes.Buffer
-	for _, value := range []any{p, &p, []payload.Person{p}, struct{ Person payload.Person }{p}} {
+	for _, value := range []any{p, &p, []person.Person{p}, struct{ Person payload.Person }{p}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 			fmt.Fprintf(&out, verb+"\n", value)
 		}

@@ -21,14 +21,16 @@ import (
 	"github.com/concordsync/concord/internal/sandbox/list/wire"
 )
 
-// Server answers Listrak's token endpoint and Email API for any number of lists. It is safe for concurrent use.
+// Server answers Listrak's token endpoint, Email API and Privacy API for any number of lists. It is safe for concurrent use.
 type Server struct {
 	now    func() time.Time
 	routes *http.ServeMux
 
-	mu     sync.RWMutex
-	lists  []*Store // by id
-	tokens map[string]token
+	mu    sync.RWMutex
+	lists []*Store // by id
+	// privacies are the Privacy integrations by client id.
+	privacies map[string]*Privacy
+	tokens    map[string]token
 }
 
 type token struct {
@@ -41,18 +43,12 @@ func NewServer(now func() time.Time) *Server {
 	if now == nil {
 		now = time.Now
 	}
-	s := &Server{now: now, routes: http.NewServeMux(), tokens: map[string]token{}}
+	s := &Server{now: now, routes: http.NewServeMux(), privacies: map[string]*Privacy{}, tokens: map[string]token{}}
 	strict := wire.NewStrictHandlerWithOptions(routes{s}, nil, wire.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: func(w http.ResponseWriter, _ *http.Request, _ error) {
 			answer(w, refuse(CodeMalformedBody, "The body is not valid JSON."))
 		},
-		ResponseErrorHandlerFunc: func(w http.ResponseWriter, _ *http.Request, err error) {
-			var refusal *Error
-			if !errors.As(err, &refusal) {
-				refusal = &Error{Status: http.StatusInternalServerError, Code: CodeUnhandled, Message: "An unexpected error occurred."}
-			}
-			answer(w, refusal)
-		},
+		ResponseErrorHandlerFunc: func(w http.ResponseWriter, _ *http.Request, err error) { answerRefusal(w, err) },
 	})
 	wire.HandlerWithOptions(strict, wire.StdHTTPServerOptions{
 		BaseRouter: s.routes,
@@ -280,26 +276,37 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	client := r.PostForm.Get("client_id")
+	if p := s.privacy(client); p != nil {
+		strike(w, r, []*fault.Injector{&p.Faults}, "token", func(w http.ResponseWriter, r *http.Request) {
+			config, secret := p.Config(), r.PostForm.Get("client_secret")
+			s.grant(w, !p.closed() && subtle.ConstantTimeCompare([]byte(config.Secret), []byte(secret)) == 1, client, config.TokenLife)
+		})
+		return
+	}
 	lists := s.account(client)
 	if len(lists) > 0 {
 		setDate(w, s.now(), lists[0])
 	}
 	struck(w, r, lists, "token", func(w http.ResponseWriter, r *http.Request) {
-		s.grant(w, lists, client, r.PostForm.Get("client_secret"))
+		secret, life := r.PostForm.Get("client_secret"), time.Duration(0)
+		right := len(lists) > 0 && !slices.ContainsFunc(lists, closed) && slices.ContainsFunc(lists, func(l *Store) bool {
+			return subtle.ConstantTimeCompare([]byte(l.Config().Secret), []byte(secret)) == 1
+		})
+		if right {
+			life = lists[0].Config().TokenLife
+		}
+		s.grant(w, right, client, life)
 	})
 }
 
 // grant answers with a token. An integration that is paused, or does not allow the caller's address, is refused with the same
 // code as a wrong secret (official document, Error Codes, General); the HTTP status of that refusal is not published.
-func (s *Server) grant(w http.ResponseWriter, lists []*Store, client, secret string) {
-	right := len(lists) > 0 && !slices.ContainsFunc(lists, closed) && slices.ContainsFunc(lists, func(l *Store) bool {
-		return subtle.ConstantTimeCompare([]byte(l.Config().Secret), []byte(secret)) == 1
-	})
+func (s *Server) grant(w http.ResponseWriter, right bool, client string, life time.Duration) {
 	if !right {
 		answer(w, &Error{Status: http.StatusUnauthorized, Code: CodeInvalidCredentials, Message: "The client credentials are invalid."})
 		return
 	}
-	life, now, bearer := lists[0].Config().TokenLife, s.now(), rand.Text()
+	now, bearer := s.now(), rand.Text()
 	s.mu.Lock()
 	for held, t := range s.tokens {
 		if !now.Before(t.expires) {
@@ -338,9 +345,18 @@ func struck(w http.ResponseWriter, r *http.Request, lists []*Store, operation st
 	if len(lists) > 0 {
 		fault.Pause(r.Context(), lists[0].Config().Latency)
 	}
+	injectors := make([]*fault.Injector, len(lists))
+	for i, list := range lists {
+		injectors[i] = &list.Faults
+	}
+	strike(w, r, injectors, operation, serve)
+}
+
+// strike lets the first of the injectors that wants to spoil the operation do so.
+func strike(w http.ResponseWriter, r *http.Request, injectors []*fault.Injector, operation string, serve http.HandlerFunc) {
 	rule, hit := fault.Rule{}, false
-	for _, list := range lists {
-		if rule, hit = list.Faults.Next(operation); hit {
+	for _, injector := range injectors {
+		if rule, hit = injector.Next(operation); hit {
 			break
 		}
 	}
@@ -382,6 +398,15 @@ func setDate(w http.ResponseWriter, now time.Time, list *Store) {
 		now = list.Clock()
 	}
 	w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
+}
+
+// answerRefusal words what the model did not do; what is no refusal is a fault of this program.
+func answerRefusal(w http.ResponseWriter, err error) {
+	var refusal *Error
+	if !errors.As(err, &refusal) {
+		refusal = &Error{Status: http.StatusInternalServerError, Code: CodeUnhandled, Message: "An unexpected error occurred."}
+	}
+	answer(w, refusal)
 }
 
 func answer(w http.ResponseWriter, e *Error) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/privacy/person"
 )
 
 // The topics that the door knows, as X-Shopify-Topic spells them (contracts/shopify.md 5.3).
@@ -61,7 +62,7 @@ type News struct {
 	Order *Order
 	// Customer and Person say whom a privacy request is about, as far as Shopify knows them. Customer is a GID.
 	Customer string
-	Person   Person
+	Person   person.Person
 	// Shop is the *.myshopify.com domain that the payload names, if it names one.
 	Shop string
 }
@@ -194,11 +195,11 @@ func parsePersonal(body []byte) (News, error) {
 	if err := decode(body, &in); err != nil {
 		return News{}, err
 	}
-	news := News{Shop: string(in.Shop), Person: Person{Email: string(in.Customer.Email), Phone: string(in.Customer.Phone)}}
+	news := News{Shop: string(in.Shop), Person: person.Person{Email: string(in.Customer.Email), Phone: string(in.Customer.Phone)}}
 	if in.Customer.ID != 0 {
 		news.Customer = in.Customer.ID.gid(customerGID)
 	}
-	if news.Customer == "" && news.Person == (Person{}) {
+	if news.Customer == "" && news.Person.IsZero() {
 		return News{}, NoPerson
 	}
 	return news, nil

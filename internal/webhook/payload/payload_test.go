@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/privacy/person"
 	"github.com/concordsync/concord/internal/webhook/payload"
 	"github.com/concordsync/concord/internal/webhook/payload/payloadtest"
 )
@@ -18,7 +19,7 @@ func TestParseReadsEveryTopic(t *testing.T) {
 	const shop = "acme.myshopify.com"
 	payloads := payloadtest.Payloads(shop)
 	bob := payload.News{Customers: []string{"gid://shopify/Customer/706405506930370084"}}
-	person := payload.Person{Email: "a@example.com", Phone: "+15550001111"}
+	person := person.Person{Email: "a@example.com", Phone: "+15550001111"}
 	want := map[string]payload.News{
 		payload.TopicEmailConsent: bob, payload.TopicSMSConsent: bob, payload.TopicCustomerCreate: bob, payload.TopicCustomerUpdate: bob,
 		payload.TopicCustomerDelete: bob,
@@ -94,7 +95,7 @@ func TestParseTakesWhatShopifyMaySendAndSaysWhatIsMissing(t *testing.T) {
 		"an order of no date":        {payload.TopicOrderCreate, `{"id":1,"created_at":"yesterday","customer":{"id":2}}`, payload.News{}, payload.NoOrderDate},
 		"a request for nobody":       {payload.TopicCustomerRedact, `{"shop_domain":"a.myshopify.com","customer":{"id":null,"email":null,"phone":null}}`, payload.News{}, payload.NoPerson},
 		"a request by phone": {payload.TopicCustomerRedact, `{"customer":{"id":null,"phone":"+1"}}`,
-			payload.News{Person: payload.Person{Phone: "+1"}}, ""},
+			payload.News{Person: person.Person{Phone: "+1"}}, ""},
 		"a request by id": {payload.TopicDataRequest, `{"customer":{"id":9007199254740993}}`,
 			payload.News{Customer: "gid://shopify/Customer/9007199254740993"}, ""},
 	} {

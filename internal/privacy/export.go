@@ -1,0 +1,437 @@
+package privacy
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/explain"
+	"github.com/concordsync/concord/internal/failure"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/shopify"
+)
+
+// Export is all that is held of one person, and what both sides show of them, as it is given to them. Times are in UTC.
+type Export struct {
+	Merchant    string    `json:"merchant"`
+	GeneratedAt time.Time `json:"generated_at"`
+	// AskedFor are the addresses by which the person was looked for.
+	AskedFor struct {
+		Email string `json:"email,omitempty"`
+		Phone string `json:"phone,omitempty"`
+	} `json:"asked_for"`
+	Customers []ExportedCustomer `json:"shopify_customers"`
+	Addresses []ExportedAddress  `json:"addresses"`
+	Orders    []ExportedOrder    `json:"remembered_orders"`
+	// Announced are the customers of whom Shopify has just told that something changed.
+	Announced []string          `json:"announced_changes"`
+	Requests  []ExportedRequest `json:"privacy_requests"`
+	Shopify   ShownNow          `json:"shopify_now"`
+	Listrak   ShownNow          `json:"listrak_now"`
+}
+
+// ExportedCustomer is the link of a Shopify customer to the hashes of their addresses.
+type ExportedCustomer struct {
+	ID        string    `json:"id"`
+	UpdatedAt time.Time `json:"updated_at,omitzero"`
+	EmailHash string    `json:"email_hash,omitempty"`
+	PhoneHash string    `json:"phone_hash,omitempty"`
+}
+
+// ExportedAddress is what is held under the hash of one address.
+type ExportedAddress struct {
+	Channel string `json:"channel"`
+	Hash    string `json:"hash"`
+	// Known is false for an address of which nothing is held.
+	Known bool `json:"known"`
+	// AddressKept: the address itself is kept too, sealed, because a delivery needs it.
+	AddressKept bool               `json:"address_kept"`
+	Decision    ExportedDecision   `json:"decision"`
+	Sides       []ExportedSide     `json:"sides"`
+	Waiting     *ExportedWait      `json:"waiting_for_an_order,omitempty"`
+	UnderWay    []string           `json:"deliveries_under_way"`
+	Orders      []ExportedOrder    `json:"remembered_orders"`
+	Story       []explain.Sentence `json:"journal"`
+}
+
+// ExportedDecision is what the person decided, as far as both sides have told.
+type ExportedDecision struct {
+	State string    `json:"state"`
+	At    time.Time `json:"at,omitzero"`
+	Side  string    `json:"side,omitempty"`
+}
+
+// ExportedSide is what one side showed last and was sent.
+type ExportedSide struct {
+	Side       string             `json:"side"`
+	Shows      string             `json:"shows"`
+	Dated      time.Time          `json:"dated,omitzero"`
+	Read       time.Time          `json:"read,omitzero"`
+	ID         string             `json:"id,omitempty"`
+	Deliveries []ExportedDelivery `json:"deliveries"`
+}
+
+// ExportedDelivery is one write of a decision to a side.
+type ExportedDelivery struct {
+	State   string    `json:"state"`
+	Began   time.Time `json:"began,omitzero"`
+	Ended   time.Time `json:"ended,omitzero"`
+	Outcome string    `json:"outcome"`
+	Point   string    `json:"subscription_point"`
+	Code    string    `json:"code,omitempty"`
+}
+
+// ExportedWait is a consent that waits for an order.
+type ExportedWait struct {
+	Consent  time.Time `json:"consent"`
+	Until    time.Time `json:"until"`
+	Customer string    `json:"customer"`
+}
+
+// ExportedOrder is an order that is remembered for some minutes.
+type ExportedOrder struct {
+	ID        string    `json:"id"`
+	CreatedAt time.Time `json:"created_at"`
+	Until     time.Time `json:"kept_until"`
+}
+
+// ExportedRequest is a privacy request about the person.
+type ExportedRequest struct {
+	ID       string    `json:"id"`
+	Kind     string    `json:"kind"`
+	Received time.Time `json:"received"`
+	Done     time.Time `json:"done,omitzero"`
+	Outcome  string    `json:"outcome,omitempty"`
+}
+
+// ShownNow is what a side shows of the person at the moment of the export.
+type ShownNow struct {
+	// Problem says why the side could not be read; then nothing is known of it.
+	Problem string        `json:"problem,omitempty"`
+	People  []ShownPerson `json:"people"`
+}
+
+// ShownPerson is one customer or contact.
+type ShownPerson struct {
+	ID     string    `json:"id"`
+	Email  string    `json:"email,omitempty"`
+	State  string    `json:"email_consent"`
+	Dated  time.Time `json:"dated,omitzero"`
+	Method string    `json:"method,omitempty"`
+}
+
+// ErrNoDirectory: nowhere is set where exports are written.
+var ErrNoDirectory = errors.New("there is no directory for exports")
+
+// ExportPerson writes all that is held of the person, with what both sides show now, into two files that only this user may read: JSON, and
+// the same as text. It ends the request; the outcome names the first file. Doing it again before the request is done writes them anew.
+func (o *Office) ExportPerson(ctx context.Context, merchant, id string) (string, error) {
+	j, err := o.open(ctx, merchant, id)
+	if err != nil || !j.request.Open() {
+		return outcomeOf(j), err
+	}
+	if o.ExportDirectory == "" {
+		return "", &failure.Error{Class: failure.PersonMustAct, Op: "write an export", Code: "NO_DIRECTORY", Err: ErrNoDirectory,
+			Advice: "Set CONCORD_EXPORT_DIRECTORY for the worker"}
+	}
+	export, err := j.export(ctx)
+	if err != nil {
+		return "", err
+	}
+	path, err := j.write(export)
+	if err != nil {
+		return "", err
+	}
+	return j.finish(ctx, "Written to "+path+" (and as .txt beside it) by the worker that did it. Give it to the person, then delete both files.")
+}
+
+// export collects everything.
+func (j *job) export(ctx context.Context) (*Export, error) {
+	f, err := j.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	held, err := j.Engine.Ledger.Holdings(ctx, j.merchant, f.subjects, f.customers)
+	if err != nil {
+		return nil, err
+	}
+	e := &Export{Merchant: j.merchant, GeneratedAt: j.Engine.Now().UTC(), Customers: []ExportedCustomer{}, Addresses: []ExportedAddress{},
+		Orders: ordersOf(held.Orders), Announced: []string{}, Requests: []ExportedRequest{}}
+	e.AskedFor.Email, e.AskedFor.Phone = j.person.Email, j.person.Phone
+	for _, c := range held.Customers {
+		e.Customers = append(e.Customers, ExportedCustomer{ID: c.ID, UpdatedAt: c.UpdatedAt.Time(), EmailHash: hashOf(c.Email), PhoneHash: hashOf(c.SMS)})
+	}
+	for _, h := range held.Subjects {
+		e.Addresses = append(e.Addresses, addressOf(h))
+	}
+	for _, h := range held.Hints {
+		e.Announced = append(e.Announced, h.Customer)
+	}
+	for _, r := range held.Requests {
+		e.Requests = append(e.Requests, requestOf(r))
+	}
+	if j.request.Customer == "" {
+		e.Requests = append(e.Requests, requestOf(j.request))
+	}
+	j.readSides(ctx, e, f)
+	return e, nil
+}
+
+func hashOf(s consent.Subject) string {
+	if s.IsZero() {
+		return ""
+	}
+	return s.Hex()
+}
+
+func ordersOf(orders []ledger.Order) []ExportedOrder {
+	list := []ExportedOrder{}
+	for _, o := range orders {
+		list = append(list, ExportedOrder{ID: o.ID, CreatedAt: o.CreatedAt.Time(), Until: o.Until.Time()})
+	}
+	return list
+}
+
+func requestOf(r ledger.PrivacyRequest) ExportedRequest {
+	return ExportedRequest{ID: r.ID, Kind: string(r.Kind), Received: r.Received.Time(), Done: r.Done.Time(), Outcome: r.Outcome}
+}
+
+func addressOf(h ledger.Holding) ExportedAddress {
+	rec := &h.Record
+	a := ExportedAddress{Channel: h.Channel.String(), Hash: h.Subject.Hex(), Known: h.Version > 0 || len(h.Journal) > 0,
+		AddressKept: len(h.SealedAddress) > 0, Decision: ExportedDecision{State: "none"}, Sides: []ExportedSide{}, UnderWay: []string{},
+		Orders: ordersOf(h.Orders), Story: explain.Story(h.Journal)}
+	if d := &rec.Decision; d.State.IsDecision() {
+		a.Decision = ExportedDecision{State: d.State.String(), At: d.At.Time(), Side: d.Side.String()}
+		if d.Erased {
+			a.Decision.Side = "by the person's wish to be forgotten"
+		}
+	}
+	for _, side := range consent.Sides {
+		seen := &rec.Seen[side]
+		s := ExportedSide{Side: side.String(), Shows: seen.State.String(), Dated: seen.Shown.Time(), Read: seen.ReadBegan.Time(), ID: seen.Ref,
+			Deliveries: []ExportedDelivery{}}
+		for i := range rec.Sent[side] {
+			if d := &rec.Sent[side][i]; d.State != consent.Unseen {
+				s.Deliveries = append(s.Deliveries, ExportedDelivery{State: d.State.String(), Began: d.Started.Time(), Ended: d.Ended.Time(),
+					Outcome: d.Outcome.String(), Point: d.Point.String(), Code: d.Code})
+			}
+		}
+		a.Sides = append(a.Sides, s)
+	}
+	for _, held := range h.Held {
+		a.Waiting = &ExportedWait{Consent: held.Hold.Consent.Time(), Until: held.Hold.Until.Time(), Customer: held.Hold.Customer}
+	}
+	for _, claim := range h.Claims {
+		a.UnderWay = append(a.UnderWay, string(claim.Sync))
+	}
+	return a
+}
+
+// readSides adds what both sides show now. They are asked by identifiers only (I8). What cannot be read does not keep back the rest.
+func (j *job) readSides(ctx context.Context, e *Export, f found) {
+	e.Shopify.People, e.Listrak.People = []ShownPerson{}, []ShownPerson{}
+	account, err := j.Engine.Connect(ctx, j.merchant)
+	if err != nil {
+		e.Shopify.Problem, e.Listrak.Problem = "The merchant has no access to it at the moment.", "The merchant has no access to it at the moment."
+		return
+	}
+	seen := map[string]bool{}
+	add := func(only string, customers []shopify.Customer, err error) {
+		if err != nil {
+			e.Shopify.Problem = problemOf(err)
+			return
+		}
+		for _, c := range customers {
+			address, _ := consent.NormaliseEmail(c.Email) // one that cannot be normalised is nobody's that was asked for
+			if c.ID == "" || seen[string(c.ID)] || only != "" && address != only {
+				continue
+			}
+			seen[string(c.ID)] = true
+			e.Shopify.People = append(e.Shopify.People, ShownPerson{ID: string(c.ID), Email: c.Email, State: string(c.Consent.State),
+				Dated: c.Consent.UpdatedAt})
+		}
+	}
+	if len(f.customers) > 0 {
+		ids := make([]shopify.CustomerID, len(f.customers))
+		for i, id := range f.customers {
+			ids[i] = shopify.CustomerID(id)
+		}
+		customers, err := account.Shopify.CustomersByID(ctx, ids)
+		add("", customers, err)
+	}
+	for _, raw := range append([]string{j.person.Email}, j.person.Others...) {
+		address, err := consent.NormaliseEmail(raw)
+		if err != nil {
+			continue
+		}
+		customers, err := account.Shopify.CustomersByEmail(ctx, []string{address})
+		add(address, customers, err)
+		contact, ok, err := account.Listrak.Contact(ctx, address)
+		switch {
+		case err != nil:
+			e.Listrak.Problem = problemOf(err)
+		case ok:
+			e.Listrak.People = append(e.Listrak.People, ShownPerson{ID: contact.EmailKey, Email: contact.Address, State: string(contact.State),
+				Dated: contact.Date, Method: contact.Method})
+		}
+	}
+}
+
+func problemOf(err error) string {
+	if f := failure.As(err); f != nil {
+		return "It could not be read: " + f.Code + "."
+	}
+	return "It could not be read."
+}
+
+// plainName is what may stand in a file's name as it is.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,80}$`)
+
+// fileName names the files of a request. Ids of webhooks come from outside, and must not lead out of the directory.
+func fileName(merchant, id string) string {
+	if !plainName.MatchString(id) {
+		sum := sha256.Sum256([]byte(id))
+		id = "request-" + hex.EncodeToString(sum[:8])
+	}
+	return merchant + "-" + id
+}
+
+// write writes both files and returns the path of the JSON.
+func (j *job) write(e *Export) (string, error) {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(e); err != nil {
+		return "", errors.New("write an export: it cannot be encoded") // the cause could quote the person
+	}
+	directory, err := filepath.Abs(j.ExportDirectory)
+	if err != nil {
+		return "", fmt.Errorf("write an export: %w", err)
+	}
+	if err := os.MkdirAll(directory, 0o700); err != nil {
+		return "", fmt.Errorf("write an export: %w", err)
+	}
+	path := filepath.Join(directory, fileName(j.merchant, j.request.ID))
+	for suffix, content := range map[string][]byte{".json": text.Bytes(), ".txt": []byte(e.Text())} {
+		if err := writeFile(path+suffix, content); err != nil {
+			return "", fmt.Errorf("write an export: %w", err)
+		}
+	}
+	return path + ".json", nil
+}
+
+// writeFile writes a file that nobody else may read, whole or not at all.
+func writeFile(path string, content []byte) (err error) {
+	file, err := os.CreateTemp(filepath.Dir(path), ".export-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(file.Name())
+		}
+	}()
+	// CreateTemp makes it 0600.
+	if _, err = file.Write(content); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	if err = file.Close(); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), path)
+}
+
+// Text is the export for reading.
+func (e *Export) Text() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("What Concord holds of you for %s, on %s UTC", e.Merchant, stamp(e.GeneratedAt))
+	line("Asked for: %s", strings.Join(strings.Fields(e.AskedFor.Email+" "+e.AskedFor.Phone), ", "))
+	line("")
+	line("Concord keeps consent to marketing in agreement between a shop (Shopify) and its newsletter (Listrak). It keeps addresses only as")
+	line("hashes, except while a delivery needs one.")
+	for _, a := range e.Addresses {
+		line("")
+		line("%s, kept under the hash %s", a.Channel, a.Hash)
+		if !a.Known {
+			line("  Nothing is held.")
+			continue
+		}
+		line("  Decision: %s", words(a.Decision.State, a.Decision.Side, stamp(a.Decision.At)))
+		for _, s := range a.Sides {
+			line("  %s last showed: %s", s.Side, words(s.Shows, stamp(s.Dated), s.ID))
+			for _, d := range s.Deliveries {
+				line("    told on %s: %s", stamp(d.Began), words(d.State, d.Outcome, d.Code))
+			}
+		}
+		if a.AddressKept {
+			line("  The address itself is kept too, encrypted, because a delivery needs it.")
+		}
+		if w := a.Waiting; w != nil {
+			line("  A consent of %s waits for an order until %s.", stamp(w.Consent), stamp(w.Until))
+		}
+		for _, o := range a.Orders {
+			line("  Order %s of %s is remembered until %s.", o.ID, stamp(o.CreatedAt), stamp(o.Until))
+		}
+		for _, s := range a.Story {
+			line("  %s  %s", stamp(s.At), s.Text)
+		}
+	}
+	line("")
+	for _, c := range e.Customers {
+		line("Shopify customer %s is linked to these hashes.", c.ID)
+	}
+	for _, o := range e.Orders {
+		line("Order %s of %s is remembered until %s.", o.ID, stamp(o.CreatedAt), stamp(o.Until))
+	}
+	for _, r := range e.Requests {
+		line("Privacy request %s", words(r.ID, r.Kind, "of "+stamp(r.Received), r.Outcome))
+	}
+	for _, side := range []struct {
+		name string
+		ShownNow
+	}{{"Shopify", e.Shopify}, {"Listrak", e.Listrak}} {
+		line("")
+		line("%s shows now:", side.name)
+		if side.Problem != "" {
+			line("  %s", side.Problem)
+		}
+		for _, p := range side.People {
+			line("  %s", words(p.ID, p.Email, p.State, stamp(p.Dated), p.Method))
+		}
+		if side.Problem == "" && len(side.People) == 0 {
+			line("  nobody")
+		}
+	}
+	return b.String()
+}
+
+// words joins what is there.
+func words(parts ...string) string {
+	var given []string
+	for _, part := range parts {
+		if part != "" {
+			given = append(given, part)
+		}
+	}
+	return strings.Join(given, ", ")
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.DateTime)
+}
