@@ -10,7 +10,6 @@ import (
 	"github.com/concordsync/concord/activities"
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
-	"github.com/concordsync/concord/internal/privacy"
 	"github.com/concordsync/concord/internal/privacy/person"
 	"github.com/concordsync/concord/internal/reconcile"
 )

@@ -125,7 +125,7 @@ type nobody struct{}
 
 func (nobody) Order(context.Context, string, ledger.Held, string, time.Time) error { return nil }
 func (nobody) Nudge(context.Context, string) error                                 { return nil }
-func (nobody) Privacy(context.Context, string) error                               { return nil }
+func (nobody) Privacy(context.Context, string, string) error                       { return nil }
 
 // benchWebhooksView is the answer of `starter bench webhooks`.
 type benchWebhooksView struct {

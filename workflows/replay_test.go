@@ -22,7 +22,6 @@ import (
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
-	"github.com/concordsync/concord/internal/privacy"
 	"github.com/concordsync/concord/internal/privacy/person"
 	"github.com/concordsync/concord/internal/sandbox/shop"
 	"github.com/concordsync/concord/workflows"
