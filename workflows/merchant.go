@@ -510,8 +510,8 @@ func (m *merchantSync) startDrain(ctx workflow.Context) {
 		StartToCloseTimeout: 10 * time.Minute,
 		HeartbeatTimeout:    20 * time.Second,
 		WaitForCancellation: true,
-		// The rounds go on with what it leaves.
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second, MaximumAttempts: 4},
+		// Long enough for the lease of a drain that died. After that the rounds go on with what it leaves.
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second, MaximumAttempts: 6},
 		Summary:     "act upon webhooks until none has come for a while",
 	})
 	m.drain, m.cancelDrain = workflow.ExecuteActivity(drainCtx, act.Drain, activities.MerchantInput{Merchant: m.merchant}), cancel

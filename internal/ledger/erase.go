@@ -205,7 +205,7 @@ func (l *Ledger) EraseMerchant(ctx context.Context, id string) (ErasedPeople, er
 		if err := removed(t); err != nil {
 			return err
 		}
-		for _, table := range []string{"journal", "privacy_requests", "erased_merchants", "drains", "runs", "secrets", "sync_intervals", "syncs"} {
+		for _, table := range []string{"journal", "privacy_requests", "erased_merchants", "doors", "drains", "runs", "secrets", "sync_intervals", "syncs"} {
 			if _, err := t.ExecContext(ctx, "DELETE FROM "+table+" WHERE merchant = $1", id); err != nil {
 				return err
 			}

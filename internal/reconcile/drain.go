@@ -37,7 +37,8 @@ const (
 	drainFresh = 5 * time.Second
 	// drainLimit is after how long a drain ends by itself, so that its workflow can continue as new.
 	drainLimit = 5 * time.Minute
-	// awakeFor is how long a drain that died keeps webhooks from sending another one; awakeAgain is how often it says that it lives.
+	// awakeFor is how long a drain that died keeps webhooks from sending another one, and that one from beginning; awakeAgain is how
+	// often it says that it lives.
 	awakeFor, awakeAgain = 30 * time.Second, 10 * time.Second
 	// hintPatience is how long the rounds leave a hint to the drain.
 	hintPatience = 20 * consent.Second
@@ -61,6 +62,7 @@ type drain struct {
 	*Engine
 	merchant string
 	result   DrainResult
+	lease    *ledger.RunLease
 
 	// s is the session of the tasks to come, begun at.
 	s  *session
@@ -87,7 +89,10 @@ type drain struct {
 func (d *drain) run(ctx context.Context) (DrainResult, error) {
 	d.away.limit = listrakFailures
 	// What went wrong first is what matters; a process that is no more has nobody to tell.
-	defer func() { _ = d.wait() }()
+	defer func() {
+		_ = d.wait()
+		d.release(context.WithoutCancel(ctx))
+	}()
 	began, news := d.Now(), d.Now()
 	var awake time.Time
 	for {
@@ -99,7 +104,7 @@ func (d *drain) run(ctx context.Context) (DrainResult, error) {
 			return d.result, cmp.Or(d.failed, d.leave(context.WithoutCancel(ctx)))
 		}
 		if d.Now().Sub(awake) >= awakeAgain {
-			if err := d.records().StayAwake(ctx, d.merchant, awakeFor); err != nil {
+			if err := d.stayAwake(ctx); err != nil {
 				return d.result, err
 			}
 			awake = d.Now()
@@ -130,6 +135,29 @@ func (d *drain) run(ctx context.Context) (DrainResult, error) {
 		if err := d.doze(ctx); err != nil {
 			return d.result, err
 		}
+	}
+}
+
+// stayAwake says that this drain lives: to others who would begin one, and to webhooks.
+func (d *drain) stayAwake(ctx context.Context) error {
+	lease, ok, err := d.records().AcquireRun(ctx, d.merchant, DrainRun, d.Holder, awakeFor)
+	switch {
+	case err != nil:
+		return fmt.Errorf("take the drain's lease: %w", err)
+	case !ok:
+		return ErrBusy
+	}
+	d.lease = &lease
+	return d.records().StayAwake(ctx, d.merchant, awakeFor)
+}
+
+// release lets another drain begin at once.
+func (d *drain) release(ctx context.Context) {
+	if d.lease == nil {
+		return
+	}
+	if err := d.records().ReleaseRun(ctx, *d.lease); err != nil {
+		d.Log.Warn("The drain's lease could not be freed and will run out by itself", "merchant", d.merchant, "error", err.Error())
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 const (
 	RoundRun ledger.RunKind = "round"
 	FullRun  ledger.RunKind = "full"
+	DrainRun ledger.RunKind = "drain"
 )
 
 // missing names the last step of a full read: whoever was not seen in Shopify is not there.
