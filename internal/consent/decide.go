@@ -80,10 +80,10 @@ func Decide(rec Record, r Report) (Record, Judgement) {
 		}
 		last := &rec.Sent[r.Side][0]
 		sinceDelivery := last.Outcome == Delivered && before.ReadBegan <= last.Ended && r.ReadBegan > last.Ended
-		stillThere := r.State != Absent && r.ReadBegan > before.ReadBegan && rec.DebtTo(r.Side) == Owed
+		stillThere := r.State != Absent && r.ReadBegan > before.ReadBegan && (rec.DebtTo(r.Side) == Owed || before.ReadBegan <= rec.Decision.At)
 		if changed || sinceDelivery || stillThere {
 			// What is owed next is judged by whether the side was read since the last delivery (rule 16), and whether somebody was
-			// still there at the look before the write (rule 13).
+			// still there at the look before the write, or after the decision at all (rule 13).
 			rec.Seen[r.Side].ReadBegan, changed = r.ReadBegan, true
 		}
 		return rec, Judgement{Verdict: NoNews, Changed: changed}

@@ -159,6 +159,13 @@ func TestSimulationFindings(t *testing.T) {
 			listrak(Unsubscribed, at(Minute)).read(at(200 * Second))},
 			yes(Shopify, at(80*Second)), Echo, Settled, Owed},
 	})
+	steps := []step{
+		known, shopify(Subscribed, at(0)).read(at(Minute)), listrak(Subscribed, at(Hour)), shopify(Subscribed, at(0)).read(at(2 * Hour)),
+		shopify(Absent, 0).read(at(3 * Hour)),
+	}
+	if h := play(steps); h.rec.DebtTo(Shopify) != Gone {
+		t.Errorf("13: who was seen there after the last word and is gone now is owed %s, want gone\n%s", h.rec.DebtTo(Shopify), h.story.String())
+	}
 	for name, steps := range map[string][]step{
 		"7: a yes whose date was moved back": {known, listrak(Unsubscribed, at(0)), shopify(Subscribed, at(Hour)), shopify(Subscribed, at(-Hour))},
 		"a yes in the very second of the no that we have carried": {

@@ -259,15 +259,17 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 		}
 	}
 	if w.word == yes && w.side == inListrak {
-		// Somebody who left and came back between two reads: only a date has moved.
-		var before *glimpse
-		for i := range l.seen[inListrak] {
-			if g := &l.seen[inListrak][i]; g.at.Before(w.made) {
-				before = g
+		// Somebody who left and came back between two reads: only a date has moved. A read that nobody may have written down is none.
+		for _, g := range slices.Backward(l.seen[inListrak]) {
+			if !g.at.Before(w.made) {
+				continue
 			}
-		}
-		if before != nil && before.state == string(list.Subscribed) {
-			return true
+			if g.state == string(list.Subscribed) {
+				return true
+			}
+			if !o.inTrouble(g.process, g.at) {
+				break
+			}
 		}
 	}
 	return false
