@@ -38,8 +38,24 @@ func (o *Office) Uninstall(ctx context.Context, merchant, id string) (string, er
 
 const cameBack = "Nothing was done: the merchant was given credentials since, so the app was installed again."
 
+// redactAfter is how long after an uninstallation shop/redact comes at most: Shopify sends it after 48 hours (contracts/shopify.md 5.3),
+// tries for four more, and may be late.
+const redactAfter = 72 * consent.Hour
+
+// isBack reports whether the merchant was given credentials since it has left. shop/redact comes long after that: who has come back
+// meanwhile must not be erased.
 func (j *job) isBack(ctx context.Context) (bool, error) {
-	return j.Engine.Ledger.CredentialsSetSince(ctx, j.merchant, j.request.Received)
+	left := j.request.Received
+	if j.request.Kind == ledger.ShopRedact {
+		at, err := j.Engine.Ledger.LastUninstalled(ctx, j.merchant, left.Plus(-redactAfter))
+		if err != nil {
+			return false, err
+		}
+		if at != 0 {
+			left = min(left, at)
+		}
+	}
+	return j.Engine.Ledger.CredentialsSetSince(ctx, j.merchant, left)
 }
 
 // eraseLease is for how long nobody else may read or write for a merchant whose people are being erased.
