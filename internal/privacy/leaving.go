@@ -61,6 +61,10 @@ func (j *job) isBack(ctx context.Context) (bool, error) {
 // eraseLease is for how long nobody else may read or write for a merchant whose people are being erased.
 const eraseLease = 15 * time.Minute
 
+// restTime is within which drains and windows of a merchant that was just stopped have ended: they notice within a second, and finish the
+// calls that are under way.
+const restTime = 2 * time.Minute
+
 // EraseShop erases everybody of a merchant who has left: addresses, customer ids, decisions, journals. The hashes of those who had
 // unsubscribed stay for the retention time, so that nobody is written to against their will if the shop comes back. A *Busy is returned
 // while something of the merchant is still at work. It ends the request and returns the outcome.
@@ -74,9 +78,17 @@ func (o *Office) EraseShop(ctx context.Context, merchant, id string) (string, er
 	} else if back {
 		return j.finish(ctx, cameBack)
 	}
+	before, err := o.Engine.Ledger.Switches(ctx, merchant)
+	if err != nil && !errors.Is(err, ledger.ErrUnknownMerchant) {
+		return "", err
+	}
 	// Shopify may say so of a shop whose uninstalling was never heard of.
 	if err := o.Merchants.Uninstall(ctx, merchant, reasonUninstalled); err != nil && !errors.Is(err, ledger.ErrUnknownMerchant) {
 		return "", err
+	}
+	if before.State == ledger.Running {
+		// Drains and checkout windows take no lease: what they have read they would save into what is being erased.
+		return "", &Busy{After: restTime, Why: "what is at work for the merchant comes to its end first"}
 	}
 	free, err := j.holdRuns(ctx)
 	if err != nil {
