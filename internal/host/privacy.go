@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -118,14 +119,13 @@ func (s *sweep) run(ctx context.Context, ticks <-chan time.Time) {
 }
 
 func (s *sweep) once(ctx context.Context) error {
-	if err := s.startAll(ctx); err != nil {
-		return err
-	}
+	failed := s.startAll(ctx)
+	// Retention ends also while Temporal is away.
 	forgotten, err := s.host.Ledger.ForgetErased(ctx)
 	for _, id := range forgotten {
 		s.host.Log.Info("The hashed opt-outs of an erased merchant are forgotten: their retention has ended", "merchant", id)
 	}
-	return err
+	return errors.Join(failed, err)
 }
 
 func (s *sweep) startAll(ctx context.Context) error {

@@ -50,6 +50,14 @@ func (d dialect) forWriteInOrder() string {
 	return ""
 }
 
+// forDeleteInOrder ends a SELECT of rows, by a column of text, that the transaction may delete, in the order of the column's bytes.
+func (d dialect) forDeleteInOrder(column string) string {
+	if d == postgresDialect {
+		return " ORDER BY " + column + ` COLLATE "C" FOR UPDATE`
+	}
+	return ""
+}
+
 // forShare ends a SELECT of rows that must not change until the transaction has committed.
 func (d dialect) forShare() string {
 	if d == postgresDialect {

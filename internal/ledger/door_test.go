@@ -144,7 +144,7 @@ func TestWhatHasRunOutGoesInSmallSteps(t *testing.T) {
 		require.True(t, receive(t, l, customerWebhook("later", "1"))[0].Duplicate)
 
 		clock.Advance(31 * 24 * consent.Hour)
-		require.EqualValues(t, 1, purge(), "the door stays, the delivery goes")
+		require.EqualValues(t, 2, purge(), "the door stays, the delivery and the hint go")
 		require.NotZero(t, doorOf(t, l, acme))
 		require.NoError(t, l.RemoveMerchant(t.Context(), acme))
 		require.EqualValues(t, 1, purge())

@@ -37,7 +37,11 @@ func (l *Ledger) ErasePeople(ctx context.Context, merchant string, keep func(con
 		news := false
 		if err := each(ctx, t, func(*sql.Rows) error { news = true; return nil },
 			`INSERT INTO erased_merchants (merchant, erased_at, forget_at) VALUES ($1, $2, $3) ON CONFLICT (merchant) DO NOTHING RETURNING 1`,
-			merchant, int64(now), int64(forgetAt)); err != nil || !news {
+			merchant, int64(now), int64(forgetAt)); err != nil {
+			return err
+		}
+		// That the rights of people were honoured stays, without who they were; of what is still to be done FinishPrivacyRequest sees to it.
+		if _, err := t.ExecContext(ctx, "UPDATE privacy_requests SET customer = '' WHERE merchant = $1 AND done > 0", merchant); err != nil || !news {
 			return err
 		}
 		return t.journal(ctx, merchant, []Line{{Kind: Redacted, Side: NoSide, Count: done.OptOuts}})
@@ -134,12 +138,13 @@ func (l *Ledger) eraseTables(ctx context.Context, merchant string, tables []stru
 }
 
 // ForgetErased forgets what was left of merchants all of whose people were erased, when the time is over for which that is kept. It
-// returns the merchants. One who has come back meanwhile keeps it: its opt-outs count again.
+// returns the merchants. One who has been given credentials since has come back and keeps it: its opt-outs count again.
 func (l *Ledger) ForgetErased(ctx context.Context) ([]string, error) {
 	type erased struct {
 		merchant string
+		at       consent.Instant
 		forget   consent.Instant
-		back     bool
+		removed  bool
 	}
 	var list []erased
 	now, err := l.now(ctx, l.reads)
@@ -149,19 +154,24 @@ func (l *Ledger) ForgetErased(ctx context.Context) ([]string, error) {
 	if err := each(ctx, l.reads, func(rows *sql.Rows) error {
 		var e erased
 		var state sql.NullString
-		err := rows.Scan(&e.merchant, &e.forget, &state)
-		e.back = state.String == string(Running) || state.String == string(Paused)
+		err := rows.Scan(&e.merchant, &e.at, &e.forget, &state)
+		e.removed = !state.Valid || state.String == string(Removed)
 		list = append(list, e)
 		return err
-	}, `SELECT e.merchant, e.forget_at, m.state FROM erased_merchants e LEFT JOIN merchants m ON m.id = e.merchant ORDER BY e.merchant`); err != nil {
+	}, `SELECT e.merchant, e.erased_at, e.forget_at, m.state FROM erased_merchants e LEFT JOIN merchants m ON m.id = e.merchant ORDER BY e.merchant`); err != nil {
 		return nil, fmt.Errorf("read erased merchants: %w", explain(err))
 	}
 	var forgotten []string
 	for _, e := range list {
-		switch {
-		case !e.back && e.forget > now:
+		// That somebody has resumed it says nothing: without credentials it stops again.
+		back, err := l.CredentialsSetSince(ctx, e.merchant, e.at)
+		if err != nil {
+			return forgotten, err
+		}
+		switch back = back && !e.removed; {
+		case !back && e.forget > now:
 			continue
-		case !e.back:
+		case !back:
 			if err := l.eraseSubjects(ctx, e.merchant, nothing, &ErasedPeople{}); err != nil {
 				return forgotten, err
 			}

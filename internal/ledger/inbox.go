@@ -41,6 +41,10 @@ type WebhookReceipt struct {
 	Nudge bool
 }
 
+// hintMemory is how long a hint waits for a merchant that does not run, or all of whose syncs are off: polls find what it tells, and a
+// shop that has left must not leave the ids of its customers here.
+const hintMemory = 24 * consent.Hour
+
 // nudgeTime is how long a nudge may be on its way before the next webhook sends another one.
 const nudgeTime = 15 * consent.Second
 
@@ -303,10 +307,16 @@ func (l *Ledger) ForgetHints(ctx context.Context, merchant string, hints []Hint)
 		return nil
 	}
 	marks := map[int64][]string{}
+	all := make([]string, 0, len(hints))
 	for _, h := range hints {
 		marks[h.Mark] = append(marks[h.Mark], h.Customer)
+		all = append(all, h.Customer)
 	}
+	slices.Sort(all)
 	return l.transact(ctx, "forget hints", func(t *transaction) error {
+		if err := t.lockHints(ctx, merchant, all); err != nil {
+			return err
+		}
 		for _, mark := range slices.Sorted(maps.Keys(marks)) {
 			customers := slices.Sorted(slices.Values(marks[mark]))
 			if err := in(ctx, t.ledger.dialect, t, "DELETE FROM hints WHERE merchant = $1 AND mark = $2 AND customer ",
@@ -316,6 +326,16 @@ func (l *Ledger) ForgetHints(ctx context.Context, merchant string, hints []Hint)
 		}
 		return nil
 	})
+}
+
+// lockHints keeps the hints of customers, which are sorted, as they are until the transaction ends. All lock them in the order in which
+// webhooks write them: a DELETE takes rows as it finds them, and would wait for a webhook that waits for it.
+func (t *transaction) lockHints(ctx context.Context, merchant string, customers []string) error {
+	tail := t.ledger.dialect.forDeleteInOrder("customer")
+	if tail == "" {
+		return nil
+	}
+	return in(ctx, t.ledger.dialect, t, "SELECT 1 FROM hints WHERE merchant = $1 AND customer ", []any{merchant}, customers, tail, nil)
 }
 
 // StayAwake says that the merchant's hints are being read for as long as d from now, so that webhooks send nobody.
@@ -381,14 +401,19 @@ type PrivacyRequest struct {
 // privacyTime is within which Shopify wants a request to be done (contracts/shopify.md 5.3).
 const privacyTime = 30 * 24 * consent.Hour
 
-// addPrivacyRequest keeps a request that was just received; the same one again changes nothing.
+// addPrivacyRequest keeps a request that was just received, or, as Received says, when Shopify first sent it; the same one again changes
+// nothing. Shopify tries for LongestRetry at most, so nothing that is new was sent before that.
 func (t *transaction) addPrivacyRequest(ctx context.Context, merchant string, r PrivacyRequest) error {
 	now, err := t.now(ctx)
 	if err != nil {
 		return err
 	}
+	received := now
+	if r.Received != 0 {
+		received = max(min(r.Received, now), now.Plus(-LongestRetry))
+	}
 	_, err = t.ExecContext(ctx, `INSERT INTO privacy_requests (merchant, id, kind, customer, sealed, received, due, done, outcome, progress)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, '', '') ON CONFLICT (merchant, id) DO NOTHING`,
-		merchant, text(r.ID), string(r.Kind), text(r.Customer), r.Sealed, int64(now), int64(now.Plus(privacyTime)))
+		merchant, text(r.ID), string(r.Kind), text(r.Customer), r.Sealed, int64(received), int64(received.Plus(privacyTime)))
 	return err
 }

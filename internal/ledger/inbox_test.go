@@ -1,10 +1,14 @@
 package ledger_test
 
 import (
+	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -165,5 +169,56 @@ func TestNothingFollowsFromAWebhookWithAProblem(t *testing.T) {
 		remembered, err := l.OrdersRemembered(t.Context(), acme, "1", consent.Subject{}, 0, clock.Now())
 		require.NoError(t, err)
 		require.Empty(t, remembered)
+	})
+}
+
+// Nobody reads the hints of a merchant that does not run; they must not stay for ever.
+func TestAHintThatNobodyReadsIsForgotten(t *testing.T) {
+	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
+		addMerchant(t, l)
+		receive(t, l, customerWebhook("a", "1"))
+		clock.Advance(12 * consent.Hour)
+		receive(t, l, customerWebhook("b", "2"))
+		_, err := l.PurgeExpired(t.Context())
+		require.NoError(t, err)
+		require.Len(t, hints(t, l), 2)
+		clock.Advance(12*consent.Hour + 1)
+		_, err = l.PurgeExpired(t.Context())
+		require.NoError(t, err)
+		left := hints(t, l)
+		require.Len(t, left, 1)
+		require.Equal(t, "2", left[0].Customer)
+	})
+}
+
+// Webhooks and whoever has read them want the same rows at once, in whatever order these lie in the table.
+func TestHintsAreForgottenWhileTheyComeAgain(t *testing.T) {
+	forEach(t, func(t *testing.T, l *ledger.Ledger, _ *clock) {
+		addMerchant(t, l, consent.EmailToListrak)
+		customers := make([]string, 40)
+		for n := range customers {
+			customers[len(customers)-1-n] = fmt.Sprintf("gid://shopify/Customer/%d", n)
+		}
+		var work sync.WaitGroup
+		for part := range 2 {
+			work.Go(func() {
+				for n := range 15 {
+					id := fmt.Sprintf("%d-%d", part, n)
+					_, err := l.ReceiveWebhooks(context.WithoutCancel(t.Context()), []ledger.Webhook{customerWebhook(id, customers[n:]...)})
+					assert.NoError(t, err)
+				}
+			})
+			work.Go(func() {
+				for range 15 {
+					seen, err := l.Hints(context.WithoutCancel(t.Context()), acme, 1<<62, 100)
+					assert.NoError(t, err)
+					slices.Reverse(seen)
+					assert.NoError(t, l.ForgetHints(context.WithoutCancel(t.Context()), acme, seen))
+				}
+			})
+		}
+		work.Wait()
+		require.NoError(t, l.ForgetHints(t.Context(), acme, hints(t, l)))
+		require.Empty(t, hints(t, l))
 	})
 }

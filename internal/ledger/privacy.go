@@ -27,7 +27,7 @@ func (r *PrivacyRequest) Open() bool { return r.Done == 0 }
 // Overdue reports whether the request is, or was, not done in time.
 func (r *PrivacyRequest) Overdue(now consent.Instant) bool { return cmp.Or(r.Done, now) > r.Due }
 
-// AddPrivacyRequest keeps a request that a person has brought by hand; ID, Kind, Customer and Sealed are taken from it. The same one
+// AddPrivacyRequest keeps a request that a person has brought by hand; ID, Kind, Customer, Sealed and Received are taken from it. The same one
 // again changes nothing. ErrUnknownMerchant when there is no such merchant.
 func (l *Ledger) AddPrivacyRequest(ctx context.Context, merchant string, r PrivacyRequest) error {
 	return l.transact(ctx, "keep a privacy request", func(t *transaction) error {
@@ -138,7 +138,8 @@ func (l *Ledger) FinishPrivacyRequest(ctx context.Context, merchant, id, outcome
 		if !found {
 			return ErrNoPrivacyRequest
 		}
-		_, err = t.ExecContext(ctx, `UPDATE privacy_requests SET done = $1, outcome = $2, sealed = NULL
+		_, err = t.ExecContext(ctx, `UPDATE privacy_requests SET done = $1, outcome = $2, sealed = NULL,
+			customer = CASE WHEN EXISTS (SELECT 1 FROM erased_merchants WHERE merchant = $3) THEN '' ELSE customer END
 			WHERE merchant = $3 AND id = $4 AND done = 0`, int64(now), text(outcome), merchant, text(id))
 		return err
 	})
@@ -273,7 +274,13 @@ func (t *transaction) eraseCustomers(ctx context.Context, merchant string, custo
 		}
 	}
 	slices.Sort(ids)
-	for _, table := range []string{"customers", "hints", "orders"} {
+	// Orders before hints, as webhooks write them.
+	for _, table := range []string{"customers", "orders", "hints"} {
+		if table == "hints" {
+			if err := t.lockHints(ctx, merchant, ids); err != nil {
+				return err
+			}
+		}
 		if err := in(ctx, t.ledger.dialect, t, "DELETE FROM "+table+" WHERE merchant = $1 AND customer ", []any{merchant},
 			ids, "", nil); err != nil {
 			return err
@@ -392,4 +399,14 @@ func (l *Ledger) CredentialsSetSince(ctx context.Context, merchant string, since
 		return false, fmt.Errorf("read the merchant's journal: %w", explain(err))
 	}
 	return set, nil
+}
+
+// LastUninstalled returns when the merchant's app was last uninstalled, as far as webhooks have told, and not before since; zero for never.
+func (l *Ledger) LastUninstalled(ctx context.Context, merchant string, since consent.Instant) (consent.Instant, error) {
+	var at consent.Instant
+	if err := l.reads.QueryRowContext(ctx, "SELECT coalesce(max(received), 0) FROM privacy_requests WHERE merchant = $1 AND kind = $2 AND received >= $3",
+		merchant, string(Uninstalled), int64(since)).Scan(&at); err != nil {
+		return 0, fmt.Errorf("read uninstallations: %w", explain(err))
+	}
+	return at, nil
 }

@@ -338,8 +338,8 @@ func TestAMerchantWhoComesBackKeepsItsOptOuts(t *testing.T) {
 		update(t, l, ledger.MerchantUpdate{Secrets: ledger.Secrets{}, State: ledger.Broken, Reason: "uninstalled"})
 		_, err := l.ErasePeople(ctx, acme, consent.OptOut, clock.Now().Plus(consent.Hour))
 		require.NoError(t, err)
-		_, err = l.Resume(ctx, acme)
-		require.NoError(t, err)
+		clock.Advance(1)
+		update(t, l, ledger.MerchantUpdate{Secrets: ledger.Secrets{"credentials": {3}}, NewCredentials: true, State: ledger.Running})
 		clock.Advance(consent.Hour)
 		for range 2 {
 			forgotten, err := l.ForgetErased(ctx)
@@ -349,6 +349,73 @@ func TestAMerchantWhoComesBackKeepsItsOptOuts(t *testing.T) {
 		n, err := l.CountSubjects(ctx, acme, consent.Email)
 		require.NoError(t, err)
 		require.EqualValues(t, 1, n)
+	})
+}
+
+// An operator who resumes a merchant without credentials has not brought it back.
+func TestAMerchantWhoIsOnlyResumedIsForgottenAllTheSame(t *testing.T) {
+	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
+		ctx := t.Context()
+		addMerchant(t, l)
+		clock.Advance(1)
+		save(t, l, ledger.Change{Channel: consent.Email, Subject: subject(1), Record: decided(consent.Unsubscribed, 5)})
+		update(t, l, ledger.MerchantUpdate{Secrets: ledger.Secrets{}, State: ledger.Broken, Reason: "uninstalled"})
+		_, err := l.ErasePeople(ctx, acme, consent.OptOut, clock.Now().Plus(consent.Hour))
+		require.NoError(t, err)
+		_, err = l.Resume(ctx, acme)
+		require.NoError(t, err)
+		forgotten, err := l.ForgetErased(ctx)
+		require.NoError(t, err)
+		require.Empty(t, forgotten)
+		clock.Advance(consent.Hour)
+		forgotten, err = l.ForgetErased(ctx)
+		require.NoError(t, err)
+		require.Equal(t, []string{acme}, forgotten)
+		n, err := l.CountSubjects(ctx, acme, consent.Email)
+		require.NoError(t, err)
+		require.Zero(t, n)
+	})
+}
+
+// What is left of the requests of an erased merchant names no customer, also of those that are done later.
+func TestTheRequestsOfAnErasedMerchantNameNobody(t *testing.T) {
+	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
+		ctx := t.Context()
+		addMerchant(t, l)
+		for _, id := range []string{"before", "after"} {
+			require.NoError(t, l.AddPrivacyRequest(ctx, acme, ledger.PrivacyRequest{ID: id, Kind: ledger.Redact, Customer: "gid://shopify/Customer/3"}))
+		}
+		require.NoError(t, l.FinishPrivacyRequest(ctx, acme, "before", "done"))
+		_, err := l.ErasePeople(ctx, acme, consent.OptOut, clock.Now().Plus(consent.Hour))
+		require.NoError(t, err)
+		open, err := l.PrivacyRequest(ctx, acme, "after")
+		require.NoError(t, err)
+		require.NotEmpty(t, open.Customer, "what is to be done needs it")
+		require.NoError(t, l.FinishPrivacyRequest(ctx, acme, "after", "done"))
+		for _, id := range []string{"before", "after"} {
+			r, err := l.PrivacyRequest(ctx, acme, id)
+			require.NoError(t, err)
+			require.Empty(t, r.Customer, id)
+		}
+	})
+}
+
+// A request was received when Shopify first sent it, as far as it tries again.
+func TestWhenAPrivacyRequestWasReceived(t *testing.T) {
+	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
+		addMerchant(t, l)
+		now := clock.Now()
+		for id, row := range map[string][2]consent.Instant{
+			"none": {0, now}, "late": {now.Plus(-consent.Hour), now.Plus(-consent.Hour)}, "from the future": {now.Plus(consent.Hour), now},
+			"too old": {1, now.Plus(-ledger.LongestRetry)},
+		} {
+			receive(t, l, ledger.Webhook{Merchant: acme, ID: id, Topic: "app/uninstalled",
+				Privacy: &ledger.PrivacyRequest{ID: id, Kind: ledger.Uninstalled, Received: row[0]}})
+			r, err := l.PrivacyRequest(t.Context(), acme, id)
+			require.NoError(t, err)
+			require.Equal(t, row[1], r.Received, id)
+			require.Equal(t, row[1].Plus(30*24*consent.Hour), r.Due, id)
+		}
 	})
 }
 

@@ -27,8 +27,19 @@ func (o *Office) ErasePerson(ctx context.Context, merchant, id string) error {
 	if err != nil || !j.request.Open() || j.progress.Erased != 0 {
 		return err
 	}
+	return j.eraseAll(ctx)
+}
+
+func (j *job) eraseAll(ctx context.Context) error {
 	return j.erase(ctx, func(located ledger.Located, now consent.Instant) (consent.Record, bool) {
 		return consent.Erased(located.Record, now), true
+	})
+}
+
+// eraseAgain erases what came back since eraseAll.
+func (j *job) eraseAgain(ctx context.Context) error {
+	return j.erase(ctx, func(located ledger.Located, _ consent.Instant) (consent.Record, bool) {
+		return consent.ErasedSince(located.Record, j.progress.Erased)
 	})
 }
 
@@ -39,9 +50,7 @@ func (o *Office) FinishErasure(ctx context.Context, merchant, id string) (string
 	if err != nil || !j.request.Open() {
 		return outcomeOf(j), err
 	}
-	if err := j.erase(ctx, func(located ledger.Located, _ consent.Instant) (consent.Record, bool) {
-		return consent.ErasedSince(located.Record, j.progress.Erased)
-	}); err != nil {
+	if err := j.eraseAgain(ctx); err != nil {
 		return "", err
 	}
 	outcome := fmt.Sprintf("Erased here on %s; what stays is the hash of an unsubscribe.", day(j.progress.Erased))

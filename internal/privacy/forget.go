@@ -119,16 +119,32 @@ func (j *job) ask(ctx context.Context, whom []listrak.Whom) error {
 	return failed
 }
 
-// Close ends a request because a person says that it was done by hand. It returns ledger.ErrNoPrivacyRequest when there is none.
+// Close ends a request because a person says that it was done by hand; what the ledger has to forget it forgets first. It returns
+// ledger.ErrNoPrivacyRequest when there is none, and a *Busy while a delivery to the person is under way.
 func (o *Office) Close(ctx context.Context, merchant, id string) (ledger.PrivacyRequest, error) {
 	j, err := o.open(ctx, merchant, id)
 	if err != nil {
 		return ledger.PrivacyRequest{}, err
 	}
 	if j.request.Open() {
+		if err := j.eraseLeft(ctx); err != nil {
+			return ledger.PrivacyRequest{}, err
+		}
 		if _, err := j.finish(ctx, "A person has recorded that it was done by hand."); err != nil {
 			return ledger.PrivacyRequest{}, err
 		}
 	}
 	return o.Engine.Ledger.PrivacyRequest(ctx, merchant, id)
+}
+
+// eraseLeft does what is left of an erasure in the ledger.
+func (j *job) eraseLeft(ctx context.Context) error {
+	switch {
+	case j.request.Kind != ledger.Redact:
+		return nil
+	case j.progress.Erased == 0:
+		return j.eraseAll(ctx)
+	default:
+		return j.eraseAgain(ctx)
+	}
 }

@@ -38,12 +38,32 @@ func (o *Office) Uninstall(ctx context.Context, merchant, id string) (string, er
 
 const cameBack = "Nothing was done: the merchant was given credentials since, so the app was installed again."
 
+// redactAfter is how long after an uninstallation shop/redact comes at most: Shopify sends it after 48 hours (contracts/shopify.md 5.3),
+// tries for four more, and may be late.
+const redactAfter = 72 * consent.Hour
+
+// isBack reports whether the merchant was given credentials since it has left. shop/redact comes long after that: who has come back
+// meanwhile must not be erased.
 func (j *job) isBack(ctx context.Context) (bool, error) {
-	return j.Engine.Ledger.CredentialsSetSince(ctx, j.merchant, j.request.Received)
+	left := j.request.Received
+	if j.request.Kind == ledger.ShopRedact {
+		at, err := j.Engine.Ledger.LastUninstalled(ctx, j.merchant, left.Plus(-redactAfter))
+		if err != nil {
+			return false, err
+		}
+		if at != 0 {
+			left = min(left, at)
+		}
+	}
+	return j.Engine.Ledger.CredentialsSetSince(ctx, j.merchant, left)
 }
 
 // eraseLease is for how long nobody else may read or write for a merchant whose people are being erased.
 const eraseLease = 15 * time.Minute
+
+// restTime is within which drains and windows of a merchant that was just stopped have ended: they notice within a second, and finish the
+// calls that are under way.
+const restTime = 2 * time.Minute
 
 // EraseShop erases everybody of a merchant who has left: addresses, customer ids, decisions, journals. The hashes of those who had
 // unsubscribed stay for the retention time, so that nobody is written to against their will if the shop comes back. A *Busy is returned
@@ -58,9 +78,17 @@ func (o *Office) EraseShop(ctx context.Context, merchant, id string) (string, er
 	} else if back {
 		return j.finish(ctx, cameBack)
 	}
+	before, err := o.Engine.Ledger.Switches(ctx, merchant)
+	if err != nil && !errors.Is(err, ledger.ErrUnknownMerchant) {
+		return "", err
+	}
 	// Shopify may say so of a shop whose uninstalling was never heard of.
 	if err := o.Merchants.Uninstall(ctx, merchant, reasonUninstalled); err != nil && !errors.Is(err, ledger.ErrUnknownMerchant) {
 		return "", err
+	}
+	if before.State == ledger.Running {
+		// Drains and checkout windows take no lease: what they have read they would save into what is being erased.
+		return "", &Busy{After: restTime, Why: "what is at work for the merchant comes to its end first"}
 	}
 	free, err := j.holdRuns(ctx)
 	if err != nil {

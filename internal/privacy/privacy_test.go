@@ -409,6 +409,79 @@ func TestAnUninstallThatIsDoneLate(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// What the polls have seen until a person records that Listrak has forgotten somebody goes with the request, as if Listrak had been asked.
+func TestWhatCameBackGoesWithARequestThatIsDoneByHand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	ctx := t.Context()
+	require.NoError(t, w.list.Subscribe("ann@example.com", time.Now().Add(-time.Hour), ""))
+	w.round()
+	w.ask("r", ledger.Redact, "", person.Person{Email: "ann@example.com"})
+	require.NoError(t, w.office.ErasePerson(ctx, acme, "r"))
+	w.host.Engine.Now = func() time.Time { return time.Now().Add(time.Minute) }
+	require.NoError(t, w.list.Unsubscribe("ann@example.com", time.Now(), ""))
+	w.round()
+	require.NotEmpty(t, w.entry("ann@example.com").Record.Seen[consent.Listrak].Ref, "a poll has seen the contact again")
+	_, err := w.office.Close(ctx, acme, "r")
+	require.NoError(t, err)
+	require.Empty(t, w.entry("ann@example.com").Record.Seen[consent.Listrak].Ref)
+	require.Equal(t, consent.Unsubscribed, w.entry("ann@example.com").Record.Decision.State)
+
+	// One that had not begun is done here too.
+	require.NoError(t, w.list.Subscribe("bob@example.com", time.Now().Add(-time.Hour), ""))
+	w.round()
+	w.ask("s", ledger.Redact, "", person.Person{Email: "bob@example.com"})
+	_, err = w.office.Close(ctx, acme, "s")
+	require.NoError(t, err)
+	require.True(t, w.entry("bob@example.com").Record.Decision.Erased)
+}
+
+// Shopify sends shop/redact 48 hours after the app was uninstalled, also when it was installed again meanwhile.
+func TestAShopThatHasComeBackIsNotErased(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, true)
+	ctx := t.Context()
+	require.NoError(t, w.list.Subscribe("ann@example.com", time.Now().Add(-time.Hour), ""))
+	w.round()
+	w.ask("u", ledger.Uninstalled, "", person.Person{})
+	_, err := w.office.Uninstall(ctx, acme, "u")
+	require.NoError(t, err)
+	_, err = w.host.Merchants.Update(ctx, acme, nil, new(credentials(true)))
+	require.NoError(t, err)
+	w.ask("s", ledger.ShopRedact, "", person.Person{})
+	outcome, err := w.office.EraseShop(ctx, acme, "s")
+	require.NoError(t, err)
+	require.Contains(t, outcome, "installed again")
+	require.NotZero(t, w.entry("ann@example.com").Version)
+	switches, err := w.host.Ledger.Switches(ctx, acme)
+	require.NoError(t, err)
+	require.Equal(t, ledger.Running, switches.State)
+
+	// It leaves once more: then everybody is erased.
+	w.ask("v", ledger.Uninstalled, "", person.Person{})
+	_, err = w.office.Uninstall(ctx, acme, "v")
+	require.NoError(t, err)
+	w.ask("t", ledger.ShopRedact, "", person.Person{})
+	outcome, err = w.office.EraseShop(ctx, acme, "t")
+	require.NoError(t, err)
+	require.Contains(t, outcome, "Everybody is erased")
+}
+
+// A merchant may have come back before a late webhook tells that it has left.
+func TestAnUninstallThatIsToldLate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, true)
+	ctx := t.Context()
+	left, err := w.host.Ledger.Now(ctx)
+	require.NoError(t, err)
+	_, err = w.host.Merchants.Update(ctx, acme, nil, new(credentials(true)))
+	require.NoError(t, err)
+	require.NoError(t, w.host.Ledger.AddPrivacyRequest(ctx, acme, ledger.PrivacyRequest{ID: "u", Kind: ledger.Uninstalled, Received: left}))
+	outcome, err := w.office.Uninstall(ctx, acme, "u")
+	require.NoError(t, err)
+	require.Contains(t, outcome, "installed again")
+}
+
 func TestEverybodyOfAShopIsErased(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, true)
@@ -424,9 +497,12 @@ func TestEverybodyOfAShopIsErased(t *testing.T) {
 	lease, ok, err := w.host.Ledger.AcquireRun(ctx, acme, reconcile.RoundRun, "another process", time.Minute)
 	require.NoError(t, err)
 	require.True(t, ok)
-	_, err = w.office.EraseShop(ctx, acme, "s")
 	var busy *privacy.Busy
-	require.ErrorAs(t, err, &busy)
+	for _, why := range []string{"what is at work", "a round or full read"} {
+		_, err = w.office.EraseShop(ctx, acme, "s")
+		require.ErrorAs(t, err, &busy)
+		require.Contains(t, busy.Why, why)
+	}
 	require.NoError(t, w.host.Ledger.ReleaseRun(ctx, lease))
 	outcome, err := w.office.EraseShop(ctx, acme, "s")
 	require.NoError(t, err)

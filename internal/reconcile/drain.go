@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +41,9 @@ const (
 	awakeFor, awakeAgain = 30 * time.Second, 10 * time.Second
 	// hintPatience is how long the rounds leave a hint to the drain.
 	hintPatience = 20 * consent.Second
+	// oldHintPages is how many pages of those a round reads: after a merchant was paused thousands may wait, and what the round has read
+	// from Listrak must not wait for all of them.
+	oldHintPages = 8
 )
 
 // Drain acts upon webhooks beside the rounds: it reads the customers of whom they tell, decides, and delivers at once, until none has
@@ -100,8 +102,12 @@ func (d *drain) run(ctx context.Context) (DrainResult, error) {
 			if err := d.wait(); err != nil {
 				return d.result, err
 			}
-			d.result.More = d.failed == nil
-			return d.result, cmp.Or(d.failed, d.leave(context.WithoutCancel(ctx)))
+			if d.failed != nil {
+				// Whoever gets an error opens no windows, so none is marked as opened: the next round returns them.
+				return d.result, errors.Join(d.failed, d.alarm(context.WithoutCancel(ctx)))
+			}
+			d.result.More = true
+			return d.leave(context.WithoutCancel(ctx))
 		}
 		if d.Now().Sub(awake) >= awakeAgain {
 			if err := d.stayAwake(ctx); err != nil {
@@ -129,7 +135,7 @@ func (d *drain) run(ctx context.Context) (DrainResult, error) {
 				return d.result, err
 			}
 			if asleep {
-				return d.result, d.leave(callCtx)
+				return d.leave(callCtx)
 			}
 		}
 		if err := d.doze(ctx); err != nil {
@@ -174,26 +180,29 @@ func (d *drain) refresh(ctx context.Context) (_ context.Context, running bool, e
 	if switches.State != ledger.Running || !anyOn(switches) {
 		return ctx, false, nil
 	}
-	if d.s != nil {
-		if err := d.s.alarm(ctx); err != nil {
-			return ctx, false, err
-		}
+	if err := d.alarm(ctx); err != nil {
+		return ctx, false, err
 	}
 	ctx, d.s, err = d.sessionWith(ctx, d.merchant, switches)
 	d.at = d.Now()
 	return ctx, true, err
 }
 
-// leave ends the last session.
-func (d *drain) leave(ctx context.Context) (err error) {
+// alarm counts what the last session has unsubscribed, if there was one.
+func (d *drain) alarm(ctx context.Context) error {
 	if d.s == nil {
 		return nil
 	}
-	if err := d.s.alarm(ctx); err != nil {
-		return err
+	return d.s.alarm(ctx)
+}
+
+// leave ends the last session.
+func (d *drain) leave(ctx context.Context) (_ DrainResult, err error) {
+	if err := d.alarm(ctx); err != nil || d.s == nil {
+		return d.result, err
 	}
 	d.result.Windows, err = d.s.windowsToOpen(ctx)
-	return err
+	return d.result, err
 }
 
 // start runs a task beside the loop; what it returns is done by the loop when it has ended.
@@ -350,6 +359,9 @@ func (d *drain) inTurn(ctx context.Context, side consent.Side, due []ledger.Loca
 	if len(first) > 0 || len(rest) == 0 {
 		return first[:min(outs, len(first))], nil
 	}
+	if others <= 0 {
+		return nil, nil
+	}
 	foreign, err := d.s.owed(ctx, side, len(d.delivering)+1, false)
 	if err != nil {
 		return nil, err
@@ -462,19 +474,23 @@ func (s *session) settleRemembered(ctx context.Context, entries map[consent.Subj
 	return err
 }
 
-// readOldHints reads, within a round, what no drain has read: a nudge is lost when Temporal or every worker is away.
-func (s *session) readOldHints(ctx context.Context) error {
-	for !s.timeIsUp() {
+// readOldHints reads, within a round, what no drain has read: a nudge is lost when Temporal or every worker is away. done is false when
+// more may wait; the next round goes on with it.
+func (s *session) readOldHints(ctx context.Context) (done bool, err error) {
+	for range oldHintPages {
+		if s.timeIsUp() {
+			return false, nil
+		}
 		hints, err := s.records().Hints(ctx, s.merchant, s.now().Plus(-hintPatience), hintBatch)
 		if err != nil || len(hints) == 0 {
-			return err
+			return true, err
 		}
 		if _, err := s.readHints(ctx, hints); err != nil {
-			return err
+			return true, err
 		}
 		if len(hints) < hintBatch {
-			return nil
+			return true, nil
 		}
 	}
-	return nil
+	return false, nil
 }

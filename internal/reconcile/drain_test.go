@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -222,6 +223,48 @@ func TestADrainThatFailsLeavesItToTheRounds(t *testing.T) {
 	if len(hints) != 1 {
 		t.Errorf("the hint is lost: %v", hints)
 	}
+}
+
+// Whoever gets an error opens no windows: they are left to the round that comes next.
+func TestADrainThatFailsMarksNoWindows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, plan{timing: restless}).enable()
+	id := w.customer(person, shop.Subscribed, w.clock.Now())
+	d := &drain{Engine: w.engine, merchant: storeID, reading: map[string]bool{}, delivering: map[consent.Subject]bool{}}
+	ctx, running, err := d.refresh(t.Context())
+	if err != nil || !running {
+		t.Fatal(running, err)
+	}
+	if _, err := d.s.readHints(ctx, []ledger.Hint{{Customer: string(id)}}); err != nil {
+		t.Fatal(err)
+	}
+	d.failed = errRaces
+	if result, err := d.run(t.Context()); !errors.Is(err, errRaces) || len(result.Windows) != 0 {
+		t.Errorf("%+v, %v", result, err)
+	}
+	if result := w.round(); len(result.Windows) != 1 {
+		t.Errorf("the round has %d windows to open, want that of the consent", len(result.Windows))
+	}
+}
+
+// After a long pause thousands of hints may wait: what a round has read from Listrak does not wait for all of them.
+func TestOldHintsDoNotTakeUpARound(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, plan{timing: restless}).enable()
+	ids := make([]shop.CustomerID, (oldHintPages+1)*hintBatch)
+	for n := range ids {
+		ids[n] = shop.CustomerID(fmt.Sprintf("gid://shopify/Customer/%d", 900000+n))
+	}
+	w.hint(ids...)
+	w.clock.advance(time.Minute)
+	if result := w.round(); !result.More {
+		t.Error("the round does not tell that more wait")
+	}
+	if hints, err := w.ledger.Hints(t.Context(), storeID, never, len(ids)); err != nil || len(hints) != hintBatch {
+		t.Errorf("%d hints are left, want one page: %v", len(hints), err)
+	}
+	w.round()
+	w.noHints()
 }
 
 func TestADrainObeysTheSwitches(t *testing.T) {

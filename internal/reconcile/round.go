@@ -81,7 +81,7 @@ func (s *session) round(ctx context.Context) (more bool, err error) {
 	for _, src := range s.listrakSources() {
 		step(s.scan(ctx, src.source, s.scanListrak(src.state)))
 	}
-	step(true, s.readOldHints(ctx))
+	step(s.readOldHints(ctx))
 	step(s.scan(ctx, s.shopifySource(), s.scanShopify))
 	step(true, s.settleHolds(ctx))
 	step(true, s.deliver(ctx, everything))

@@ -32,6 +32,8 @@ const (
 	HeaderHMAC  = "X-Shopify-Hmac-Sha256"
 	HeaderShop  = "X-Shopify-Shop-Domain"
 	HeaderID    = "X-Shopify-Webhook-Id"
+	// HeaderTriggered is when it happened; nothing signs it.
+	HeaderTriggered = "X-Shopify-Triggered-At"
 )
 
 // Path is where a merchant's webhooks go, below the door's address.
@@ -233,7 +235,8 @@ func (d *Door) read(w http.ResponseWriter, r *http.Request, from *sender, signat
 		return nil, http.StatusBadRequest, "unknown topic"
 	}
 	webhook := &ledger.Webhook{Merchant: from.id, ID: delivery, Topic: topic, Body: d.bodyHash(from.id, body.bytes)}
-	if err := d.fill(webhook, from, body.bytes); err != nil {
+	triggered, _ := time.Parse(time.RFC3339, r.Header.Get(HeaderTriggered)) // without one it happened now
+	if err := d.fill(webhook, from, body.bytes, triggered); err != nil {
 		d.Log.Debug("A webhook could not be sealed", "merchant", from.id, "error", err.Error())
 		return nil, http.StatusServiceUnavailable, "not sealed"
 	}
@@ -249,7 +252,7 @@ var known = func() map[string]bool {
 }()
 
 // fill notes what follows from the body, or why nothing does.
-func (d *Door) fill(w *ledger.Webhook, from *sender, body []byte) error {
+func (d *Door) fill(w *ledger.Webhook, from *sender, body []byte, triggered time.Time) error {
 	news, err := payload.Parse(w.Topic, body)
 	if err == nil && news.Shop != "" && !strings.EqualFold(news.Shop, from.shop) {
 		err = payload.OtherShop
@@ -270,7 +273,8 @@ func (d *Door) fill(w *ledger.Webhook, from *sender, body []byte) error {
 	if kind == "" {
 		return nil
 	}
-	w.Privacy = &ledger.PrivacyRequest{ID: w.ID, Kind: kind, Customer: news.Customer}
+	// A merchant may have come back before a late webhook tells that it has left.
+	w.Privacy = &ledger.PrivacyRequest{ID: w.ID, Kind: kind, Customer: news.Customer, Received: consent.InstantOf(triggered)}
 	if news.Person.IsZero() {
 		return nil
 	}

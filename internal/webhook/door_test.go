@@ -287,6 +287,22 @@ func TestEveryTopicIsKeptOnce(t *testing.T) {
 	require.NotContains(t, b.logs.String(), secret)
 }
 
+// A merchant may have come back before a late webhook tells that it has left.
+func TestARequestWasReceivedWhenItWasFirstSent(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, ledgertest.SQLite(t))
+	const topic = payload.TopicUninstalled
+	sent := time.Now().Add(-time.Hour).Truncate(time.Microsecond)
+	for id, header := range map[string]string{"sent": sent.UTC().Format("2006-01-02T15:04:05.000000Z"), "odd": "yesterday", "none": ""} {
+		r := b.request(topic, id, payloadtest.Payloads(shop)[topic])
+		r.Header.Set(webhook.HeaderTriggered, header)
+		require.Equal(t, http.StatusOK, b.do(r))
+		request, err := b.inbox.PrivacyRequest(t.Context(), acme, id)
+		require.NoError(t, err)
+		require.Equal(t, id == "sent", request.Received == consent.InstantOf(sent), id)
+	}
+}
+
 func TestAnOrderIsToldToItsWindow(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, ledgertest.SQLite(t))
