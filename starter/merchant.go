@@ -458,6 +458,8 @@ func newMerchantShowCommand(a *app) *cobra.Command {
 			v.Credentials = "cannot be opened"
 			if credentials, err := h.Merchants.Credentials(cmd.Context(), m.Settings.ID); err == nil {
 				v.Credentials = credentials.String()
+			} else if held, err := h.Merchants.HasCredentials(cmd.Context(), m.Settings.ID); err == nil && !held {
+				v.Credentials = "none"
 			}
 			return a.show(v)
 		},
@@ -589,6 +591,10 @@ func newMerchantResumeCommand(a *app) *cobra.Command {
 			h, m, err := a.merchantOf(cmd.Context(), args)
 			if err != nil {
 				return err
+			}
+			// An uninstalled app leaves none, and every round would fail.
+			if held, err := h.Merchants.HasCredentials(cmd.Context(), m.Settings.ID); err == nil && !held {
+				return refusedError("merchant %s has no credentials", m.Settings.ID).try("set them first: starter merchant set %s --credentials", m.Settings.ID)
 			}
 			return a.request(cmd.Context(), h, m.Settings.ID, noWait, workflows.SignalResume, workflows.Resume, func(v *switchedView) string {
 				return fmt.Sprintf("Merchant %s goes on. Syncs on: %s.", v.Merchant, orNone(v.SyncsOn))

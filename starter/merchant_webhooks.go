@@ -181,19 +181,26 @@ func (v *webhooksView) topicsText(p *page) {
 		return
 	}
 	rows := [][]string{{"TOPIC", "STATE", ""}}
+	var why []string
 	for _, t := range v.Topics {
-		why := ""
-		if t.State == topicMissing {
-			why = strings.TrimSpace(t.Code + ". " + t.Advice)
-			if t.Optional {
-				why += " Concord does without."
-			}
+		rows = append(rows, []string{string(t.Topic), t.State, t.Code})
+		if t.State != topicMissing {
+			continue
 		}
-		rows = append(rows, []string{string(t.Topic), t.State, why})
+		advice := strings.TrimSpace(t.Code + ": " + t.Advice)
+		if t.Optional {
+			advice += " Concord does without."
+		}
+		if !slices.Contains(why, advice) {
+			why = append(why, advice)
+		}
 	}
 	p.line("")
 	p.table("  ", rows)
 	p.line("")
+	for _, advice := range why {
+		p.line("%s", advice)
+	}
 	if v.Mode == merchant.WebhooksByAPI {
 		p.line("What stands as \"%s\" cannot be registered or listed by a program: see deploy/shopify.app.toml.", topicByApp)
 	}

@@ -31,7 +31,7 @@ func TestWebhooksAreRegisteredAndListed(t *testing.T) {
 	d.onAPublicAddress()
 	d.run("status").is(exitOK).says("never looked at: starter merchant webhooks")
 	d.run("merchant", "webhooks").is(exitOK).says("go to https://sync.example/webhooks/"+d.id, "orders/create", "registered now",
-		"ACCESS_DENIED. Grant the app the scope read_customer_merge", "Concord does without", "customers/redact", "by the app's configuration",
+		"ACCESS_DENIED: Grant the app the scope read_customer_merge", "Concord does without", "customers/redact", "by the app's configuration",
 		"deploy/shopify.app.toml", "No worker looks at them daily")
 	d.run("status").is(exitOK).says("8 of 9 registered, checked")
 	_, _, err := d.shop.Subscribe(shop.SubscriptionInput{Topic: "ORDERS_CREATE", URI: "https://other.example/hook"})

@@ -240,7 +240,12 @@ func (s *merchantStatus) text(p *page) {
 		for _, line := range wrap(s.Reason, 110) {
 			p.line("  %s", line)
 		}
-		p.line("  To go on: starter merchant check %s", s.Merchant)
+		first := ""
+		if strings.Contains(s.Reason, "set --credentials") {
+			// The app was uninstalled: a check without credentials would only fail.
+			first = "starter merchant set " + s.Merchant + " --credentials, then "
+		}
+		p.line("  To go on: %sstarter merchant check %s", first, s.Merchant)
 	}
 	p.facts("  ", "Syncs on", orNone(s.SyncsOn), "People known", strconv.FormatInt(s.People, 10), "Last round", s.roundWords(),
 		"Round's error", s.errorWords(), "Lag", s.lagWords(), "Waiting for an order", numberOrNone(int64(s.Held)),

@@ -110,7 +110,7 @@ func (s *webhookStatus) words() string {
 	}
 	switch s.Door {
 	case doorUnused:
-		return "not used: no worker has CONCORD_WEBHOOK_ADDRESS, so privacy requests of people do not arrive"
+		return "no worker with CONCORD_WEBHOOK_ADDRESS seen yet (each says so once a minute); without one no privacy request arrives"
 	case doorClosed:
 		return "closed for " + span(s.now.Sub(s.LastOpen)) + "; " + came
 	}

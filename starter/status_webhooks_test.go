@@ -21,7 +21,7 @@ func TestStatusTellsHowTheDoorStands(t *testing.T) {
 		missed bool
 		text   []string
 	}{
-		"never used":    {ledger.Door{}, "not used: no worker has CONCORD_WEBHOOK_ADDRESS", false, nil},
+		"never used":    {ledger.Door{}, "no worker with CONCORD_WEBHOOK_ADDRESS seen yet", false, nil},
 		"just opened":   {ledger.Door{FirstOpen: ago(time.Minute), LastOpen: ago(time.Minute)}, "open; none has come yet", false, nil},
 		"open":          {ledger.Door{FirstOpen: ago(time.Hour), LastOpen: ago(time.Minute), LastDelivery: ago(time.Minute)}, "open; the last came 1 min ago", false, nil},
 		"closed":        {ledger.Door{FirstOpen: ago(9 * time.Hour), LastOpen: ago(time.Hour), LastDelivery: ago(2 * time.Hour)}, "closed for 1.0 h; the last came 2.0 h ago", false, nil},
@@ -63,7 +63,7 @@ func TestStatusTellsHowTheDoorStands(t *testing.T) {
 func TestStatusShowsTheDoorOfTheLedger(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t).add()
-	d.run("status").is(exitOK).says("Webhooks", "not used")
+	d.run("status").is(exitOK).says("Webhooks", "no worker with CONCORD_WEBHOOK_ADDRESS seen yet")
 	l, err := ledger.Open(t.Context(), d.settings.Ledger.Reveal())
 	must(t, err)
 	t.Cleanup(func() { must(t, l.Close()) })

@@ -40,7 +40,7 @@ func StartPrivacyRequest(ctx context.Context, c client.Client, taskQueue, mercha
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
 		TypedSearchAttributes:    temporal.NewSearchAttributes(MerchantIDAttribute.ValueSet(merchant)),
-		StaticSummary:            "Does a privacy request of " + merchant,
+		StaticSummary:            "Carries out a privacy request of " + merchant,
 	}
 	run, err := c.ExecuteWorkflow(ctx, options, privacyWorkflow, PrivacyRequestInput{Merchant: merchant, Request: request})
 	if err != nil {

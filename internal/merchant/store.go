@@ -258,7 +258,7 @@ func (s *Store) Credentials(ctx context.Context, id string) (Credentials, error)
 		if _, err := s.rows.Merchant(ctx, id); err != nil {
 			return Credentials{}, fmt.Errorf("read credentials of merchant %s: %w", id, s.explain(ctx, err, Settings{ID: id}))
 		}
-		return Credentials{}, fmt.Errorf("read credentials of merchant %s: there are none. Set %s and the others, then run: starter merchant set %s",
+		return Credentials{}, fmt.Errorf("read credentials of merchant %s: there are none. Set %s and the others, then run: starter merchant set %s --credentials",
 			id, EnvListrakClientID, id)
 	}
 	return OpenCredentials(s.sealer, id, sealed)

@@ -64,7 +64,7 @@ func (o *Office) FinishErasure(ctx context.Context, merchant, id string) (string
 	}
 	switch {
 	case forgotten > 0:
-		outcome += fmt.Sprintf(" Listrak has forgotten the person (%d of its requests).", forgotten)
+		outcome += fmt.Sprintf(" Listrak has forgotten the person (requests to it: %d).", forgotten)
 	case refused > 0:
 		outcome += " Listrak does not take the address, so it has nobody by it."
 	default:

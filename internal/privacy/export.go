@@ -362,6 +362,7 @@ func (e *Export) Text() string {
 	line("")
 	line("Concord keeps consent to marketing in agreement between a shop (Shopify) and its newsletter (Listrak). It keeps addresses only as")
 	line("hashes, except while a delivery needs one.")
+	told := make(map[string]bool)
 	for _, a := range e.Addresses {
 		line("")
 		line("%s, kept under the hash %s", a.Channel, a.Hash)
@@ -383,6 +384,7 @@ func (e *Export) Text() string {
 			line("  A consent of %s waits for an order until %s.", stamp(w.Consent), stamp(w.Until))
 		}
 		for _, o := range a.Orders {
+			told[o.ID] = true
 			line("  Order %s of %s is remembered until %s.", o.ID, stamp(o.CreatedAt), stamp(o.Until))
 		}
 		for _, s := range a.Story {
@@ -394,6 +396,9 @@ func (e *Export) Text() string {
 		line("Shopify customer %s is linked to these hashes.", c.ID)
 	}
 	for _, o := range e.Orders {
+		if told[o.ID] {
+			continue
+		}
 		line("Order %s of %s is remembered until %s.", o.ID, stamp(o.CreatedAt), stamp(o.Until))
 	}
 	for _, r := range e.Requests {
