@@ -316,7 +316,8 @@ func (d *drain) deliver(ctx context.Context) error {
 		for _, side := range consent.Sides {
 			if d.s.isOwed(&entry, side) && entry.NextTry[side] <= d.s.now() && entry.Debts[side] != consent.Stopped {
 				waiting = append(waiting, subject)
-				if !d.delivering[subject] {
+				// A look while a write of the round is under way could not tell what it leaves from a person's word.
+				if !d.delivering[subject] && !underWay(&entry.Record, side, d.s.now()) {
 					due[side] = append(due[side], ledger.Located{Channel: consent.Email, Subject: subject, Entry: entry})
 				}
 				break
@@ -339,6 +340,12 @@ func (d *drain) deliver(ctx context.Context) error {
 		d.startToListrak(ctx, located)
 	}
 	return nil
+}
+
+// underWay reports whether a write to side has begun and neither ended nor run out of time.
+func underWay(rec *consent.Record, side consent.Side, now consent.Instant) bool {
+	last := &rec.Sent[side][0]
+	return last.State != consent.Unseen && last.Outcome == consent.Open && now <= last.Deadline
 }
 
 // inTurn picks those whose turn it is: opt-outs, and others only as long as no opt-out of the merchant waits for that side (I9) and as
