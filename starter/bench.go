@@ -35,7 +35,7 @@ func newBenchWebhooksCommand(a *app) *cobra.Command {
 	var rate int
 	var length time.Duration
 	c := &cobra.Command{
-		Use: "webhooks", Short: "How many webhooks a second the door takes", Args: arguments(0, 0),
+		Use: "webhooks", Short: "Measure how many webhooks a second the door takes", Args: arguments(0, 0),
 		Long: `Opens a door over a throw-away ledger in a file, sends it signed orders that nobody waits for, at a steady rate, and shows how long the
 answers took. The time of an answer counts from when the webhook was due, so a door that falls behind cannot hide it.
 

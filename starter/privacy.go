@@ -106,7 +106,7 @@ func (a *app) byHand(ctx context.Context, given string, kind ledger.PrivacyKind,
 		return err
 	}
 	if v.Waiting != "" {
-		return refusedError("a person must act").try("%s", v.Waiting)
+		return refusedError("a person must act, as said above")
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func TestWithoutAPrivacyIntegrationSomebodyMustAct(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t).withTemporal().add().work()
 	d.run("merchant", "check").is(exitOK).says("No credentials of a Privacy integration are set")
-	d.typing(ann+"\n").run("redact", "-", "--yes").is(exitRefused).says("Erased here").tells("a person must act", "merchant set").hides(ann)
+	d.typing(ann+"\n").run("redact", "-", "--yes").is(exitRefused).says("Erased here", "merchant set").tells("a person must act").hides(ann)
 	id := d.oneRequest()
 	d.run("status").is(exitOK).says("1 open, the next due on")
 	d.run("privacy").is(exitOK).says("waits for you", "starter privacy done "+id)

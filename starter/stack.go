@@ -102,20 +102,20 @@ func startStack(ctx context.Context, o stackOptions) (s *stack, err error) {
 	if err != nil {
 		return s, err
 	}
-	if !o.NoSandbox {
-		if err = s.startSandbox(o); err != nil {
-			return s, err
-		}
-	}
 	s.Client, err = client.DialContext(ctx, client.Options{
 		HostPort: s.Temporal.Address(), Namespace: s.Temporal.Namespace(), Logger: host.TemporalLogger(o.Log),
 	})
 	if err != nil {
 		return s, fmt.Errorf("reach the local Temporal server: %w", err)
 	}
-	// The door before the worker, which registers its address at the stores.
+	// The door before the sandbox, whose app names its address, and before the worker, which registers it at the stores.
 	if err = s.openDoor(); err != nil {
 		return s, err
+	}
+	if !o.NoSandbox {
+		if err = s.startSandbox(o); err != nil {
+			return s, err
+		}
 	}
 	if s.Sandbox != nil && s.Settings.PublicURL == "" {
 		s.Host.Subscriptions.PublicURL = s.DoorURL
@@ -167,7 +167,11 @@ func (s *stack) startSandbox(o stackOptions) error {
 		// The ledger outlives the sandbox: of two runs that begin in different milliseconds none repeats an id.
 		IDsAfter: time.Now().UnixMilli() * 1000,
 		// Webhooks may come to this machine, and who tries that out does not wait four hours for a retry.
-		Webhooks: shop.WebhookConfig{LocalAddresses: true, RetryGaps: sandboxRetryGaps(), Latency: o.WebhookLatency},
+		Webhooks: shop.WebhookConfig{LocalAddresses: true, RetryGaps: sandboxRetryGaps(), Latency: o.WebhookLatency,
+			// As deploy/shopify.app.toml does: by the API nobody can subscribe to these.
+			App: []shop.AppSubscription{{
+				Topics: []shop.Topic{shop.TopicDataRequest, shop.TopicCustomerRedact, shop.TopicShopRedact}, URI: s.WebhookURL(sandboxMerchant),
+			}}},
 	})
 	s.List = s.Sandbox.AddList(list.Config{
 		ID: sandboxList, Name: "Newsletter", ClientID: sandboxAPIID, Secret: sandboxAPISecret, Zone: zone,
