@@ -31,14 +31,14 @@ func PrivacyRequestID(merchant, request string) string {
 	return "merchant/" + merchant + "/privacy/" + request
 }
 
-// StartPrivacyRequest makes sure that a privacy request is being done, and returns a handle to wait for its end. One that runs goes on, one
-// that is done is not done again; one that failed or was ended begins anew.
+// StartPrivacyRequest makes sure that a privacy request is being done, and returns a handle to wait for its end. One that runs goes on. One
+// that has ended begins anew, and ends at once if the ledger says that it is done: a ledger that was restored may say that it is not.
 func StartPrivacyRequest(ctx context.Context, c client.Client, taskQueue, merchant, request string) (client.WorkflowRun, error) {
 	options := client.StartWorkflowOptions{
 		ID:                       PrivacyRequestID(merchant, request),
 		TaskQueue:                taskQueue,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
+		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		TypedSearchAttributes:    temporal.NewSearchAttributes(MerchantIDAttribute.ValueSet(merchant)),
 		StaticSummary:            "Carries out a privacy request of " + merchant,
 	}

@@ -128,8 +128,12 @@ func (s *sweep) once(ctx context.Context) error {
 	return errors.Join(failed, err)
 }
 
+// startFailures are taken for an outage of Temporal; fewer must not keep the other requests waiting.
+const startFailures = 3
+
 func (s *sweep) startAll(ctx context.Context) error {
 	now := s.now()
+	var failed []error
 	var after ledger.MerchantRequest
 	open := map[[2]string]time.Time{}
 	for {
@@ -144,7 +148,11 @@ func (s *sweep) startAll(ctx context.Context) error {
 				continue
 			}
 			if err := s.startOne(ctx, r); err != nil {
-				return fmt.Errorf("start privacy request %s: %w", r.ID, err)
+				failed = append(failed, fmt.Errorf("start privacy request %s: %w", r.ID, err))
+				if len(failed) == startFailures {
+					return errors.Join(failed...)
+				}
+				continue
 			}
 			open[key] = now
 			// At once: what was started before a failure is not started again with the next sweep.
@@ -153,7 +161,7 @@ func (s *sweep) startAll(ctx context.Context) error {
 		if len(page) < sweepPage {
 			// Only those that are still open are remembered.
 			s.started = open
-			return nil
+			return errors.Join(failed...)
 		}
 		after = page[len(page)-1]
 	}

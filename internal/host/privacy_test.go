@@ -97,6 +97,36 @@ func TestManyRequestsAreAllStarted(t *testing.T) {
 	}
 }
 
+// One request that cannot be started must not keep the others waiting; when none can, Temporal is away.
+func TestARequestThatCannotBeStartedIsPassedOver(t *testing.T) {
+	t.Parallel()
+	h := open(t, settings(ledgertest.SQLite(t)))
+	var p people
+	p.join(t, h)
+	addRequests(t, h, "a", "b", "c", "d", "e")
+	var tried []string
+	broken := map[string]bool{"b": true}
+	s := &sweep{host: h, now: time.Now, started: map[[2]string]time.Time{}, start: func(_ context.Context, _, request string) error {
+		tried = append(tried, request)
+		if broken[request] {
+			return errors.New("no")
+		}
+		return nil
+	}}
+	if err := s.startAll(t.Context()); err == nil || len(tried) != 5 {
+		t.Errorf("tried %v: %v", tried, err)
+	}
+	tried = nil
+	if err := s.startAll(t.Context()); err == nil || !slices.Equal(tried, []string{"b"}) {
+		t.Errorf("tried %v once more: %v", tried, err)
+	}
+	tried, s.started = nil, map[[2]string]time.Time{}
+	broken["a"], broken["c"] = true, true
+	if err := s.startAll(t.Context()); err == nil || !slices.Equal(tried, []string{"a", "b", "c"}) {
+		t.Errorf("tried %v while Temporal is away: %v", tried, err)
+	}
+}
+
 func TestTheSweepForgetsWhatIsLeftOfErasedMerchants(t *testing.T) {
 	t.Parallel()
 	h := open(t, settings(ledgertest.SQLite(t)))
