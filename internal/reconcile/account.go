@@ -55,7 +55,7 @@ func (a *Account) listrakUncertainty(ambiguous bool) time.Duration {
 
 // shopifyUncertainty is how far a date of Shopify's may be off: it stores whole seconds (contracts/shopify.md 3), by its own clock.
 func (a *Account) shopifyUncertainty() time.Duration {
-	return max(time.Second, a.clocks[consent.Shopify].Within())
+	return a.clocks[consent.Shopify].CutWithin(time.Second)
 }
 
 // measure compares a side's clock with ours.

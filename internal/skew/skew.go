@@ -41,6 +41,17 @@ func (c *Clock) Compare(began, ended, server time.Time) {
 	c.known, c.at, c.least, c.most = true, ended, least, most
 }
 
+// CutWithin is how far a date of the side's may be from the truth that it has cut down to a multiple of cut: a clock that is behind is then
+// further behind.
+func (c *Clock) CutWithin(cut time.Duration) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.known {
+		return Unmeasured + cut
+	}
+	return max(cut, (c.least - cut).Abs(), c.most.Abs())
+}
+
 // Within is how far the side's clock may be away from ours, at least Precision.
 func (c *Clock) Within() time.Duration {
 	c.mu.Lock()

@@ -38,6 +38,9 @@ func TestWithin(t *testing.T) {
 		})
 	}
 	var c Clock
+	if got := c.CutWithin(time.Second); got != Unmeasured+time.Second {
+		t.Errorf("a cut date of a clock never compared: %s", got)
+	}
 	c.Compare(noon, noon, time.Time{})
 	if got := c.Within(); got != Unmeasured {
 		t.Errorf("an answer without a Date header: %s, want %s", got, Unmeasured)
@@ -59,6 +62,10 @@ func TestWithinCoversTheTruth(t *testing.T) {
 			now = now.Add(took)
 			if got := c.Within(); got < ahead.Abs() {
 				t.Fatalf("within %s, but the clock is %s ahead", got, ahead)
+			}
+			date := now.Add(ahead).Truncate(time.Second)
+			if got, off := c.CutWithin(time.Second), date.Sub(now).Abs(); got < off {
+				t.Fatalf("within %s, but a date cut to the second by a clock that is %s ahead is off by %s", got, ahead, off)
 			}
 		}
 	})
