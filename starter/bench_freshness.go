@@ -261,11 +261,12 @@ func (b *freshnessBench) view() *freshnessView {
 	}{{b.left, v.Unsubscribes}, {b.ordered, v.Checkouts}} {
 		for email, acted := range part.acts {
 			if w, ok := at[email]; ok {
-				part.into.add(w.Sub(acted))
+				part.into.Milliseconds = append(part.into.Milliseconds, float64(w.Sub(acted))/float64(time.Millisecond))
 			} else {
 				part.into.Missing++
 			}
 		}
+		slices.Sort(part.into.Milliseconds)
 	}
 	for _, w := range b.List.Writes() {
 		if _, buys := b.ordered[w.Email]; buys && w.Effective && !slices.Contains(w.Events, sandboxCheckout) {
@@ -292,15 +293,10 @@ func (v *freshnessView) text(p *page) {
 	v.Checkouts.histogram(p)
 }
 
-// latencies is a distribution, in milliseconds.
+// latencies is a distribution, in milliseconds, sorted.
 type latencies struct {
 	Milliseconds []float64 `json:"milliseconds"`
 	Missing      int       `json:"missing"`
-}
-
-func (l *latencies) add(d time.Duration) {
-	l.Milliseconds = append(l.Milliseconds, float64(d)/float64(time.Millisecond))
-	slices.Sort(l.Milliseconds)
 }
 
 // quantile is the smallest value that at least that part of all does not exceed.

@@ -127,20 +127,21 @@ func holder() string {
 // Worker makes the Temporal worker of this process; the caller runs it. Rounds tell checkout windows through the same client. It
 // forgets orders and claims whose time was over before. While it runs it looks after privacy requests that nobody does.
 func (h *Host) Worker(c client.Client) worker.Worker {
-	h.Engine.HoldChanged = func(ctx context.Context, id string, held ledger.Held) {
+	tell := func(ctx context.Context, id string, signal func(context.Context) error) {
 		ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 		defer cancel()
-		if err := workflows.SignalHoldChanged(ctx, c, activities.WindowID(id, held)); err != nil {
-			// A window that is not told ends with its own timer; it may have ended already.
-			h.Log.Debug("A checkout window was not told of its hold", "merchant", id, "error", err.Error())
+		if err := signal(ctx); err != nil {
+			// A window that is not told ends with its own timer, or has ended already; hints that nobody is sent to read are the rounds'.
+			h.Log.Debug("A workflow was not told", "merchant", id, "error", err.Error())
 		}
 	}
+	h.Engine.HoldChanged = func(ctx context.Context, id string, held ledger.Held) {
+		tell(ctx, id, func(ctx context.Context) error {
+			return workflows.SignalHoldChanged(ctx, c, activities.WindowID(id, held))
+		})
+	}
 	h.Engine.Nudge = func(ctx context.Context, id string) {
-		ctx, cancel := context.WithTimeout(ctx, tellTimeout)
-		defer cancel()
-		if err := workflows.SignalNudge(ctx, c, id); err != nil {
-			h.Log.Debug("A merchant's workflow was not nudged", "merchant", id, "error", err.Error())
-		}
+		tell(ctx, id, func(ctx context.Context) error { return workflows.SignalNudge(ctx, c, id) })
 	}
 	if _, err := h.Ledger.PurgeExpired(context.Background()); err != nil {
 		// What has run out is in nobody's way; the next worker that starts tries again.
@@ -164,8 +165,12 @@ func (h *Host) Run(ctx context.Context, c client.Client) error {
 		running.Go(func() error { return h.ServeDoor(ctx, c, listener) })
 	}
 	w := h.Worker(c)
-	h.ScheduleWebhooks(ctx, c)
 	running.Go(func() error { return w.Run(interrupt(ctx)) })
+	// Beside the worker: it is a call for every merchant, and nothing waits for it.
+	running.Go(func() error {
+		h.ScheduleWebhooks(ctx, c)
+		return nil
+	})
 	return running.Wait()
 }
 

@@ -380,10 +380,7 @@ func TestAnAlarmIsNewsOnce(t *testing.T) {
 
 // TestALedgerOfTheFirstSchemaIsBroughtUp makes a ledger as the first build made it, and opens it.
 func TestALedgerOfTheFirstSchemaIsBroughtUp(t *testing.T) {
-	forEachReal(t, func(t *testing.T, dsn string) {
-		if dsn == "sqlite::memory:" {
-			t.Skip("nothing outlives a process there")
-		}
+	forEachLasting(t, func(t *testing.T, dsn string) {
 		dialect := goose.DialectPostgres
 		if strings.HasPrefix(dsn, "sqlite:") {
 			dialect = goose.DialectSQLite3

@@ -66,10 +66,7 @@ func TestPostgresTurnsUsAway(t *testing.T) {
 }
 
 func TestANewerSchemaIsLeftAlone(t *testing.T) {
-	forEachReal(t, func(t *testing.T, dsn string) {
-		if dsn == "sqlite::memory:" {
-			t.Skip("nobody else can have written to memory")
-		}
+	forEachLasting(t, func(t *testing.T, dsn string) {
 		l, err := ledger.Open(t.Context(), dsn)
 		require.NoError(t, err)
 		require.NoError(t, l.Close())

@@ -55,6 +55,21 @@ func forEachReal(t *testing.T, test func(t *testing.T, dsn string)) {
 	}
 }
 
+// forEachLasting is forEachReal without the ledger in memory, of which nothing outlives the process that has it open.
+func forEachLasting(t *testing.T, test func(t *testing.T, dsn string)) {
+	t.Helper()
+	t.Parallel()
+	for _, d := range databases {
+		if d.name == "memory" {
+			continue
+		}
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, d.dsn(t))
+		})
+	}
+}
+
 func open(t testing.TB, dsn string, options ...ledger.Option) *ledger.Ledger {
 	t.Helper()
 	l, err := ledger.Open(t.Context(), dsn, options...)

@@ -61,8 +61,7 @@ func (j *job) isBack(ctx context.Context) (bool, error) {
 // eraseLease is for how long nobody else may read or write for a merchant whose people are being erased.
 const eraseLease = 15 * time.Minute
 
-// restTime is within which drains and windows of a merchant that was just stopped have ended: they notice within a second, and finish the
-// calls that are under way.
+// restTime is within which the checkout windows of a merchant that was just stopped have ended: they finish the calls that are under way.
 const restTime = 2 * time.Minute
 
 // EraseShop erases everybody of a merchant who has left: addresses, customer ids, decisions, journals. The hashes of those who had
@@ -87,7 +86,7 @@ func (o *Office) EraseShop(ctx context.Context, merchant, id string) (string, er
 		return "", err
 	}
 	if before.State == ledger.Running {
-		// Drains and checkout windows take no lease: what they have read they would save into what is being erased.
+		// Checkout windows take no lease: what they have read they would save into what is being erased.
 		return "", &Busy{After: restTime, Why: "what is at work for the merchant comes to its end first"}
 	}
 	free, err := j.holdRuns(ctx)

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -351,16 +352,8 @@ func underWay(rec *consent.Record, side consent.Side, now consent.Instant) bool 
 // inTurn picks those whose turn it is: opt-outs, and others only as long as no opt-out of the merchant waits for that side (I9) and as
 // many as the limit on re-subscriptions allows (I10).
 func (d *drain) inTurn(ctx context.Context, side consent.Side, due []ledger.Located, outs, others int) ([]ledger.Located, error) {
-	isOut := func(l ledger.Located) bool { return l.Record.Decision.State == consent.Unsubscribed }
-	slices.SortStableFunc(due, func(a, b ledger.Located) int {
-		switch {
-		case isOut(a) == isOut(b):
-			return 0
-		case isOut(a):
-			return -1
-		}
-		return 1
-	})
+	// consent.Unsubscribed is the largest of the states, as the ledger's own order of what is owed has it.
+	slices.SortStableFunc(due, func(a, b ledger.Located) int { return cmp.Compare(b.Record.Decision.State, a.Record.Decision.State) })
 	first := optOuts(due)
 	rest := due[len(first):]
 	if len(first) > 0 || len(rest) == 0 {

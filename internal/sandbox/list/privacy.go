@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
 	"slices"
 	"strings"
@@ -265,15 +264,8 @@ func (s *Server) servePrivacy(w http.ResponseWriter, r *http.Request, mux *http.
 		answer(w, tooManyRequests())
 		return
 	}
-	if !readBody(w, r, 1<<16) {
+	if !readJSON(w, r, 1<<16) {
 		return
-	}
-	if r.Method == http.MethodPost {
-		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-			answer(w, &Error{Status: http.StatusUnsupportedMediaType, Code: CodeUnsupportedContentType,
-				Message: "Please use a Content-Type of application/json."})
-			return
-		}
 	}
 	r = r.WithContext(context.WithValue(r.Context(), accountKey{}, client))
 	strike(w, r, []*fault.Injector{&p.Faults}, operation, mux.ServeHTTP)

@@ -165,15 +165,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		answer(w, tooManyRequests())
 		return
 	}
-	if !readBody(w, r, asked[0].Config().MaxBody) {
+	if !readJSON(w, r, asked[0].Config().MaxBody) {
 		return
-	}
-	if r.Method == http.MethodPost {
-		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-			answer(w, &Error{Status: http.StatusUnsupportedMediaType, Code: CodeUnsupportedContentType,
-				Message: "Please use a Content-Type of application/json."})
-			return
-		}
 	}
 	r = r.WithContext(context.WithValue(r.Context(), accountKey{}, client))
 	struck(w, r, asked, operation.name, s.routes.ServeHTTP)
@@ -337,6 +330,19 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) bool {
 		return false
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	return true
+}
+
+// readJSON is readBody for routes of the APIs, which take nothing but JSON. It answers a POST of anything else itself.
+func readJSON(w http.ResponseWriter, r *http.Request, limit int64) bool {
+	if !readBody(w, r, limit) {
+		return false
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); r.Method == http.MethodPost && (err != nil || kind != "application/json") {
+		answer(w, &Error{Status: http.StatusUnsupportedMediaType, Code: CodeUnsupportedContentType,
+			Message: "Please use a Content-Type of application/json."})
+		return false
+	}
 	return true
 }
 
