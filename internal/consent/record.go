@@ -8,6 +8,9 @@ const (
 	SMS
 )
 
+// Channels lists all, for loops.
+var Channels = [...]Channel{Email, SMS}
+
 // String names the channel as it stands in the names of syncs.
 func (c Channel) String() string {
 	switch c {

@@ -9,14 +9,16 @@ import (
 // signals, updates, the command line and the ledger: never rename them.
 type Sync string
 
-// The syncs of email consent. SMS and events follow the same pattern of names.
+// The syncs of consent.
 const (
 	EmailToShopify Sync = "email_to_shopify"
 	EmailToListrak Sync = "email_to_listrak"
+	SMSToShopify   Sync = "sms_to_shopify"
+	SMSToListrak   Sync = "sms_to_listrak"
 )
 
 // Syncs lists those that this version can run.
-var Syncs = []Sync{EmailToShopify, EmailToListrak}
+var Syncs = []Sync{EmailToShopify, EmailToListrak, SMSToShopify, SMSToListrak}
 
 // ParseSync checks a name that came from outside.
 func ParseSync(name string) (Sync, error) {

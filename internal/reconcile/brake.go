@@ -17,7 +17,7 @@ const sweep = 500
 // one answer run side by side. Whom the limit has stopped comes last, once an operator has approved it (I10); who waits costs no call.
 func (s *session) due(ctx context.Context, side consent.Side, limit int, what extent) ([]ledger.Located, error) {
 	for take := limit; ; take = sweep {
-		if !s.switches.May(consent.SyncTo(consent.Email, side)) || s.denied[side].Load() {
+		if !s.switches.May(s.to(side)) || s.denied[side].Load() {
 			return nil, nil
 		}
 		found, err := s.owed(ctx, side, take, false)
@@ -65,7 +65,7 @@ func optOuts(found []ledger.Located) []ledger.Located {
 // owed asks the ledger for what is owed to side, opt-outs first, or for those who were stopped and are approved.
 func (s *session) owed(ctx context.Context, side consent.Side, limit int, released bool) ([]ledger.Located, error) {
 	found, err := s.records().Owed(ctx, ledger.OwedQuery{
-		Merchant: s.merchant, Channel: consent.Email, Side: side, Permit: LedgerPermit(s.switches, consent.SyncTo(consent.Email, side)),
+		Merchant: s.merchant, Channel: s.channel, Side: side, Permit: LedgerPermit(s.switches, s.to(side)),
 		Released: released, Now: s.now(), Limit: limit,
 	})
 	if err != nil {
@@ -136,8 +136,10 @@ func (s *session) stopAtLimit(ctx context.Context, stopped []revision) error {
 		return fmt.Errorf("read switches: %w", err)
 	}
 	if now.Generation != s.switches.Generation {
-		for _, side := range consent.Sides {
-			s.denied[side].Store(true)
+		for _, channel := range consent.Channels {
+			for _, side := range consent.Sides {
+				s.of(channel).denied[side].Store(true)
+			}
 		}
 		return nil
 	}
@@ -166,16 +168,16 @@ func keepStops(debts *[2]consent.Debt, before [2]consent.Debt, rec *consent.Reco
 
 // alarm tells the log when this run has unsubscribed people and they are more than the limit by now. They are not stopped: whoever
 // asked to be left alone is left alone, even if it was a mistake.
-func (s *session) alarm(ctx context.Context) error {
-	if s.unsubscribed.Load() == 0 {
+func (r *run) alarm(ctx context.Context) error {
+	if r.unsubscribed.Load() == 0 {
 		return nil
 	}
-	alarm, news, err := s.records().RaiseAlarm(ctx, s.merchant, s.account.Settings.ResubscriptionLimit())
+	alarm, news, err := r.records().RaiseAlarm(ctx, r.merchant, r.account.Settings.ResubscriptionLimit())
 	if err != nil {
 		return fmt.Errorf("count unsubscribes: %w", err)
 	}
 	if news {
-		s.Log.Warn("Many people were unsubscribed within 24 hours; nobody is stopped", "merchant", s.merchant,
+		r.Log.Warn("Many people were unsubscribed within 24 hours; nobody is stopped", "merchant", r.merchant,
 			"people", alarm.Unsubscribed, "limit", alarm.Limit)
 	}
 	return nil

@@ -48,14 +48,14 @@ func (s *session) claim(ctx context.Context, side consent.Side, items []item) ([
 			line.Reason = ledger.Resubscribed
 		}
 		change := ledger.Change{
-			Channel: consent.Email, Subject: it.subject, Version: it.entry.Version, Record: rec, Debts: rec.Debts(),
+			Channel: s.channel, Subject: it.subject, Version: it.entry.Version, Record: rec, Debts: rec.Debts(),
 			NextTry: it.entry.NextTry, Journal: []ledger.Line{line},
 		}
 		keepStops(&change.Debts, it.entry.Debts, &rec)
 		change.Debts[side] = rec.DebtTo(side)
 		change.NextTry[side] = now.Plus(consent.SpanOf(lease))
 		it.entry.Record, it.started = rec, now
-		requests[i] = ledger.ClaimRequest{Change: change, Side: side, Sync: consent.SyncTo(consent.Email, side), Lease: lease}
+		requests[i] = ledger.ClaimRequest{Change: change, Side: side, Sync: s.to(side), Lease: lease}
 	}
 	results, err := s.records().Claims(ctx, s.merchant, s.account.Settings.ResubscriptionLimit(), requests)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -67,15 +68,15 @@ type drain struct {
 	result   DrainResult
 	lease    *ledger.RunLease
 
-	// s is the session of the tasks to come, begun at.
-	s  *session
+	// r is the run of the tasks to come, begun at.
+	r  *run
 	at time.Time
 
 	// reading are the customers that are being read, in reads calls.
 	reading map[string]bool
 	reads   int
-	// decided are people who may be owed something since they were read.
-	decided []consent.Subject
+	// decided are people who may be owed something since they were read, by channel.
+	decided [consent.SMS + 1][]consent.Subject
 	// delivering are those to whom a delivery is under way; outs and others count those to Listrak, toShopify those of its one batch.
 	delivering   map[consent.Subject]bool
 	outs, others int
@@ -168,41 +169,51 @@ func (d *drain) release(ctx context.Context) {
 	}
 }
 
-// refresh begins a new session now and then, since settings, credentials and switches may have changed. running is false when there is
+// refresh begins a new run now and then, since settings, credentials and switches may have changed. running is false when there is
 // nothing to be done for the merchant.
 func (d *drain) refresh(ctx context.Context) (_ context.Context, running bool, err error) {
-	if d.s != nil && d.Now().Sub(d.at) < drainFresh && !d.s.denied[consent.Shopify].Load() && !d.s.denied[consent.Listrak].Load() {
+	if d.r != nil && d.Now().Sub(d.at) < drainFresh && !d.r.anyDenied() {
 		return context.WithoutCancel(ctx), true, nil
 	}
 	switches, err := d.records().Switches(ctx, d.merchant)
 	if err != nil {
 		return ctx, false, fmt.Errorf("read switches: %w", err)
 	}
-	if switches.State != ledger.Running || !anyOn(switches) {
+	if switches.State != ledger.Running || !anyOn(switches, consent.Channels[:]...) {
 		return ctx, false, nil
 	}
 	if err := d.alarm(ctx); err != nil {
 		return ctx, false, err
 	}
-	ctx, d.s, err = d.sessionWith(ctx, d.merchant, switches)
+	ctx, d.r, err = d.beginWith(ctx, d.merchant, switches)
 	d.at = d.Now()
 	return ctx, true, err
 }
 
-// alarm counts what the last session has unsubscribed, if there was one.
-func (d *drain) alarm(ctx context.Context) error {
-	if d.s == nil {
-		return nil
+// anyDenied reports whether the ledger no longer permits deliveries of some direction.
+func (r *run) anyDenied() bool {
+	for _, channel := range consent.Channels {
+		if s := r.of(channel); s.denied[consent.Shopify].Load() || s.denied[consent.Listrak].Load() {
+			return true
+		}
 	}
-	return d.s.alarm(ctx)
+	return false
 }
 
-// leave ends the last session.
+// alarm counts what the last run has unsubscribed, if there was one.
+func (d *drain) alarm(ctx context.Context) error {
+	if d.r == nil {
+		return nil
+	}
+	return d.r.alarm(ctx)
+}
+
+// leave ends the last run.
 func (d *drain) leave(ctx context.Context) (_ DrainResult, err error) {
-	if err := d.alarm(ctx); err != nil || d.s == nil {
+	if err := d.alarm(ctx); err != nil || d.r == nil {
 		return d.result, err
 	}
-	d.result.Windows, err = d.s.windowsToOpen(ctx)
+	d.result.Windows, err = d.r.windowsToOpen(ctx)
 	return d.result, err
 }
 
@@ -257,7 +268,7 @@ func (d *drain) read(ctx context.Context) (hinted bool, err error) {
 	if d.reads >= drainReads {
 		return true, nil
 	}
-	hints, err := d.records().Hints(ctx, d.merchant, d.s.now(), hintBatch+len(d.reading))
+	hints, err := d.records().Hints(ctx, d.merchant, d.r.now(), hintBatch+len(d.reading))
 	if err != nil {
 		return false, err
 	}
@@ -274,9 +285,9 @@ func (d *drain) read(ctx context.Context) (hinted bool, err error) {
 		d.reading[h.Customer] = true
 	}
 	d.reads++
-	s := d.s
+	r := d.r
 	d.start(func() func() {
-		entries, err := s.readHints(ctx, fresh)
+		people, err := r.readHints(ctx, fresh)
 		return func() {
 			d.reads--
 			for _, h := range fresh {
@@ -288,8 +299,10 @@ func (d *drain) read(ctx context.Context) (hinted bool, err error) {
 				return
 			}
 			d.result.Read += int64(len(fresh))
-			for subject := range entries {
-				d.decided = append(d.decided, subject)
+			for _, on := range people {
+				for subject := range on.entries {
+					d.decided[on.channel] = append(d.decided[on.channel], subject)
+				}
 			}
 		}
 	})
@@ -298,34 +311,12 @@ func (d *drain) read(ctx context.Context) (hinted bool, err error) {
 
 // deliver starts what may be delivered of what is owed to the people who were read, opt-outs first (I9).
 func (d *drain) deliver(ctx context.Context) error {
-	if len(d.decided) == 0 {
-		return nil
-	}
-	entries, err := d.records().Load(ctx, d.merchant, consent.Email, d.decided)
-	if err != nil {
-		return fmt.Errorf("load records: %w", err)
-	}
-	var waiting []consent.Subject
 	var due [2][]ledger.Located
-	seen := make(map[consent.Subject]bool, len(d.decided))
-	for _, subject := range d.decided {
-		entry, known := entries[subject]
-		if seen[subject] || !known {
-			continue
-		}
-		seen[subject] = true
-		for _, side := range consent.Sides {
-			if d.s.isOwed(&entry, side) && entry.NextTry[side] <= d.s.now() && entry.Debts[side] != consent.Stopped {
-				waiting = append(waiting, subject)
-				// A look while a write of the round is under way could not tell what it leaves from a person's word.
-				if !d.delivering[subject] && !underWay(&entry.Record, side, d.s.now()) {
-					due[side] = append(due[side], ledger.Located{Channel: consent.Email, Subject: subject, Entry: entry})
-				}
-				break
-			}
+	for _, channel := range consent.Channels {
+		if err := d.owedTo(ctx, d.r.of(channel), &due); err != nil {
+			return err
 		}
 	}
-	d.decided = waiting
 	if !d.toShopify {
 		batch, err := d.inTurn(ctx, consent.Shopify, due[consent.Shopify], shopify.MaxWrites, shopify.MaxWrites)
 		if err != nil {
@@ -340,6 +331,39 @@ func (d *drain) deliver(ctx context.Context) error {
 	for _, located := range singles {
 		d.startToListrak(ctx, located)
 	}
+	return nil
+}
+
+// owedTo adds to due what may be delivered now to those who were read on a channel, and keeps those who are still owed something.
+func (d *drain) owedTo(ctx context.Context, s *session, due *[2][]ledger.Located) error {
+	people := d.decided[s.channel]
+	if len(people) == 0 {
+		return nil
+	}
+	entries, err := d.records().Load(ctx, d.merchant, s.channel, people)
+	if err != nil {
+		return fmt.Errorf("load records: %w", err)
+	}
+	var waiting []consent.Subject
+	seen := make(map[consent.Subject]bool, len(people))
+	for _, subject := range people {
+		entry, known := entries[subject]
+		if seen[subject] || !known {
+			continue
+		}
+		seen[subject] = true
+		for _, side := range consent.Sides {
+			if s.isOwed(&entry, side) && entry.NextTry[side] <= s.now() && entry.Debts[side] != consent.Stopped {
+				waiting = append(waiting, subject)
+				// A look while a write of the round is under way could not tell what it leaves from a person's word.
+				if !d.delivering[subject] && !underWay(&entry.Record, side, s.now()) {
+					due[side] = append(due[side], ledger.Located{Channel: s.channel, Subject: subject, Entry: entry})
+				}
+				break
+			}
+		}
+	}
+	d.decided[s.channel] = waiting
 	return nil
 }
 
@@ -362,18 +386,45 @@ func (d *drain) inTurn(ctx context.Context, side consent.Side, due []ledger.Loca
 	if others <= 0 {
 		return nil, nil
 	}
-	foreign, err := d.s.owed(ctx, side, len(d.delivering)+1, false)
-	if err != nil {
-		return nil, err
+	for _, s := range d.r.channelsRead() {
+		foreign, err := s.owed(ctx, side, len(d.delivering)+1, false)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(optOuts(foreign), func(l ledger.Located) bool { return !d.delivering[l.Subject] }) {
+			return nil, nil
+		}
 	}
-	if slices.ContainsFunc(optOuts(foreign), func(l ledger.Located) bool { return !d.delivering[l.Subject] }) {
-		return nil, nil
+	var turn []ledger.Located
+	for channel, found := range byChannel(rest[:min(others, len(rest))]) {
+		s := d.r.of(channel)
+		passing, stopped, err := s.passing(ctx, side, found)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.stopAtLimit(ctx, stopped); err != nil {
+			return nil, err
+		}
+		turn = append(turn, passing...)
 	}
-	passing, stopped, err := d.s.passing(ctx, side, rest[:min(others, len(rest))])
-	if err != nil {
-		return nil, err
+	return turn, nil
+}
+
+// byChannel parts people by channel, in the channels' order.
+func byChannel(people []ledger.Located) iter.Seq2[consent.Channel, []ledger.Located] {
+	return func(yield func(consent.Channel, []ledger.Located) bool) {
+		for _, channel := range consent.Channels {
+			var of []ledger.Located
+			for _, located := range people {
+				if located.Channel == channel {
+					of = append(of, located)
+				}
+			}
+			if len(of) > 0 && !yield(channel, of) {
+				return
+			}
+		}
 	}
-	return passing, d.s.stopAtLimit(ctx, stopped)
 }
 
 func (d *drain) startToListrak(ctx context.Context, located ledger.Located) {
@@ -383,7 +434,7 @@ func (d *drain) startToListrak(ctx context.Context, located ledger.Located) {
 	}
 	*count++
 	d.delivering[located.Subject] = true
-	s := d.s
+	s := d.r.of(located.Channel)
 	d.start(func() func() {
 		err := s.deliverOneToListrak(ctx, located)
 		return func() {
@@ -402,45 +453,50 @@ func (d *drain) startToShopify(ctx context.Context, batch []ledger.Located) {
 	for _, located := range batch {
 		d.delivering[located.Subject] = true
 	}
-	s := d.s
+	r := d.r
 	d.start(func() func() {
-		err := s.deliverBatchToShopify(ctx, batch)
+		var failed error
+		for channel, part := range byChannel(batch) {
+			failed = cmp.Or(failed, r.of(channel).deliverBatchToShopify(ctx, part))
+		}
 		return func() {
 			d.toShopify = false
 			for _, located := range batch {
 				delete(d.delivering, located.Subject)
 			}
-			d.note(err)
+			d.note(failed)
 		}
 	})
 }
 
 // readHints reads customers of whom webhooks tell, decides what they show, and settles the holds whose order is known already. The
 // hints go when that is in the ledger: what is owed follows from there.
-func (s *session) readHints(ctx context.Context, hints []ledger.Hint) (map[consent.Subject]ledger.Entry, error) {
+func (r *run) readHints(ctx context.Context, hints []ledger.Hint) ([]decided, error) {
 	ids := make([]string, len(hints))
 	customers := make([]shopify.CustomerID, len(hints))
 	for i, h := range hints {
 		ids[i], customers[i] = h.Customer, shopify.CustomerID(h.Customer)
 	}
-	known, err := s.records().KnownCustomers(ctx, s.merchant, ids)
+	known, err := r.records().KnownCustomers(ctx, r.merchant, ids)
 	if err != nil {
 		return nil, fmt.Errorf("read known customers: %w", err)
 	}
-	read, entries, err := s.readCustomers(ctx, customers, known)
+	read, people, err := r.readCustomers(ctx, customers, known, r.channelsRead())
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.records().Save(ctx, s.merchant, ledger.Batch{Customers: read}); err != nil {
+	if _, err := r.records().Save(ctx, r.merchant, read.batch()); err != nil {
 		return nil, fmt.Errorf("save customers: %w", err)
 	}
-	if err := s.settleRemembered(ctx, entries); err != nil {
+	for _, on := range people {
+		if err := on.settleRemembered(ctx, on.entries); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.records().ForgetHints(ctx, r.merchant, hints); err != nil {
 		return nil, err
 	}
-	if err := s.records().ForgetHints(ctx, s.merchant, hints); err != nil {
-		return nil, err
-	}
-	return entries, nil
+	return people, nil
 }
 
 // settleRemembered settles those holds whose order came by webhook already, and brings entries up to date.
@@ -476,16 +532,16 @@ func (s *session) settleRemembered(ctx context.Context, entries map[consent.Subj
 
 // readOldHints reads, within a round, what no drain has read: a nudge is lost when Temporal or every worker is away. done is false when
 // more may wait; the next round goes on with it.
-func (s *session) readOldHints(ctx context.Context) (done bool, err error) {
+func (r *run) readOldHints(ctx context.Context) (done bool, err error) {
 	for range oldHintPages {
-		if s.timeIsUp() {
+		if r.timeIsUp() {
 			return false, nil
 		}
-		hints, err := s.records().Hints(ctx, s.merchant, s.now().Plus(-hintPatience), hintBatch)
+		hints, err := r.records().Hints(ctx, r.merchant, r.now().Plus(-hintPatience), hintBatch)
 		if err != nil || len(hints) == 0 {
 			return true, err
 		}
-		if _, err := s.readHints(ctx, hints); err != nil {
+		if _, err := r.readHints(ctx, hints); err != nil {
 			return true, err
 		}
 		if len(hints) < hintBatch {

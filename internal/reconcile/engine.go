@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/listrak"
 	"github.com/concordsync/concord/internal/merchant"
@@ -22,9 +23,11 @@ type Shopify interface {
 	ChangedCustomers(ctx context.Context, since time.Time, cursor string) (shopify.ChangePage, error)
 	CustomersByID(ctx context.Context, ids []shopify.CustomerID) ([]shopify.Customer, error)
 	CustomersByEmail(ctx context.Context, emails []string) ([]shopify.Customer, error)
+	CustomersByPhone(ctx context.Context, phones []string) ([]shopify.Customer, error)
 	OrdersOf(ctx context.Context, lookups []shopify.OrderLookup) ([][]shopify.Order, error)
 	Reserve(ctx context.Context, points int) error
 	UpdateEmailConsents(ctx context.Context, writes []shopify.ConsentWrite) ([]shopify.WriteResult, error)
+	UpdateSMSConsents(ctx context.Context, writes []shopify.ConsentWrite) ([]shopify.WriteResult, error)
 	CreateCustomers(ctx context.Context, customers []shopify.NewCustomer) ([]shopify.WriteResult, error)
 }
 
@@ -35,6 +38,17 @@ type Listrak interface {
 	Reserve(ctx context.Context) error
 	Subscribe(ctx context.Context, address string, options listrak.SubscribeOptions) (listrak.WriteResult, error)
 	Unsubscribe(ctx context.Context, address string) (listrak.WriteResult, error)
+}
+
+// SMS is what reconciling needs of a sender code and its list; *listrak.SMSClient is one.
+type SMS interface {
+	Subscribers(ctx context.Context, query listrak.SMSQuery) (listrak.PhonePage, error)
+	OptOuts(ctx context.Context, query listrak.SMSQuery) (listrak.OptOutPage, error)
+	Contact(ctx context.Context, phone string) (listrak.SMSContact, bool, error)
+	Reserve(ctx context.Context) error
+	Subscribe(ctx context.Context, phone string, options listrak.SMSSubscribeOptions) (listrak.WriteResult, error)
+	Unsubscribe(ctx context.Context, phone string, list int) (listrak.WriteResult, error)
+	OptOut(ctx context.Context, phone string) (listrak.WriteResult, error)
 }
 
 // Keys hashes and seals addresses; *keys.Ring does.
@@ -62,13 +76,16 @@ type Timing struct {
 	DrainQuiet time.Duration
 	// MaxHeld bounds how many consents of a merchant are held by windows of their own at once; the others are settled in batches.
 	MaxHeld int
+	// Comparison is how often all subscribers of an SMS list are read, to find those who are no longer among them: Listrak tells who has
+	// opted out of a sender code, not who has left a list (contracts/listrak.md, SMS).
+	Comparison time.Duration
 }
 
 // DefaultTiming is what merchants run with.
 func DefaultTiming() Timing {
 	return Timing{
 		Interval: time.Minute, RoundLimit: 45 * time.Second, CallTimeout: 20 * time.Second, LeaseMargin: 10 * time.Second,
-		RunLease: 90 * time.Second, SearchLag: 5 * time.Minute, DrainQuiet: 10 * time.Second, MaxHeld: 500,
+		RunLease: 90 * time.Second, SearchLag: 5 * time.Minute, DrainQuiet: 10 * time.Second, MaxHeld: 500, Comparison: 6 * time.Hour,
 		Window: consent.Window{Length: 5 * consent.Minute, Before: consent.Minute, Lag: consent.Minute},
 	}
 }
@@ -117,10 +134,12 @@ type Records interface {
 	Brake(ctx context.Context, merchant string, limit ledger.ResubscribeLimit, subjects []consent.Subject) (ledger.Brake, error)
 	RaiseAlarm(ctx context.Context, merchant string, limit ledger.ResubscribeLimit) (alarm ledger.Alarm, news bool, err error)
 	KnownCustomers(ctx context.Context, merchant string, ids []string) (map[string]ledger.Customer, error)
-	HeldCustomers(ctx context.Context, merchant string, limit int) ([]ledger.Held, error)
-	HoldsEnded(ctx context.Context, merchant string, now consent.Instant, lag consent.Span, limit int) ([]ledger.Held, error)
+	Unlisted(ctx context.Context, merchant string, channel consent.Channel, since consent.Instant, after consent.Subject, limit int) ([]ledger.Located, error)
+	MarkListed(ctx context.Context, merchant string, channel consent.Channel, subjects []consent.Subject, at consent.Instant) error
+	HeldCustomers(ctx context.Context, merchant string, channel consent.Channel, limit int) ([]ledger.Held, error)
+	HoldsEnded(ctx context.Context, merchant string, channel consent.Channel, now consent.Instant, lag consent.Span, limit int) ([]ledger.Held, error)
 	HoldsOf(ctx context.Context, merchant, customer string) ([]ledger.Held, error)
-	HoldsToOpen(ctx context.Context, merchant string, now consent.Instant, limit int) ([]ledger.Held, error)
+	HoldsToOpen(ctx context.Context, merchant string, channel consent.Channel, now consent.Instant, limit int) ([]ledger.Held, error)
 	MarkOpened(ctx context.Context, merchant string, holds []ledger.Held) error
 	CountHeld(ctx context.Context, merchant string) (held, opened int, err error)
 	RememberOrder(ctx context.Context, merchant string, order ledger.Order) error
@@ -139,8 +158,8 @@ func (e *Engine) records() Records {
 	return e.Ledger
 }
 
-// session is one merchant's work in one run.
-type session struct {
+// run is one merchant's work in one go, over all channels.
+type run struct {
 	*Engine
 	merchant string
 	account  *Account
@@ -154,9 +173,6 @@ type session struct {
 	stop  <-chan struct{}
 	// behind is how old the oldest watermark of the run's polls is.
 	behind time.Duration
-	// denied is set when the ledger no longer permits deliveries to a side: a direction was switched off, or the merchant stopped,
-	// since the run began.
-	denied [2]atomic.Bool
 	// saved counts the changes of records that this run has saved.
 	saved atomic.Int64
 	// unsubscribed counts the opt-outs among what this run has delivered.
@@ -164,8 +180,33 @@ type session struct {
 	// ahead is how far the ledger's clock, which dates claims, is ahead of ours: reads are dated by it too, so that the order of a
 	// read and a write does not depend on this machine's clock.
 	ahead time.Duration
-	// ownHold is the consent whose window is running this session: it needs no telling.
+	// ownHold is the consent whose window is doing this run: it needs no telling.
 	ownHold consent.Instant
+	// sessions are the run's channels, by consent.Channel.
+	sessions [consent.SMS + 1]*session
+}
+
+// session is the part of a run that concerns one channel.
+type session struct {
+	*run
+	channel consent.Channel
+	// denied is set when the ledger no longer permits deliveries to a side: a direction was switched off, or the merchant stopped,
+	// since the run began.
+	denied [2]atomic.Bool
+}
+
+// of is the run's part for one channel.
+func (r *run) of(channel consent.Channel) *session { return r.sessions[channel] }
+
+// channelsRead lists the channels that are read: those of which any direction is on (rule 12).
+func (r *run) channelsRead() []*session {
+	sessions := make([]*session, 0, len(consent.Channels))
+	for _, channel := range consent.Channels {
+		if anyOn(r.switches, channel) {
+			sessions = append(sessions, r.of(channel))
+		}
+	}
+	return sessions
 }
 
 // Stats counts what a run did.
@@ -176,18 +217,18 @@ type Stats struct {
 	Delivered [2]int64
 }
 
-// session begins a run. The context that it returns never ends: a call under way when the run is stopped is finished and recorded,
+// begin begins a run. The context that it returns never ends: a call under way when the run is stopped is finished and recorded,
 // because an attempt of unknown end costs more than the wait.
-func (e *Engine) session(ctx context.Context, merchant string) (context.Context, *session, error) {
+func (e *Engine) begin(ctx context.Context, merchant string) (context.Context, *run, error) {
 	switches, err := e.records().Switches(ctx, merchant)
 	if err != nil {
 		return ctx, nil, fmt.Errorf("read switches: %w", err)
 	}
-	return e.sessionWith(ctx, merchant, switches)
+	return e.beginWith(ctx, merchant, switches)
 }
 
-// sessionWith is session for a caller who has just read the switches.
-func (e *Engine) sessionWith(ctx context.Context, merchant string, switches ledger.Switches) (context.Context, *session, error) {
+// beginWith is begin for a caller who has just read the switches.
+func (e *Engine) beginWith(ctx context.Context, merchant string, switches ledger.Switches) (context.Context, *run, error) {
 	account, err := e.Connect(ctx, merchant)
 	if err != nil {
 		return ctx, nil, fmt.Errorf("connect: %w", err)
@@ -196,11 +237,26 @@ func (e *Engine) sessionWith(ctx context.Context, merchant string, switches ledg
 	if err != nil {
 		return ctx, nil, err
 	}
-	return context.WithoutCancel(ctx), &session{
-		Engine: e, merchant: merchant, account: account, switches: switches, ahead: ahead,
-		until: e.Now().Add(e.Timing.RoundLimit), stop: ctx.Done(),
-	}, nil
+	r := e.newRun(merchant, account, switches)
+	r.ahead, r.until, r.stop = ahead, e.Now().Add(e.Timing.RoundLimit), ctx.Done()
+	if account.SMS == nil && anyOn(switches, consent.SMS) {
+		return ctx, nil, errNoSMS
+	}
+	return context.WithoutCancel(ctx), r, nil
 }
+
+func (e *Engine) newRun(merchant string, account *Account, switches ledger.Switches) *run {
+	r := &run{Engine: e, merchant: merchant, account: account, switches: switches}
+	for _, channel := range consent.Channels {
+		r.sessions[channel] = &session{run: r, channel: channel}
+	}
+	return r
+}
+
+// errNoSMS: an SMS sync is on, and the merchant's access to Listrak's SMS API was taken away since.
+var errNoSMS = &failure.Error{Class: failure.PersonMustAct, Op: "set up SMS", Code: "NO_SMS",
+	Advice: "An SMS sync is on, and sender code, list or credentials of Listrak SMS are missing: give them with `starter merchant set`, or " +
+		"switch the SMS syncs off."}
 
 const (
 	// promptly is how soon the ledger has to tell its time for that to be its time of now.
@@ -231,27 +287,28 @@ func (e *Engine) ledgerAhead(ctx context.Context) (ahead time.Duration, err erro
 }
 
 // window is the checkout window with the merchant's own setting.
-func (s *session) window() consent.Window {
-	w := s.Timing.Window
-	w.Before = consent.SpanOf(s.account.Settings.OrderBeforeConsent)
+func (r *run) window() consent.Window {
+	w := r.Timing.Window
+	w.Before = consent.SpanOf(r.account.Settings.OrderBeforeConsent)
 	return w
 }
 
-func (s *session) now() consent.Instant { return consent.InstantOf(s.Now().Add(s.ahead)) }
+func (r *run) now() consent.Instant { return consent.InstantOf(r.Now().Add(r.ahead)) }
 
-func (s *session) timeIsUp() bool {
+func (r *run) timeIsUp() bool {
 	select {
-	case <-s.stop:
+	case <-r.stop:
 		return true
 	default:
-		return !s.Now().Before(s.until)
+		return !r.Now().Before(r.until)
 	}
 }
 
-// permit is what the switches of the direction to side allow for email.
-func (s *session) permit(side consent.Side) *consent.Permit {
-	return PermitOf(s.switches, consent.SyncTo(consent.Email, side))
-}
+// to names the sync that delivers to side.
+func (s *session) to(side consent.Side) consent.Sync { return consent.SyncTo(s.channel, side) }
+
+// permit is what the switches of the direction to side allow.
+func (s *session) permit(side consent.Side) *consent.Permit { return PermitOf(s.switches, s.to(side)) }
 
 // PermitOf translates the ledger's switches of one sync into what the rules ask for. An interval begins with the second in which
 // the sync was switched on: Shopify dates in whole seconds, and a consent given right after the switch must not seem older.
@@ -285,6 +342,15 @@ func LedgerPermit(switches ledger.Switches, sync consent.Sync) ledger.Permit {
 // never lies after every date that a side can show.
 const never = consent.Instant(1<<63 - 1)
 
+// subject hashes a normalised address of the channel.
 func (s *session) subject(address string) consent.Subject {
-	return consent.SubjectOf(s.Keys.SubjectKey(), s.merchant, consent.Email, address)
+	return consent.SubjectOf(s.Keys.SubjectKey(), s.merchant, s.channel, address)
+}
+
+// normalise brings an address of the channel into the form in which both sides are compared.
+func (s *session) normalise(raw string) (string, error) {
+	if s.channel == consent.SMS {
+		return consent.NormalisePhone(raw, s.account.Settings.Country)
+	}
+	return consent.NormaliseEmail(raw)
 }

@@ -14,6 +14,8 @@ import (
 const (
 	RoundRun ledger.RunKind = "round"
 	FullRun  ledger.RunKind = "full"
+	// FullSMSRun is FullRun for SMS: the two channels are read side by side.
+	FullSMSRun ledger.RunKind = "full_sms"
 	DrainRun ledger.RunKind = "drain"
 )
 
@@ -32,27 +34,36 @@ type FullProgress struct {
 // ErrNotRunning: the merchant is paused, stopped or removed, so nobody may be called for it.
 var ErrNotRunning = errors.New("the merchant is not running")
 
-// FullRead reads both sides completely, a slice of a round's length at a time, and goes on from its cursors. It writes to neither
-// side. The rounds' watermarks are set to its beginning first, so that nothing between the two is missed.
-func (e *Engine) FullRead(ctx context.Context, merchant string, progress func(FullProgress)) (FullProgress, error) {
-	ctx, s, err := e.session(ctx, merchant)
+// FullRead reads a channel of both sides completely, a slice of a round's length at a time, and goes on from its cursors. It writes to
+// neither side. The rounds' watermarks are set to its beginning first, so that nothing between the two is missed.
+func (e *Engine) FullRead(ctx context.Context, merchant string, channel consent.Channel, progress func(FullProgress)) (FullProgress, error) {
+	ctx, r, err := e.begin(ctx, merchant)
 	if err != nil {
 		return FullProgress{}, err
 	}
+	kind := FullRun
+	if channel == consent.SMS {
+		kind = FullSMSRun
+		if r.account.SMS == nil {
+			return FullProgress{}, errNoSMS
+		}
+	}
+	s := r.of(channel)
 	if s.switches.State != ledger.Running {
 		return FullProgress{}, ErrNotRunning
 	}
-	end, err := s.acquire(ctx, FullRun)
+	end, err := s.acquire(ctx, kind)
 	if err != nil {
 		return FullProgress{}, err
 	}
 	defer end()
+	sources := s.listrakSources()
 	steps := []struct {
 		name string
 		run  func() (bool, error)
 	}{
-		{"Listrak's unsubscribed contacts", func() (bool, error) { return s.fullListrak(ctx, 0) }},
-		{"Listrak's subscribed contacts", func() (bool, error) { return s.fullListrak(ctx, 1) }},
+		{"Listrak's unsubscribed contacts", func() (bool, error) { return s.fullListrak(ctx, sources[0]) }},
+		{"Listrak's subscribed contacts", func() (bool, error) { return s.fullListrak(ctx, sources[1]) }},
 		{"Shopify's customers", func() (bool, error) { return s.fullShopify(ctx) }},
 		{"who is on one side only", func() (bool, error) { return s.fullMissing(ctx) }},
 	}
@@ -72,44 +83,59 @@ func (e *Engine) FullRead(ctx context.Context, merchant string, progress func(Fu
 	return FullProgress{Done: true, Read: s.stats.Scanned}, nil
 }
 
-// FullReadDone reports whether a full read of both sides has come to its end, and none is needed again.
-func (e *Engine) FullReadDone(ctx context.Context, merchant string) (bool, error) {
+// FullReadDone reports whether a full read of a channel has come to its end, and none is needed again.
+func (e *Engine) FullReadDone(ctx context.Context, merchant string, channel consent.Channel) (bool, error) {
 	switches, err := e.records().Switches(ctx, merchant)
 	if err != nil {
 		return false, fmt.Errorf("read switches: %w", err)
 	}
-	s := &session{Engine: e, merchant: merchant, switches: switches}
-	p, _, err := s.loadPass(ctx, fullPrefix+missing)
+	s := e.newRun(merchant, nil, switches).of(channel)
+	p, _, err := s.loadPass(ctx, s.fullName(missing))
 	if err != nil || !p.Done {
 		return false, err
 	}
-	for _, name := range fullListrakPasses {
-		if p, _, err = s.loadPass(ctx, name); err != nil || s.readForPreview(p) {
+	for _, name := range s.listrakNames() {
+		if p, _, err = s.loadPass(ctx, fullPrefix+name); err != nil || s.readForPreview(p) {
 			return false, err
 		}
 	}
 	return true, nil
 }
 
-var fullListrakPasses = []string{fullPrefix + listrakUnsubscribed, fullPrefix + listrakSubscribed}
+// listrakNames are the cursors of listrakSources.
+func (s *session) listrakNames() [2]string {
+	if s.channel == consent.SMS {
+		return [2]string{smsOptedOut, smsSubscribed}
+	}
+	return [2]string{listrakUnsubscribed, listrakSubscribed}
+}
+
+// fullName is the cursor of a step of the channel's full read that both channels have.
+func (s *session) fullName(step string) string {
+	if s.channel == consent.SMS {
+		return fullPrefix + smsPrefix + step
+	}
+	return fullPrefix + step
+}
 
 // readForPreview reports whether a pass over Listrak's contacts ended before the direction to Shopify was on for the first time. Such
 // a pass kept no address, since nothing could be delivered. Reading the contacts again brings 5,000 addresses a call, asking for
 // them one by one a single one.
 func (s *session) readForPreview(p pass) bool {
-	toShopify := s.switches.Syncs[consent.EmailToShopify]
+	toShopify := s.switches.Syncs[s.to(consent.Shopify)]
 	return p.Done && toShopify.On && p.Since.Before(toShopify.FirstOn.Time())
 }
 
 // startWatermarks lets the rounds begin where the full read begins, unless they have begun already.
 func (s *session) startWatermarks(ctx context.Context) error {
-	for _, name := range []string{shopifyChanges, listrakUnsubscribed, listrakSubscribed} {
+	names := s.listrakNames()
+	for _, name := range append(names[:], shopifyChanges) {
 		_, known, err := s.loadPass(ctx, name)
 		if err != nil {
 			return err
 		}
 		if !known {
-			if err := s.savePass(ctx, name, pass{Since: s.now().Time()}, nil); err != nil {
+			if err := s.savePass(ctx, name, pass{Since: s.now().Time()}, customersRead{}); err != nil {
 				return err
 			}
 		}
@@ -117,22 +143,26 @@ func (s *session) startWatermarks(ctx context.Context) error {
 	return nil
 }
 
-func (s *session) fullListrak(ctx context.Context, n int) (bool, error) {
-	src := s.listrakSources()[n]
-	p, _, err := s.loadPass(ctx, fullPrefix+src.cursor)
+func (s *session) fullListrak(ctx context.Context, src source) (bool, error) {
+	src = src.whole()
+	p, _, err := s.loadPass(ctx, src.cursor)
 	if err != nil {
 		return false, err
 	}
 	if s.readForPreview(p) {
-		if err := s.savePass(ctx, fullPrefix+src.cursor, pass{}, nil); err != nil {
+		if err := s.savePass(ctx, src.cursor, pass{}, customersRead{}); err != nil {
 			return false, err
 		}
 	}
-	return s.scan(ctx, source{cursor: fullPrefix + src.cursor, full: true}, s.scanListrak(src.state))
+	return s.scan(ctx, src)
 }
 
 func (s *session) fullShopify(ctx context.Context) (bool, error) {
-	return s.scan(ctx, source{cursor: fullPrefix + shopifyChanges, full: true}, s.scanShopify)
+	// Customers who were read while only the other channel was on have not been read for this one.
+	all := s.channel == consent.SMS
+	return s.scan(ctx, source{cursor: s.fullName(shopifyChanges), full: true, page: func(ctx context.Context, since time.Time, cursor string) (page, error) {
+		return s.scanShopify(ctx, since, cursor, []*session{s}, all)
+	}})
 }
 
 // missingPage is how many subjects one step of fullMissing looks at.
@@ -141,11 +171,11 @@ const missingPage = 2000
 // fullMissing records that people whom the full read did not find on a side are absent there. Without it every old unsubscribe of
 // one side would cost a look-up on the other.
 func (s *session) fullMissing(ctx context.Context) (bool, error) {
-	shopifyRead, _, err := s.loadPass(ctx, fullPrefix+shopifyChanges)
+	shopifyRead, _, err := s.loadPass(ctx, s.fullName(shopifyChanges))
 	if err != nil {
 		return false, err
 	}
-	listrakRead, _, err := s.loadPass(ctx, fullPrefix+listrakSubscribed)
+	listrakRead, _, err := s.loadPass(ctx, fullPrefix+s.listrakNames()[1])
 	if err != nil {
 		return false, err
 	}
@@ -153,15 +183,15 @@ func (s *session) fullMissing(ctx context.Context) (bool, error) {
 	began := [2]consent.Instant{
 		consent.Shopify: consent.InstantOf(shopifyRead.Since), consent.Listrak: consent.InstantOf(listrakRead.Since),
 	}
-	return s.scan(ctx, source{cursor: fullPrefix + missing, full: true},
-		func(ctx context.Context, _ time.Time, cursor string) (page, error) {
+	return s.scan(ctx, source{cursor: s.fullName(missing), full: true,
+		page: func(ctx context.Context, _ time.Time, cursor string) (page, error) {
 			var after consent.Subject
 			if cursor != "" {
 				if after, err = consent.SubjectFromHex(cursor); err != nil {
 					return page{}, fmt.Errorf("read cursor: %w", err)
 				}
 			}
-			found, err := s.records().Scan(ctx, s.merchant, consent.Email, after, missingPage)
+			found, err := s.records().Scan(ctx, s.merchant, s.channel, after, missingPage)
 			if err != nil {
 				return page{}, fmt.Errorf("read records: %w", err)
 			}
@@ -182,7 +212,7 @@ func (s *session) fullMissing(ctx context.Context) (bool, error) {
 				return page{rows: len(found)}, nil
 			}
 			return page{next: found[len(found)-1].Subject.Hex(), rows: len(found)}, nil
-		})
+		}})
 }
 
 // Preview counts what enabling a direction would do, as far as the ledger knows after a full read.
@@ -195,20 +225,21 @@ type Preview struct {
 	ExistingOptOuts int64
 }
 
-// Preview walks through every record; it calls neither side.
-func (e *Engine) Preview(ctx context.Context, merchant string, to consent.Side) (Preview, error) {
+// Preview walks through every record of the sync's channel; it calls neither side.
+func (e *Engine) Preview(ctx context.Context, merchant string, sync consent.Sync) (Preview, error) {
+	to := sync.To()
 	var preview Preview
 	switches, err := e.records().Switches(ctx, merchant)
 	if err != nil {
 		return Preview{}, fmt.Errorf("read switches: %w", err)
 	}
-	permit := PermitOf(switches, consent.SyncTo(consent.Email, to))
+	permit := PermitOf(switches, sync)
 	if permit.FirstOn == 0 && to == consent.Shopify {
 		permit.FirstOn = 1
 	}
 	var after consent.Subject
 	for {
-		found, err := e.records().Scan(ctx, merchant, consent.Email, after, missingPage)
+		found, err := e.records().Scan(ctx, merchant, sync.Channel(), after, missingPage)
 		if err != nil {
 			return Preview{}, fmt.Errorf("read records: %w", err)
 		}
@@ -239,20 +270,21 @@ func (e *Engine) Preview(ctx context.Context, merchant string, to consent.Side) 
 	}
 }
 
-// ForgetList forgets what Listrak showed and was sent, for a merchant who has been given another list: its reports start anew, the
-// decisions stay. The merchant must be paused, and a call that was cut short is simply made again.
-func (e *Engine) ForgetList(ctx context.Context, merchant string) error {
-	s := &session{Engine: e, merchant: merchant}
-	var err error
-	if s.switches, err = e.records().Switches(ctx, merchant); err != nil {
+// ForgetList forgets what Listrak showed and was sent on a channel, for a merchant who has been given another list: its reports start
+// anew, the decisions stay. The merchant must be paused, and a call that was cut short is simply made again.
+func (e *Engine) ForgetList(ctx context.Context, merchant string, channel consent.Channel) error {
+	switches, err := e.records().Switches(ctx, merchant)
+	if err != nil {
 		return fmt.Errorf("read switches: %w", err)
 	}
-	if s.account, err = e.Connect(ctx, merchant); err != nil {
+	account, err := e.Connect(ctx, merchant)
+	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
+	s := e.newRun(merchant, account, switches).of(channel)
 	var after consent.Subject
 	for {
-		found, err := e.records().Scan(ctx, merchant, consent.Email, after, missingPage)
+		found, err := e.records().Scan(ctx, merchant, channel, after, missingPage)
 		if err != nil {
 			return fmt.Errorf("read records: %w", err)
 		}

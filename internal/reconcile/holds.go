@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,7 +27,7 @@ func (s *session) settleHolds(ctx context.Context) error {
 	optOutsFirst := sync.OnceFunc(func() { failed = s.deliver(ctx, optOutsOnly) })
 	anySettled := false
 	for !s.timeIsUp() {
-		ended, err := s.records().HoldsEnded(ctx, s.merchant, s.now(), s.Timing.Window.Lag, s.Timing.MaxHeld)
+		ended, err := s.records().HoldsEnded(ctx, s.merchant, s.channel, s.now(), s.Timing.Window.Lag, s.Timing.MaxHeld)
 		if err != nil {
 			return fmt.Errorf("read holds: %w", err)
 		}
@@ -62,7 +63,7 @@ func (s *session) settleHolds(ctx context.Context) error {
 }
 
 func (s *session) heldCustomers(ctx context.Context) ([]ledger.Held, error) {
-	held, err := s.records().HeldCustomers(ctx, s.merchant, s.Timing.MaxHeld)
+	held, err := s.records().HeldCustomers(ctx, s.merchant, s.channel, s.Timing.MaxHeld)
 	if err != nil {
 		return nil, fmt.Errorf("read holds: %w", err)
 	}
@@ -125,13 +126,16 @@ func (s *session) settle(ctx context.Context, held []ledger.Held) (map[consent.S
 	return entries, err
 }
 
-// addHeldAddresses adds the exact email to each look-up: an order of a guest has no customer.
+// addHeldAddresses adds the exact email to each look-up: an order of a guest has no customer. Orders cannot be looked up by phone.
 func (s *session) addHeldAddresses(ctx context.Context, held []ledger.Held, lookups []shopify.OrderLookup) error {
+	if s.channel == consent.SMS {
+		return nil
+	}
 	subjects := make([]consent.Subject, len(held))
 	for i, h := range held {
 		subjects[i] = h.Subject
 	}
-	entries, err := s.records().Load(ctx, s.merchant, consent.Email, subjects)
+	entries, err := s.records().Load(ctx, s.merchant, s.channel, subjects)
 	if err != nil {
 		return fmt.Errorf("load records: %w", err)
 	}
@@ -179,12 +183,14 @@ type WindowState struct {
 
 // SettleWindow does what the checkout window of one consent does when it wakes: it remembers the order that it was told of, looks up
 // orders, settles the hold if it can, and delivers at once.
-func (e *Engine) SettleWindow(ctx context.Context, merchant, customer string, consentAt consent.Instant, order *ledger.Order,
+func (e *Engine) SettleWindow(ctx context.Context, merchant string, channel consent.Channel, customer string, consentAt consent.Instant,
+	order *ledger.Order,
 ) (WindowState, error) {
-	ctx, s, err := e.session(ctx, merchant)
+	ctx, r, err := e.begin(ctx, merchant)
 	if err != nil {
 		return WindowState{}, e.breakIfHopeless(ctx, merchant, err)
 	}
+	s := r.of(channel)
 	if order != nil {
 		// Before the switches are asked: the rounds will need it when the merchant goes on.
 		if err := s.records().RememberOrder(ctx, merchant, *order); err != nil {
@@ -194,8 +200,8 @@ func (e *Engine) SettleWindow(ctx context.Context, merchant, customer string, co
 	switch {
 	case s.switches.State != ledger.Running:
 		return WindowState{Outcome: "left to the rounds: the merchant is " + string(s.switches.State)}, nil
-	case !s.switches.May(consent.EmailToListrak):
-		return WindowState{Outcome: "left to the rounds: " + string(consent.EmailToListrak) + " is off"}, nil
+	case !s.switches.May(s.to(consent.Listrak)):
+		return WindowState{Outcome: "left to the rounds: " + string(s.to(consent.Listrak)) + " is off"}, nil
 	}
 	state, err := s.settleWindow(ctx, customer, consentAt)
 	if err != nil {
@@ -205,15 +211,15 @@ func (e *Engine) SettleWindow(ctx context.Context, merchant, customer string, co
 }
 
 func (s *session) settleWindow(ctx context.Context, customer string, consentAt consent.Instant) (WindowState, error) {
-	held, err := s.records().HoldsOf(ctx, s.merchant, customer)
+	all, err := s.records().HoldsOf(ctx, s.merchant, customer)
 	if err != nil {
 		return WindowState{}, fmt.Errorf("read holds: %w", err)
 	}
+	held := slices.DeleteFunc(all, func(h ledger.Held) bool { return h.Channel != s.channel })
 	s.ownHold = consentAt
 	if len(held) == 0 {
 		return WindowState{Outcome: "the hold has ended"}, s.deliverToCustomer(ctx, customer)
 	}
-	// Email is the only channel that is held, so a customer has one hold.
 	h := held[0]
 	if h.Hold.Consent != consentAt {
 		return WindowState{Outcome: "restarted: a newer consent has a window of its own"}, nil
@@ -237,7 +243,7 @@ func (s *session) settleWindow(ctx context.Context, customer string, consentAt c
 
 // windowOutcome tells what a delivery at the end of a window came to.
 func (s *session) windowOutcome(ctx context.Context, subject consent.Subject) (WindowState, error) {
-	entries, err := s.records().Load(ctx, s.merchant, consent.Email, []consent.Subject{subject})
+	entries, err := s.records().Load(ctx, s.merchant, s.channel, []consent.Subject{subject})
 	if err != nil {
 		return WindowState{}, fmt.Errorf("load records: %w", err)
 	}
@@ -262,11 +268,12 @@ func (s *session) deliverToCustomer(ctx context.Context, customer string) error 
 	if err != nil {
 		return fmt.Errorf("read known customers: %w", err)
 	}
-	subject := known[customer].Email
+	remembered := known[customer]
+	subject := *subjectOf(&remembered, s.channel)
 	if subject.IsZero() {
 		return nil
 	}
-	entries, err := s.records().Load(ctx, s.merchant, consent.Email, []consent.Subject{subject})
+	entries, err := s.records().Load(ctx, s.merchant, s.channel, []consent.Subject{subject})
 	if err != nil {
 		return fmt.Errorf("load records: %w", err)
 	}
@@ -274,7 +281,7 @@ func (s *session) deliverToCustomer(ctx context.Context, customer string) error 
 	if !s.isOwed(&entry, consent.Listrak) || entry.NextTry[consent.Listrak] > s.now() || entry.Debts[consent.Listrak] == consent.Stopped {
 		return nil
 	}
-	return s.deliverInTurn(ctx, customer, ledger.Located{Channel: consent.Email, Subject: subject, Entry: entry})
+	return s.deliverInTurn(ctx, customer, ledger.Located{Channel: s.channel, Subject: subject, Entry: entry})
 }
 
 // deliverInTurn delivers what Listrak is owed of one person, outside of a round, unless others come first: opt-outs are due, and the
@@ -306,20 +313,30 @@ func (s *session) deliverInTurn(ctx context.Context, customer string, located le
 
 // windowsToOpen marks and returns the holds that need a window. They are marked before the workflow knows of them: a window that
 // is lost on the way is settled by the next round after its end.
-func (s *session) windowsToOpen(ctx context.Context) ([]ledger.Held, error) {
-	held, opened, err := s.records().CountHeld(ctx, s.merchant)
+func (r *run) windowsToOpen(ctx context.Context) ([]ledger.Held, error) {
+	held, opened, err := r.records().CountHeld(ctx, r.merchant)
 	if err != nil {
 		return nil, fmt.Errorf("count holds: %w", err)
 	}
-	room := s.Timing.MaxHeld - opened
-	if room <= 0 || held == opened || !s.switches.May(consent.EmailToListrak) {
+	room := r.Timing.MaxHeld - opened
+	if room <= 0 || held == opened {
 		return nil, nil
 	}
-	open, err := s.records().HoldsToOpen(ctx, s.merchant, s.now(), room)
-	if err != nil || len(open) == 0 {
-		return nil, err
+	var open []ledger.Held
+	for _, channel := range consent.Channels {
+		if !r.switches.May(consent.SyncTo(channel, consent.Listrak)) || len(open) >= room {
+			continue
+		}
+		found, err := r.records().HoldsToOpen(ctx, r.merchant, channel, r.now(), room-len(open))
+		if err != nil {
+			return nil, err
+		}
+		open = append(open, found...)
 	}
-	if err := s.records().MarkOpened(ctx, s.merchant, open); err != nil {
+	if len(open) == 0 {
+		return nil, nil
+	}
+	if err := r.records().MarkOpened(ctx, r.merchant, open); err != nil {
 		return nil, fmt.Errorf("mark windows opened: %w", err)
 	}
 	return open, nil

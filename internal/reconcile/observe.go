@@ -17,6 +17,8 @@ type sighting struct {
 	report  consent.Report
 	// leaver, when set, is the Shopify customer who has left the address: that says nothing of somebody else who has it now.
 	leaver string
+	// undated: the look-up tells the state and not since when. What was known of the same state already is then no news.
+	undated bool
 }
 
 // observe decides reports and saves what changed; a page that brings no news writes nothing.
@@ -29,12 +31,21 @@ func (s *session) observe(ctx context.Context, sightings []sighting) (map[consen
 				if holder := rec.Seen[seen.report.Side].Ref; seen.leaver != "" && holder != "" && holder != seen.leaver {
 					return rec, nil
 				}
-				return decide(rec, seen.report)
+				return decide(rec, seen.as(&rec))
 			},
 		}
 	}
 	atomic.AddInt64(&s.stats.Scanned, int64(len(sightings)))
 	return s.revise(ctx, revisions)
+}
+
+// as is the report as it stands beside what the record knows.
+func (s sighting) as(rec *consent.Record) consent.Report {
+	report := s.report
+	if last := &rec.Seen[report.Side]; s.undated && last.State == report.State {
+		report.Date, report.Wall, report.Within, report.Machine = last.Shown, last.Wall, last.Within, last.Machine
+	}
+	return report
 }
 
 // decide asks the rules and writes their answer down for the journal.
@@ -82,15 +93,24 @@ func attemptLines(before, after *consent.Record, side consent.Side) []ledger.Lin
 // read is the span of one call, by our clock.
 type read struct{ began, ended consent.Instant }
 
+// onChannel is what a customer's address on the channel is, and its consent.
+func (s *session) onChannel(c shopify.Customer) (address string, held shopify.Consent) {
+	if s.channel == consent.SMS {
+		return c.Phone, c.SMSConsent
+	}
+	return c.Email, c.EmailConsent
+}
+
 // shopifyReport turns a customer as read into a report about its address; ok is false for a customer without one (rule 18).
 func (s *session) shopifyReport(c shopify.Customer, r read) (seen sighting, ok bool) {
-	address, err := consent.NormaliseEmail(c.Email)
+	raw, held := s.onChannel(c)
+	address, err := s.normalise(raw)
 	if c.ID == "" || err != nil {
 		// Shopify validates addresses; one that we cannot normalise can be no contact of Listrak's either.
 		return sighting{}, false
 	}
 	return sighting{subject: s.subject(address), address: address, report: consent.Report{
-		Side: consent.Shopify, State: shopifyState(c.Consent.State), Date: consent.InstantOf(c.Consent.UpdatedAt),
+		Side: consent.Shopify, State: shopifyState(held.State), Date: consent.InstantOf(held.UpdatedAt),
 		Within: consent.SpanOf(s.account.shopifyUncertainty()), ReadBegan: r.began, ReadEnded: r.ended, Ref: string(c.ID),
 	}}, true
 }

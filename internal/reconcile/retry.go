@@ -22,10 +22,10 @@ type Retried struct {
 
 // Retry makes owed again what the sides have refused, dispute, or let somebody undo, because an operator asks for it (rule 17): the next
 // round delivers it. It calls nobody and decides nothing. Subjects of whom nothing of that holds are left out of the answer.
-func (e *Engine) Retry(ctx context.Context, merchant string, subjects []consent.Subject) ([]Retried, error) {
+func (e *Engine) Retry(ctx context.Context, merchant string, channel consent.Channel, subjects []consent.Subject) ([]Retried, error) {
 	var all []Retried
 	for range maxRaces {
-		entries, err := e.records().Load(ctx, merchant, consent.Email, subjects)
+		entries, err := e.records().Load(ctx, merchant, channel, subjects)
 		if err != nil {
 			return all, fmt.Errorf("load records: %w", err)
 		}
@@ -33,7 +33,7 @@ func (e *Engine) Retry(ctx context.Context, merchant string, subjects []consent.
 		retried := make(map[consent.Subject][]Retried, len(entries))
 		for subject, entry := range entries {
 			change := ledger.Change{
-				Channel: consent.Email, Subject: subject, Version: entry.Version, Record: entry.Record, NextTry: entry.NextTry,
+				Channel: channel, Subject: subject, Version: entry.Version, Record: entry.Record, NextTry: entry.NextTry,
 			}
 			if retried[subject] = retry(&change, entry.Debts); retried[subject] != nil {
 				changes = append(changes, change)

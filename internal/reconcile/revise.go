@@ -41,7 +41,7 @@ func (s *session) revise(ctx context.Context, revisions []revision) (map[consent
 		for i, r := range revisions {
 			subjects[i] = r.subject
 		}
-		loaded, err := s.records().Load(ctx, s.merchant, consent.Email, subjects)
+		loaded, err := s.records().Load(ctx, s.merchant, s.channel, subjects)
 		if err != nil {
 			return nil, fmt.Errorf("load records: %w", err)
 		}
@@ -115,7 +115,7 @@ func (s *session) draft(revisions []revision, loaded, entries map[consent.Subjec
 		if w == nil {
 			entry := loaded[r.subject]
 			w = &work{entry: entry, before: entry.Record, change: ledger.Change{
-				Channel: consent.Email, Subject: r.subject, Version: entry.Version, NextTry: entry.NextTry,
+				Channel: s.channel, Subject: r.subject, Version: entry.Version, NextTry: entry.NextTry,
 			}}
 			works[r.subject] = w
 			order = append(order, w)
@@ -142,7 +142,7 @@ func (s *session) draft(revisions []revision, loaded, entries map[consent.Subjec
 	permits := [2]*consent.Permit{s.permit(consent.Shopify), s.permit(consent.Listrak)}
 	changes := make([]ledger.Change, 0, len(order))
 	for _, w := range order {
-		rec := s.window().Watch(w.entry.Record, permits[consent.Listrak])
+		rec := s.window().Watch(w.entry.Record, s.heldFor(permits[consent.Listrak]))
 		w.change.Journal = append(w.change.Journal, holdLines(w.before.Hold, rec.Hold)...)
 		w.entry.Record, w.change.Record = rec, rec
 		w.change.Debts = rec.Debts()
@@ -170,6 +170,14 @@ func (s *session) draft(revisions []revision, loaded, entries map[consent.Subjec
 		entries[w.change.Subject] = w.entry
 	}
 	return changes, nil
+}
+
+// heldFor tells which consents are worth holding: those that toListrak delivers, unless the merchant wants no checkout window for SMS.
+func (s *session) heldFor(toListrak *consent.Permit) *consent.Permit {
+	if s.channel == consent.SMS && s.account.Settings.NoSMSWindow {
+		return &consent.Permit{}
+	}
+	return toListrak
 }
 
 // stopLines marks what a change owes to side as stopped, if it is a re-subscription, and tells the journal when that is news.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -34,41 +35,41 @@ func (e *Engine) Round(ctx context.Context, merchant string) (RoundResult, error
 	if err != nil {
 		return RoundResult{}, fmt.Errorf("read switches: %w", err)
 	}
-	if switches.State != ledger.Running || !anyOn(switches) {
+	if switches.State != ledger.Running || !anyOn(switches, consent.Channels[:]...) {
 		return RoundResult{Switches: switches}, nil
 	}
-	ctx, s, err := e.sessionWith(ctx, merchant, switches)
+	ctx, r, err := e.beginWith(ctx, merchant, switches)
 	if err != nil {
 		return RoundResult{Switches: switches}, e.breakIfHopeless(ctx, merchant, err)
 	}
-	end, err := s.acquire(ctx, RoundRun)
+	end, err := r.acquire(ctx, RoundRun)
 	if err != nil {
-		return RoundResult{Switches: s.switches}, err
+		return RoundResult{Switches: r.switches}, err
 	}
 	defer end()
-	status := ledger.RunStatus{Began: s.now()}
-	more, err := s.round(ctx)
-	status.Ended, status.Scanned, status.Delivered = s.now(), s.stats.Scanned, s.stats.Delivered
-	status.Lag = consent.SpanOf(s.behind)
+	status := ledger.RunStatus{Began: r.now()}
+	more, err := r.round(ctx)
+	status.Ended, status.Scanned, status.Delivered = r.now(), r.stats.Scanned, r.stats.Delivered
+	status.Lag = consent.SpanOf(r.behind)
 	if err != nil {
 		status.ErrorClass, status.ErrorCode = classify(err)
 		err = e.breakIfHopeless(ctx, merchant, err)
 	}
-	if statusErr := s.saveStatus(ctx, RoundRun, status); statusErr != nil {
+	if statusErr := r.saveStatus(ctx, RoundRun, status); statusErr != nil {
 		err = errors.Join(err, statusErr)
 	}
-	result := RoundResult{Stats: s.stats, Switches: s.switches, More: more}
+	result := RoundResult{Stats: r.stats, Switches: r.switches, More: more}
 	if err != nil {
 		return result, err
 	}
-	if result.Windows, err = s.windowsToOpen(ctx); err != nil {
+	if result.Windows, err = r.windowsToOpen(ctx); err != nil {
 		return result, err
 	}
 	result.Switches, err = e.records().Switches(ctx, merchant)
 	return result, err
 }
 
-func (s *session) round(ctx context.Context) (more bool, err error) {
+func (r *run) round(ctx context.Context) (more bool, err error) {
 	complete := true
 	var errs []error
 	step := func(done bool, err error) {
@@ -77,40 +78,55 @@ func (s *session) round(ctx context.Context) (more bool, err error) {
 			errs = append(errs, err)
 		}
 	}
+	channels := r.channelsRead()
 	// Both sides are read while any direction of the channel is on (rule 12). Opt-outs are read and delivered before the rest.
-	for _, src := range s.listrakSources() {
-		step(s.scan(ctx, src.source, s.scanListrak(src.state)))
+	for _, s := range channels {
+		for _, src := range s.listrakSources() {
+			step(r.scan(ctx, src))
+		}
 	}
-	step(s.readOldHints(ctx))
-	step(s.scan(ctx, s.shopifySource(), s.scanShopify))
-	step(true, s.settleHolds(ctx))
-	step(true, s.deliver(ctx, everything))
-	step(true, s.alarm(ctx))
-	return !complete || s.timeIsUp(), errors.Join(errs...)
+	step(r.readOldHints(ctx))
+	step(r.scan(ctx, r.shopifySource()))
+	if len(channels) > 1 {
+		// A channel's own queue has them first; those of one must not wait for the other's order look-ups and subscribes either (I9).
+		step(true, r.deliver(ctx, optOutsOnly))
+	}
+	for _, s := range channels {
+		step(true, s.settleHolds(ctx))
+	}
+	step(true, r.deliver(ctx, everything))
+	step(true, r.alarm(ctx))
+	if sms := r.of(consent.SMS); slices.Contains(channels, sms) {
+		step(sms.compare(ctx))
+	}
+	return !complete || r.timeIsUp(), errors.Join(errs...)
 }
 
-// deliver writes what both sides are owed, side by side, so that a first run that fills one side for hours does not keep an opt-out
-// from the other.
-func (s *session) deliver(ctx context.Context, what extent) error {
-	due, err := s.records().AnyDue(ctx, s.merchant, consent.Email, s.now())
-	if err != nil {
-		return err
-	}
-	var toShopify, toListrak error
+// deliver writes what both sides are owed on all channels, side by side, so that a first run that fills one side for hours does not keep
+// an opt-out from the other.
+func (r *run) deliver(ctx context.Context, what extent) error {
+	var errs [2 * len(consent.Channels)]error
 	var tasks []func()
-	if due[consent.Shopify] {
-		tasks = append(tasks, func() { toShopify = s.deliverToShopify(ctx, what) })
+	for n, s := range r.channelsRead() {
+		due, err := s.records().AnyDue(ctx, s.merchant, s.channel, s.now())
+		if err != nil {
+			return err
+		}
+		if due[consent.Shopify] {
+			tasks = append(tasks, func() { errs[2*n] = s.deliverToShopify(ctx, what) })
+		}
+		if due[consent.Listrak] {
+			tasks = append(tasks, func() { errs[2*n+1] = s.deliverToListrak(ctx, what) })
+		}
 	}
-	if due[consent.Listrak] {
-		tasks = append(tasks, func() { toListrak = s.deliverToListrak(ctx, what) })
-	}
-	s.machine().Together(2, tasks...)
-	return errors.Join(toShopify, toListrak)
+	r.machine().Together(len(errs), tasks...)
+	return errors.Join(errs[:]...)
 }
 
-func anyOn(switches ledger.Switches) bool {
-	for _, sw := range switches.Syncs {
-		if sw.On {
+// anyOn reports whether any direction of these channels is on.
+func anyOn(switches ledger.Switches, channels ...consent.Channel) bool {
+	for sync, sw := range switches.Syncs {
+		if sw.On && slices.Contains(channels, sync.Channel()) {
 			return true
 		}
 	}
@@ -118,31 +134,31 @@ func anyOn(switches ledger.Switches) bool {
 }
 
 // acquire takes the run lease of one kind; the returned function frees it.
-func (s *session) acquire(ctx context.Context, kind ledger.RunKind) (func(), error) {
-	lease, ok, err := s.records().AcquireRun(ctx, s.merchant, kind, s.Holder, s.Timing.RunLease)
+func (r *run) acquire(ctx context.Context, kind ledger.RunKind) (func(), error) {
+	lease, ok, err := r.records().AcquireRun(ctx, r.merchant, kind, r.Holder, r.Timing.RunLease)
 	if err != nil {
 		return nil, fmt.Errorf("take the run lease: %w", err)
 	}
 	if !ok {
 		return nil, ErrBusy
 	}
-	s.lease = &lease
+	r.lease = &lease
 	return func() {
-		if err := s.records().ReleaseRun(ctx, lease); err != nil {
-			s.Log.Warn("The run lease could not be freed and will run out by itself", "merchant", s.merchant, "error", err.Error())
+		if err := r.records().ReleaseRun(ctx, lease); err != nil {
+			r.Log.Warn("The run lease could not be freed and will run out by itself", "merchant", r.merchant, "error", err.Error())
 		}
 	}, nil
 }
 
-func (s *session) saveStatus(ctx context.Context, kind ledger.RunKind, status ledger.RunStatus) error {
+func (r *run) saveStatus(ctx context.Context, kind ledger.RunKind, status ledger.RunStatus) error {
 	if status.ErrorClass != 0 {
-		before, err := s.records().RunStatuses(ctx, s.merchant)
+		before, err := r.records().RunStatuses(ctx, r.merchant)
 		if err != nil {
 			return fmt.Errorf("read the run status: %w", err)
 		}
 		status.Failures = before[kind].Failures + 1
 	}
-	if err := s.records().SetRunStatus(ctx, s.merchant, kind, status); err != nil {
+	if err := r.records().SetRunStatus(ctx, r.merchant, kind, status); err != nil {
 		return fmt.Errorf("save the run status: %w", err)
 	}
 	return nil

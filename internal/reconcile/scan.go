@@ -31,34 +31,53 @@ type pass struct {
 	Done bool `json:"done,omitempty"`
 }
 
-// source is one thing to be read: a name for its cursor, and how far before the watermark a pass reaches back.
+// source is one thing to be read: a name for its cursor, how far before the watermark a pass reaches back, and the reading of a page.
 type source struct {
 	cursor  string
 	overlap time.Duration
 	// full reads everything once, from the beginning, and ends.
 	full bool
+	page func(ctx context.Context, since time.Time, cursor string) (page, error)
 }
 
+// whole is the same source read completely.
+func (src source) whole() source {
+	src.cursor, src.full = fullPrefix+src.cursor, true
+	return src
+}
+
+// Names of cursors. They stand in ledgers: never change one.
 const (
 	shopifyChanges      = "shopify.changes"
 	listrakSubscribed   = "listrak.subscribed"
 	listrakUnsubscribed = "listrak.unsubscribed"
+	smsSubscribed       = "sms.subscribed"
+	smsOptedOut         = "sms.opted_out"
+	smsListed           = "sms.listed"
+	smsUnlisted         = "sms.unlisted"
 	fullPrefix          = "full."
+	// smsPrefix comes before the names of an SMS full read that email's has too.
+	smsPrefix = "sms."
 )
 
-// ListrakCursors are the cursors that start anew with a new list.
-var ListrakCursors = []string{
-	listrakSubscribed, listrakUnsubscribed, fullPrefix + listrakSubscribed, fullPrefix + listrakUnsubscribed, fullPrefix + missing,
-}
+// ListrakCursors are the cursors that start anew with a new email list, SMSCursors those with a new SMS list.
+var (
+	ListrakCursors = []string{
+		listrakSubscribed, listrakUnsubscribed, fullPrefix + listrakSubscribed, fullPrefix + listrakUnsubscribed, fullPrefix + missing,
+	}
+	SMSCursors = []string{
+		smsSubscribed, smsOptedOut, smsListed, smsUnlisted, fullPrefix + smsSubscribed, fullPrefix + smsOptedOut, fullPrefix + smsPrefix + missing,
+	}
+)
 
-func (s *session) loadPass(ctx context.Context, name string) (pass, bool, error) {
-	if s.cursors == nil {
+func (r *run) loadPass(ctx context.Context, name string) (pass, bool, error) {
+	if r.cursors == nil {
 		var err error
-		if s.cursors, err = s.records().Cursors(ctx, s.merchant); err != nil {
+		if r.cursors, err = r.records().Cursors(ctx, r.merchant); err != nil {
 			return pass{}, false, err
 		}
 	}
-	value, known := s.cursors[name]
+	value, known := r.cursors[name]
 	if !known {
 		return pass{}, false, nil
 	}
@@ -71,16 +90,17 @@ func (s *session) loadPass(ctx context.Context, name string) (pass, bool, error)
 
 // savePass moves the cursor, together with the customers of the page. It is written after the page's decisions: a crash between
 // the two reads the page again.
-func (s *session) savePass(ctx context.Context, name string, p pass, customers []ledger.Customer) error {
+func (r *run) savePass(ctx context.Context, name string, p pass, people customersRead) error {
 	value, err := json.Marshal(p)
 	if err != nil {
 		return fmt.Errorf("write cursor %s: %w", name, err)
 	}
-	batch := ledger.Batch{Customers: customers, Lease: s.lease, Cursors: []ledger.Cursor{{Name: name, Value: string(value)}}}
-	if _, err := s.records().Save(ctx, s.merchant, batch); err != nil {
+	batch := people.batch()
+	batch.Lease, batch.Cursors = r.lease, []ledger.Cursor{{Name: name, Value: string(value)}}
+	if _, err := r.records().Save(ctx, r.merchant, batch); err != nil {
 		return fmt.Errorf("save cursor: %w", err)
 	}
-	s.cursors[name] = string(value)
+	r.cursors[name] = string(value)
 	return nil
 }
 
@@ -89,18 +109,16 @@ const pagingEnd = 24_000
 
 // page is what one call of a pass has brought.
 type page struct {
-	next      string
-	customers []ledger.Customer
-	rows      int
+	next   string
+	people customersRead
+	rows   int
 	// reached is the date of the last row of a source that is sorted by date, zero for others.
 	reached time.Time
 }
 
 // scan runs one pass of a source until its end or until time is up; done tells which.
-func (s *session) scan(ctx context.Context, src source,
-	readPage func(ctx context.Context, since time.Time, cursor string) (page, error),
-) (done bool, err error) {
-	p, known, err := s.loadPass(ctx, src.cursor)
+func (r *run) scan(ctx context.Context, src source) (done bool, err error) {
+	p, known, err := r.loadPass(ctx, src.cursor)
 	if err != nil {
 		return false, err
 	}
@@ -109,29 +127,32 @@ func (s *session) scan(ctx context.Context, src source,
 	}
 	// A pass of one page that brought no news moves the watermark only now and then: reaching a little further back costs little, and a
 	// round without news then leaves the cursors alone.
-	mayRest := known && !src.full && p.Began.IsZero() && s.now().Time().Sub(p.Since) < s.Timing.SearchLag
+	mayRest := known && !src.full && p.Began.IsZero() && r.now().Time().Sub(p.Since) < r.Timing.SearchLag
 	if !known && !src.full {
-		// Looks forward only; what was before is the full read's.
-		p.Since = s.now().Time()
+		// Looks forward only; what was before is the full read'r.
+		p.Since = r.now().Time()
 	}
 	if p.Began.IsZero() {
-		p.Began = s.now().Time()
+		p.Began = r.now().Time()
 	}
 	if !src.full {
-		defer func() { s.behind = max(s.behind, s.now().Time().Sub(p.Since)) }()
+		defer func() { r.behind = max(r.behind, r.now().Time().Sub(p.Since)) }()
 	}
 	for {
 		since := p.From
 		if since.IsZero() && !src.full {
 			since = p.Since.Add(-src.overlap)
 		}
-		before := s.saved.Load()
-		read, err := readPage(ctx, since, p.Page)
+		before := r.saved.Load()
+		read, err := src.page(ctx, since, p.Page)
+		if errors.Is(err, errTimeIsUp) {
+			return false, nil
+		}
 		if err != nil {
 			if p.Page != "" && cursorLost(err) {
 				// The side does not know its own cursor any more: the pass starts again, which costs reads and loses nothing.
 				p.Page, p.Rows = "", 0
-				if saveErr := s.savePass(ctx, src.cursor, p, nil); saveErr != nil {
+				if saveErr := r.savePass(ctx, src.cursor, p, customersRead{}); saveErr != nil {
 					return false, saveErr
 				}
 			}
@@ -144,16 +165,16 @@ func (s *session) scan(ctx context.Context, src source,
 		case p.Rows >= pagingEnd && read.reached.After(since):
 			p.From, p.Page, p.Rows = read.reached, "", 0
 		}
-		news := s.saved.Load() != before || len(read.customers) > 0
+		news := r.saved.Load() != before || len(read.people.customers) > 0
 		if mayRest = mayRest && !news && read.next == ""; !mayRest {
-			if err := s.savePass(ctx, src.cursor, p, read.customers); err != nil {
+			if err := r.savePass(ctx, src.cursor, p, read.people); err != nil {
 				return false, err
 			}
 		}
 		if read.next == "" {
 			return true, nil
 		}
-		if s.timeIsUp() {
+		if r.timeIsUp() {
 			return false, nil
 		}
 	}
@@ -165,70 +186,129 @@ func cursorLost(err error) bool {
 	return errors.Is(err, listrak.ErrCursorLost) || isRefused(err) || f != nil && f.Code == shopify.CodeBadCursor
 }
 
-// scanShopify reads one page of changed customers: the search only says who changed; people are read by id.
-func (s *session) scanShopify(ctx context.Context, since time.Time, cursor string) (page, error) {
-	r := read{began: s.now()}
-	changed, err := s.account.Shopify.ChangedCustomers(ctx, since, cursor)
+// errTimeIsUp: a page was not read to its end. The next round reads it once more, and finds most of it done.
+var errTimeIsUp = errors.New("time is up")
+
+// shopifySource is what a poll reads of Shopify, for all channels that are read.
+func (r *run) shopifySource() source {
+	return source{cursor: shopifyChanges, overlap: r.Timing.SearchLag, page: func(ctx context.Context, since time.Time, cursor string) (page, error) {
+		return r.scanShopify(ctx, since, cursor, r.channelsRead(), false)
+	}}
+}
+
+// scanShopify reads one page of changed customers: the search only says who changed; people are read by id. all reads also those who
+// have not changed since they were read last.
+func (r *run) scanShopify(ctx context.Context, since time.Time, cursor string, channels []*session, all bool) (page, error) {
+	span := read{began: r.now()}
+	changed, err := r.account.Shopify.ChangedCustomers(ctx, since, cursor)
 	if err != nil {
 		return page{}, fmt.Errorf("read changed customers: %w", err)
 	}
-	r.ended = s.now()
-	s.account.measure(consent.Shopify, r, changed.ServerTime)
+	span.ended = r.now()
+	r.account.measure(consent.Shopify, span, changed.ServerTime)
 	result := page{next: changed.Next, rows: len(changed.Changes)}
 	ids := make([]string, len(changed.Changes))
 	for i, c := range changed.Changes {
 		ids[i] = string(c.ID)
 	}
-	known, err := s.records().KnownCustomers(ctx, s.merchant, ids)
+	known, err := r.records().KnownCustomers(ctx, r.merchant, ids)
 	if err != nil {
 		return page{}, fmt.Errorf("read known customers: %w", err)
 	}
 	fresh := make([]shopify.CustomerID, 0, len(changed.Changes))
 	for _, c := range changed.Changes {
-		if k, ok := known[string(c.ID)]; !ok || k.UpdatedAt != consent.InstantOf(c.UpdatedAt) {
+		if k, ok := known[string(c.ID)]; all || !ok || k.UpdatedAt != consent.InstantOf(c.UpdatedAt) {
 			fresh = append(fresh, c.ID)
 		}
 		result.reached = c.UpdatedAt
 	}
-	result.customers, _, err = s.readCustomers(ctx, fresh, known)
+	result.people, _, err = r.readCustomers(ctx, fresh, known, channels)
 	return result, err
 }
 
-// readCustomers reads customers by id, decides what they show, and returns what to remember of them and the records as they are now.
-func (s *session) readCustomers(ctx context.Context, ids []shopify.CustomerID, known map[string]ledger.Customer,
-) ([]ledger.Customer, map[consent.Subject]ledger.Entry, error) {
+// customersRead is what to remember of customers.
+type customersRead struct {
+	customers []ledger.Customer
+	// unreadable are phones that are none; asked are the customers of whom that is no longer true otherwise.
+	unreadable []ledger.Unreadable
+	asked      []string
+}
+
+func (c customersRead) batch() ledger.Batch {
+	return ledger.Batch{Customers: c.customers, Readable: c.asked, Unreadable: c.unreadable}
+}
+
+// readCustomers reads customers by id, decides what they show on the channels, and returns what to remember of them and the records as
+// they are now.
+func (r *run) readCustomers(ctx context.Context, ids []shopify.CustomerID, known map[string]ledger.Customer, channels []*session,
+) (customersRead, []decided, error) {
 	if len(ids) == 0 {
-		return nil, nil, nil
+		return customersRead{}, nil, nil
 	}
-	r := read{began: s.now()}
-	people, err := s.account.Shopify.CustomersByID(ctx, ids)
+	span := read{began: r.now()}
+	people, err := r.account.Shopify.CustomersByID(ctx, ids)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read customers: %w", err)
+		return customersRead{}, nil, fmt.Errorf("read customers: %w", err)
 	}
-	r.ended = s.now()
-	customers := make([]ledger.Customer, 0, len(people))
-	sightings := make([]sighting, 0, len(people))
+	span.ended = r.now()
+	var result customersRead
+	sightings := make([][]sighting, len(channels))
 	for i, person := range people {
-		before := known[string(ids[i])].Email
-		seen, ok := s.shopifyReport(person, r)
-		if !before.IsZero() && before != seen.subject {
-			// The customer has another address now, or is gone: the old address keeps its decision (rule 18).
-			left := absent(consent.Shopify, before, "", r)
-			left.leaver = string(ids[i])
-			sightings = append(sightings, left)
-			seen.report.Moved = true
-		}
-		if ok {
-			sightings = append(sightings, seen)
+		id := string(ids[i])
+		now := known[id]
+		for n, s := range channels {
+			before := *subjectOf(&now, s.channel)
+			seen, ok := s.shopifyReport(person, span)
+			if !before.IsZero() && before != seen.subject {
+				// The customer has another address now, or is gone: the old address keeps its decision (rule 18).
+				left := absent(consent.Shopify, before, "", span)
+				left.leaver = id
+				sightings[n] = append(sightings[n], left)
+				seen.report.Moved = true
+			}
+			if ok {
+				sightings[n] = append(sightings[n], seen)
+			}
+			*subjectOf(&now, s.channel) = seen.subject
+			if s.channel == consent.SMS {
+				result.asked = append(result.asked, id)
+				if !ok && person.Phone != "" {
+					unreadable, err := s.unreadable(consent.Shopify, person.Phone, id)
+					if err != nil {
+						return customersRead{}, nil, err
+					}
+					result.unreadable = append(result.unreadable, unreadable)
+				}
+			}
 		}
 		if person.ID != "" {
-			customers = append(customers, ledger.Customer{
-				ID: string(person.ID), UpdatedAt: s.knownUpTo(consent.InstantOf(person.UpdatedAt), r.began), Email: seen.subject,
-			})
+			now.ID, now.UpdatedAt = id, r.knownUpTo(consent.InstantOf(person.UpdatedAt), span.began)
+			result.customers = append(result.customers, now)
 		}
 	}
-	entries, err := s.observe(ctx, sightings)
-	return customers, entries, err
+	all := make([]decided, 0, len(channels))
+	for n, s := range channels {
+		entries, err := s.observe(ctx, sightings[n])
+		if err != nil {
+			return customersRead{}, nil, err
+		}
+		all = append(all, decided{s, entries})
+	}
+	return result, all, nil
+}
+
+// decided is what was found of people on one channel.
+type decided struct {
+	*session
+	entries map[consent.Subject]ledger.Entry
+}
+
+// subjectOf is the place of a channel's address in what is remembered of a customer.
+func subjectOf(c *ledger.Customer, channel consent.Channel) *consent.Subject {
+	if channel == consent.SMS {
+		return &c.SMS
+	}
+	return &c.Email
 }
 
 // sameSecond is how old a customer's updatedAt must be at least before a read has surely seen everything that it stands for: Shopify
@@ -237,8 +317,8 @@ const sameSecond = 5 * time.Second
 
 // knownUpTo is the updatedAt to remember for a customer. One that is too fresh is remembered as a little older, so that the next
 // poll reads the customer again: a second change within the same second would otherwise never be seen.
-func (s *session) knownUpTo(updatedAt, readBegan consent.Instant) consent.Instant {
-	if fresh := max(sameSecond, time.Second+s.account.shopifyUncertainty()); readBegan.Since(updatedAt) < consent.SpanOf(fresh) {
+func (r *run) knownUpTo(updatedAt, readBegan consent.Instant) consent.Instant {
+	if fresh := max(sameSecond, time.Second+r.account.shopifyUncertainty()); readBegan.Since(updatedAt) < consent.SpanOf(fresh) {
 		return updatedAt - 1
 	}
 	return updatedAt
@@ -265,21 +345,18 @@ func (s *session) scanListrak(state listrak.State) func(context.Context, time.Ti
 	}
 }
 
-// sources lists what a poll reads. Listrak's dates may be off by the uncertainty, so the poll reaches back that far.
-func (s *session) shopifySource() source {
-	return source{cursor: shopifyChanges, overlap: s.Timing.SearchLag}
-}
-
-func (s *session) listrakSources() []struct {
-	source
-	state listrak.State
-} {
+// listrakSources lists what a poll reads of Listrak, opt-outs first. Listrak's dates may be off by the uncertainty, so the poll reaches
+// back that far.
+func (s *session) listrakSources() []source {
 	overlap := s.account.listrakUncertainty(true) + s.Timing.SearchLag
-	return []struct {
-		source
-		state listrak.State
-	}{
-		{source{cursor: listrakUnsubscribed, overlap: overlap}, listrak.Unsubscribed},
-		{source{cursor: listrakSubscribed, overlap: overlap}, listrak.Subscribed},
+	if s.channel == consent.SMS {
+		return []source{
+			{cursor: smsOptedOut, overlap: overlap, page: s.scanOptOuts},
+			{cursor: smsSubscribed, overlap: overlap, page: s.scanSubscribers},
+		}
+	}
+	return []source{
+		{cursor: listrakUnsubscribed, overlap: overlap, page: s.scanListrak(listrak.Unsubscribed)},
+		{cursor: listrakSubscribed, overlap: overlap, page: s.scanListrak(listrak.Subscribed)},
 	}
 }

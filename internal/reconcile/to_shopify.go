@@ -222,16 +222,16 @@ func (s *session) readShopify(ctx context.Context, items []item) (sightings []si
 			}
 		}
 	}
-	var emails []string
+	var addresses []string
 	var asked []item
 	for _, it := range items {
 		if _, ok := found[it.subject]; !ok {
-			emails, asked = append(emails, it.address), append(asked, it)
+			addresses, asked = append(addresses, it.address), append(asked, it)
 		}
 	}
-	if len(emails) > 0 {
+	if len(addresses) > 0 {
 		r := read{began: s.now()}
-		customers, err := s.account.Shopify.CustomersByEmail(ctx, emails)
+		customers, err := s.customersBy(ctx, addresses)
 		var single shopify.ItemErrors
 		if err != nil && (!errors.As(err, &single) || mustStop(err) || allFailed(single)) {
 			return nil, nil, fmt.Errorf("look up customers: %w", err)
@@ -253,11 +253,12 @@ func (s *session) readShopify(ctx context.Context, items []item) (sightings []si
 			// The address that came back is compared: a customer with another one is somebody else (rule 14).
 			if seen, ok := s.shopifyReport(c, r); ok && seen.subject == asked[i].subject {
 				// A customer who was known by another address brings that one's consent along; the poll may not have seen the change yet.
-				before := known[holders[i]].Email
+				holder := known[holders[i]]
+				before := *subjectOf(&holder, s.channel)
 				seen.report.Moved = !before.IsZero() && before != seen.subject
 				found[asked[i].subject] = seen
 			} else {
-				found[asked[i].subject] = absent(consent.Shopify, asked[i].subject, emails[i], r)
+				found[asked[i].subject] = absent(consent.Shopify, asked[i].subject, addresses[i], r)
 			}
 		}
 	}
@@ -267,6 +268,14 @@ func (s *session) readShopify(ctx context.Context, items []item) (sightings []si
 		}
 	}
 	return sightings, failed, nil
+}
+
+// customersBy looks customers up by exact address of the channel.
+func (s *session) customersBy(ctx context.Context, addresses []string) ([]shopify.Customer, error) {
+	if s.channel == consent.SMS {
+		return s.account.Shopify.CustomersByPhone(ctx, addresses)
+	}
+	return s.account.Shopify.CustomersByEmail(ctx, addresses)
 }
 
 // allFailed reports whether every look-up failed in a way that may pass: then it is the side that is away.
@@ -291,6 +300,9 @@ func (s *session) update(ctx context.Context, items []item) error {
 				State:    shopifyStateOf(it.entry.Record.Decision.State), At: it.written.Time(),
 			}
 		}
+		if s.channel == consent.SMS {
+			return s.account.Shopify.UpdateSMSConsents(ctx, writes)
+		}
 		return s.account.Shopify.UpdateEmailConsents(ctx, writes)
 	})
 }
@@ -302,7 +314,12 @@ func (s *session) create(ctx context.Context, items []item) error {
 	return s.write(ctx, items, shopify.CreateCost, func(ctx context.Context, items []item) ([]shopify.WriteResult, error) {
 		customers := make([]shopify.NewCustomer, len(items))
 		for i, it := range items {
-			customers[i] = shopify.NewCustomer{Email: it.address, At: it.written.Time()}
+			customers[i].At = it.written.Time()
+			if s.channel == consent.SMS {
+				customers[i].Phone = it.address
+			} else {
+				customers[i].Email = it.address
+			}
 		}
 		return s.account.Shopify.CreateCustomers(ctx, customers)
 	})
