@@ -90,7 +90,7 @@ func (s *session) shopifyReport(c shopify.Customer, r read) (seen sighting, ok b
 		return sighting{}, false
 	}
 	return sighting{subject: s.subject(address), address: address, report: consent.Report{
-		Side: consent.Shopify, State: shopifyState(c.Consent.State), Date: consent.InstantOf(c.Consent.UpdatedAt),
+		Side: consent.Shopify, State: shopifyState(c.EmailConsent.State), Date: consent.InstantOf(c.EmailConsent.UpdatedAt),
 		Within: consent.SpanOf(s.account.shopifyUncertainty()), ReadBegan: r.began, ReadEnded: r.ended, Ref: string(c.ID),
 	}}, true
 }
