@@ -258,8 +258,8 @@ func (j *job) readSides(ctx context.Context, e *Export, f found) {
 				continue
 			}
 			seen[string(c.ID)] = true
-			e.Shopify.People = append(e.Shopify.People, ShownPerson{ID: string(c.ID), Email: c.Email, State: string(c.Consent.State),
-				Dated: c.Consent.UpdatedAt})
+			e.Shopify.People = append(e.Shopify.People, ShownPerson{ID: string(c.ID), Email: c.Email, State: string(c.EmailConsent.State),
+				Dated: c.EmailConsent.UpdatedAt})
 		}
 	}
 	if len(f.customers) > 0 {

@@ -103,7 +103,7 @@ func BenchmarkAPageOfCustomersWithNews(b *testing.B) {
 		sightings := make([]sighting, 0, 250)
 		for i := range 250 {
 			seen, _ := s.shopifyReport(shopify.Customer{ID: shopify.CustomerID(fmt.Sprintf("gid://shopify/Customer/%d", i)),
-				Email: fmt.Sprintf("customer-%d@example.com", i), Consent: shopify.EmailConsent{State: states[n%2], UpdatedAt: r.began.Time()}}, r)
+				Email: fmt.Sprintf("customer-%d@example.com", i), EmailConsent: shopify.Consent{State: states[n%2], UpdatedAt: r.began.Time()}}, r)
 			sightings = append(sightings, seen)
 		}
 		_, err := s.observe(b.Context(), sightings)

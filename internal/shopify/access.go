@@ -50,7 +50,8 @@ func (c *Client) servedVersion() string {
 	return ""
 }
 
-// neededScopes are what the email syncs need, and for what.
+// neededScopes are what the syncs of both channels need, and for what: SMS consents need no other than those to email
+// (contracts/shopify.md 1).
 var neededScopes = []struct{ scope, purpose string }{
 	{"read_customers", "read customers and their consent"},
 	{"write_customers", "write consent and create customers"},

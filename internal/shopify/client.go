@@ -1,5 +1,6 @@
-// Package shopify talks to one store's Admin GraphQL API, version 2026-10: it reads customers and orders and writes email consent. It
-// keeps the API budget, gets and renews the access token, and reports every failure as a *failure.Error that holds no personal data.
+// Package shopify talks to one store's Admin GraphQL API, version 2026-10: it reads customers and orders and writes consent to email and
+// to SMS. It keeps the API budget, gets and renews the access token, and reports every failure as a *failure.Error that holds no
+// personal data.
 package shopify
 
 import (

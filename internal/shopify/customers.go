@@ -16,11 +16,12 @@ type CustomerID string
 
 var customerIDPattern = regexp.MustCompile(`^gid://shopify/Customer/[0-9]{1,20}$`)
 
-// ConsentState is an email consent as Shopify shows it.
+// ConsentState is the state of a consent as Shopify shows it.
 type ConsentState string
 
-// The states of contracts/shopify.md 3.2. Redacted is in none of the reads of email consents today; UnknownState stands for one that a
-// later version invents. Neither is a decision.
+// The states of contracts/shopify.md 3.2, for both channels, though Shopify names them differently: NotSubscribed is NEVER_SUBSCRIBED
+// where SMS consents are read. Invalid is of addresses only; Redacted is of phone numbers only, for email reads have no such value
+// today; UnknownState stands for one that a later version invents. None of the three is a decision.
 const (
 	NotSubscribed ConsentState = "NOT_SUBSCRIBED"
 	Pending       ConsentState = "PENDING"
@@ -31,8 +32,8 @@ const (
 	UnknownState  ConsentState = "UNKNOWN"
 )
 
-// EmailConsent is the consent to email of a customer.
-type EmailConsent struct {
+// Consent is the consent of a customer to one channel: to email, or to SMS.
+type Consent struct {
 	State ConsentState
 	// OptInLevel is SINGLE_OPT_IN, CONFIRMED_OPT_IN, UNKNOWN, or empty.
 	OptInLevel string
@@ -44,9 +45,13 @@ type EmailConsent struct {
 type Customer struct {
 	ID        CustomerID
 	UpdatedAt time.Time
-	// Email is the default address as Shopify holds it, not normalised; empty when there is none, and then Consent is zero.
-	Email   string
-	Consent EmailConsent
+	// Email is the default address as Shopify holds it, not normalised; empty when there is none, and then EmailConsent is zero.
+	Email        string
+	EmailConsent Consent
+	// Phone is the default phone number as Shopify holds it, which is E.164 (contracts/shopify.md 3.6); empty when there is none, and
+	// then SMSConsent is zero.
+	Phone      string
+	SMSConsent Consent
 }
 
 // Change says that something about a customer changed, not what.
@@ -152,12 +157,23 @@ func CheckIDs(ids []CustomerID) error {
 // when nobody has that address; whether the address that came back is the one meant is for the caller to compare. When only some
 // look-ups failed the error is ItemErrors, and the other results are good.
 func (c *Client) CustomersByEmail(ctx context.Context, emails []string) ([]Customer, error) {
-	return LookUpEmails(emails, func(addresses []string) ([]Customer, ItemErrors, error) {
-		batch, err := admin.CustomersByEmail(addresses)
+	return c.lookUp(ctx, opCustomerByEmail, emails, admin.CustomersByEmail)
+}
+
+// CustomersByPhone looks customers up by exact phone number as CustomersByEmail does by address. Give numbers in E.164, as Shopify holds
+// them: whether it understands other spellings here is not documented.
+func (c *Client) CustomersByPhone(ctx context.Context, phones []string) ([]Customer, error) {
+	return c.lookUp(ctx, opCustomerByPhone, phones, admin.CustomersByPhone)
+}
+
+func (c *Client) lookUp(ctx context.Context, op operation, keys []string,
+	ask func([]string) (admin.Batch[admin.CustomerByIdentifierResponse], error)) ([]Customer, error) {
+	return LookUp(keys, func(keys []string) ([]Customer, ItemErrors, error) {
+		batch, err := ask(keys)
 		if err != nil {
 			return nil, nil, err
 		}
-		answers, failed, err := sendBatch(ctx, c, opCustomerByEmail, batch)
+		answers, failed, err := sendBatch(ctx, c, op, batch)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -169,25 +185,25 @@ func (c *Client) CustomersByEmail(ctx context.Context, emails []string) ([]Custo
 	})
 }
 
-// LookUpEmails is Client.CustomersByEmail with the requests left to send, so that a simulation without HTTP asks as the client does.
-// The error of send is that of the whole request.
-func LookUpEmails(emails []string, send func(addresses []string) ([]Customer, ItemErrors, error)) ([]Customer, error) {
-	customers := make([]Customer, len(emails))
-	failures := make(ItemErrors, len(emails))
-	// A blank address is nobody's: Shopify is not asked.
+// LookUp is Client.CustomersByEmail and CustomersByPhone with the requests left to send, so that a simulation without HTTP asks as the
+// client does. keys are addresses or phone numbers; the error of send is that of the whole request.
+func LookUp(keys []string, send func(keys []string) ([]Customer, ItemErrors, error)) ([]Customer, error) {
+	customers := make([]Customer, len(keys))
+	failures := make(ItemErrors, len(keys))
+	// A blank address or number is nobody's: Shopify is not asked.
 	var asked []int
 	done := 0
-	for n, email := range emails {
-		if strings.TrimSpace(email) != "" {
+	for n, key := range keys {
+		if strings.TrimSpace(key) != "" {
 			asked = append(asked, n)
 		}
 	}
 	for chunk := range slices.Chunk(asked, maxLookups) {
-		addresses := make([]string, len(chunk))
+		own := make([]string, len(chunk))
 		for k, n := range chunk {
-			addresses[k] = emails[n]
+			own[k] = keys[n]
 		}
-		answers, failed, err := send(addresses)
+		answers, failed, err := send(own)
 		if err != nil {
 			// What fails a whole request would fail the next one too, after as long a wait.
 			for _, n := range asked[done:] {
@@ -205,12 +221,20 @@ func LookUpEmails(emails []string, send func(addresses []string) ([]Customer, It
 	return customers, failures.orNil()
 }
 
-var states = map[admin.CustomerEmailAddressMarketingState]ConsentState{
+var emailStates = map[admin.CustomerEmailAddressMarketingState]ConsentState{
 	admin.CustomerEmailAddressMarketingStateInvalid:       Invalid,
 	admin.CustomerEmailAddressMarketingStateNotSubscribed: NotSubscribed,
 	admin.CustomerEmailAddressMarketingStatePending:       Pending,
 	admin.CustomerEmailAddressMarketingStateSubscribed:    Subscribed,
 	admin.CustomerEmailAddressMarketingStateUnsubscribed:  Unsubscribed,
+}
+
+var smsStates = map[admin.CustomerMarketingConsentState]ConsentState{
+	admin.CustomerMarketingConsentStateNeverSubscribed: NotSubscribed,
+	admin.CustomerMarketingConsentStatePending:         Pending,
+	admin.CustomerMarketingConsentStateRedacted:        Redacted,
+	admin.CustomerMarketingConsentStateSubscribed:      Subscribed,
+	admin.CustomerMarketingConsentStateUnsubscribed:    Unsubscribed,
 }
 
 func customerOf(fields *admin.CustomerFields) Customer {
@@ -220,16 +244,26 @@ func customerOf(fields *admin.CustomerFields) Customer {
 	customer := Customer{ID: CustomerID(fields.Id), UpdatedAt: fields.UpdatedAt.UTC()}
 	if address := fields.DefaultEmailAddress; address != nil {
 		customer.Email = address.EmailAddress
-		customer.Consent.State = UnknownState
-		if state, ok := states[address.MarketingState]; ok {
-			customer.Consent.State = state
-		}
-		if address.MarketingOptInLevel != nil {
-			customer.Consent.OptInLevel = string(*address.MarketingOptInLevel)
-		}
-		if address.MarketingUpdatedAt != nil {
-			customer.Consent.UpdatedAt = address.MarketingUpdatedAt.UTC()
-		}
+		customer.EmailConsent = consentOf(emailStates, address.MarketingState, address.MarketingOptInLevel, address.MarketingUpdatedAt)
+	}
+	if number := fields.DefaultPhoneNumber; number != nil {
+		sms := number.SmsMarketingConsent
+		customer.Phone = number.PhoneNumber
+		customer.SMSConsent = consentOf(smsStates, sms.State, sms.OptInLevel, sms.UpdatedAt)
 	}
 	return customer
+}
+
+func consentOf[S comparable](states map[S]ConsentState, state S, level *admin.CustomerMarketingOptInLevel, at *time.Time) Consent {
+	consent := Consent{State: UnknownState}
+	if known, ok := states[state]; ok {
+		consent.State = known
+	}
+	if level != nil {
+		consent.OptInLevel = string(*level)
+	}
+	if at != nil {
+		consent.UpdatedAt = at.UTC()
+	}
+	return consent
 }

@@ -21,13 +21,17 @@ import (
 
 // Codes that callers tell apart, as they stand in failure.Error.Code. Other codes are Shopify's own or HTTP_ and the status.
 const (
-	// CodeTaken: the address belongs to a customer already. Look the customer up by email and update its consent.
+	// CodeTaken: the address or the phone number belongs to a customer already. Look the customer up by it and update its consent.
 	CodeTaken = "TAKEN"
-	// CodeCustomerNotFound: the customer was deleted or merged away. Look the person up by email again.
+	// CodeCustomerNotFound: the customer was deleted or merged away. Look the person up by address or phone number again.
 	CodeCustomerNotFound = "CUSTOMER_NOT_FOUND"
 	// CodeEmailInvalid and CodeEmailTooLong: Shopify will never take this address.
 	CodeEmailInvalid = "EMAIL_INVALID"
 	CodeEmailTooLong = "EMAIL_TOO_LONG"
+	// CodePhoneInvalid: Shopify will never take this phone number.
+	CodePhoneInvalid = "PHONE_INVALID"
+	// CodeNoPhone: an SMS consent was to be written for a customer who has no phone number (any more).
+	CodeNoPhone = "NO_PHONE"
 	// CodeFutureDate: by Shopify's clock the consent's date has not come yet.
 	CodeFutureDate = "FUTURE_DATE"
 	// CodeBadCursor: the place to read on from is gone. Begin again from the last date read.
@@ -65,26 +69,32 @@ const (
 	adviceNoShop = "No such store: check the name, it must be the one that ends in .myshopify.com."
 	adviceLocked = "Shopify has locked the store: its owner must ask Shopify's support."
 	adviceMoved  = "The address of the store leads elsewhere: use the name that ends in .myshopify.com."
-	adviceData   = "Request access to protected customer data, name and email included, on the app's API access page in Shopify."
+	adviceData   = "Request access to protected customer data, name, email and phone included, on the app's API access page in Shopify."
 	adviceUpdate = "Concord and Shopify's API do not agree: update Concord, and report this if it is the newest version."
 	adviceTLS    = "The certificate of the store's address was not accepted: check the address and any proxy between."
+	advicePhone  = "The customer has no phone number in Shopify: enter it there, or let the person give it again."
 	adviceReach  = "The store's address could not be reached: check the address and this machine's network."
 )
 
 // Whole messages of Shopify's that hold nothing about a person (contracts/shopify.md 3.3, 3.6). Only these may be repeated; every other
 // message could quote what was sent.
 var safeMessages = map[string]struct {
-	class failure.Class
-	code  string
-	wait  time.Duration
+	class  failure.Class
+	code   string
+	wait   time.Duration
+	advice string
 }{
 	// TAKEN and a customer who is gone are Retry, not Refused: a fresh look-up finds what to write to, and a caller that forgets the
 	// code loses no decision.
 	"Email has already been taken":                                              {class: failure.Retry, code: CodeTaken},
+	"Phone has already been taken":                                              {class: failure.Retry, code: CodeTaken},
 	"Customer not found":                                                        {class: failure.Retry, code: CodeCustomerNotFound},
 	"Consent updated at must not be in the future":                              {class: failure.Retry, code: CodeFutureDate, wait: time.Minute},
 	"Email is invalid":                                                          {class: failure.Refused, code: CodeEmailInvalid},
 	"Email is too long (maximum is 255 characters)":                             {class: failure.Refused, code: CodeEmailTooLong},
+	"Phone is invalid":                                                          {class: failure.Refused, code: CodePhoneInvalid},
+	"Phone is too long (maximum is 255 characters)":                             {class: failure.Refused, code: CodePhoneInvalid},
+	"A phone number is required to set the SMS consent state.":                  {class: failure.Refused, code: CodeNoPhone, advice: advicePhone},
 	"Marketing opt in level must exist":                                         {class: failure.Refused, code: "MISSING_ARGUMENT"},
 	"Cannot specify INVALID as a marketing state input":                         {class: failure.Refused, code: "INVALID"},
 	"Cannot specify NOT_SUBSCRIBED as a marketing state input":                  {class: failure.Refused, code: "INVALID"},
@@ -129,7 +139,7 @@ func (g graphError) classify(op operation, wait time.Duration) *failure.Error {
 		return f
 	}
 	if safe, ok := safeMessages[g.Message]; ok {
-		f.Class, f.Code, f.Wait, f.Err = safe.class, safe.code, safe.wait, errors.New(g.Message)
+		f.Class, f.Code, f.Wait, f.Advice, f.Err = safe.class, safe.code, safe.wait, safe.advice, errors.New(g.Message)
 		return f
 	}
 	switch f.Code {
@@ -169,7 +179,7 @@ func (g graphError) classify(op operation, wait time.Duration) *failure.Error {
 // userFailure turns the userErrors of a write into a failure, nil when there are none. code is empty where the mutation gives none.
 func userFailure(op operation, code, message string) *failure.Error {
 	if safe, ok := safeMessages[message]; ok {
-		return &failure.Error{Class: safe.class, Op: op.verb, Code: safe.code, Wait: safe.wait, Err: errors.New(message)}
+		return &failure.Error{Class: safe.class, Op: op.verb, Code: safe.code, Wait: safe.wait, Advice: safe.advice, Err: errors.New(message)}
 	}
 	switch {
 	case code == "INTERNAL_ERROR":

@@ -110,7 +110,7 @@ func (c storeClient) CustomersByID(ctx context.Context, ids []shopify.CustomerID
 }
 
 func (c storeClient) CustomersByEmail(ctx context.Context, emails []string) ([]shopify.Customer, error) {
-	return shopify.LookUpEmails(emails, func(addresses []string) ([]shopify.Customer, shopify.ItemErrors, error) {
+	return shopify.LookUp(emails, func(addresses []string) ([]shopify.Customer, shopify.ItemErrors, error) {
 		customers := make([]shopify.Customer, len(addresses))
 		err := c.request(ctx, "customerByIdentifier", 2*len(addresses), func() {
 			for i, email := range addresses {
@@ -253,7 +253,7 @@ func (c storeClient) read(customer shop.Customer) shopify.Customer {
 	read := shopify.Customer{ID: shopify.CustomerID(customer.ID), UpdatedAt: customer.UpdatedAt, Email: customer.Email}
 	if customer.Email != "" {
 		c.seenAs[read.ID] = customer.Email
-		read.Consent = shopify.EmailConsent{
+		read.EmailConsent = shopify.Consent{
 			State: shopify.ConsentState(customer.Consent.State), OptInLevel: string(customer.Consent.Level), UpdatedAt: customer.Consent.UpdatedAt,
 		}
 		c.world.watch.read(c.process, c.side, customer.Email, string(customer.Consent.State))

@@ -22,12 +22,21 @@ type Batch[R any] struct {
 }
 
 // CustomersByEmail looks up customers by exact address.
-func CustomersByEmail(emails []string) (Batch[CustomerByEmailResponse], error) {
-	variables := make([]__CustomerByEmailInput, len(emails))
-	for n := range emails {
-		variables[n].Identifier.EmailAddress = &emails[n]
+func CustomersByEmail(emails []string) (Batch[CustomerByIdentifierResponse], error) {
+	return customersBy(emails, func(email *string) CustomerIdentifierInput { return CustomerIdentifierInput{EmailAddress: email} })
+}
+
+// CustomersByPhone looks up customers by exact phone number.
+func CustomersByPhone(phones []string) (Batch[CustomerByIdentifierResponse], error) {
+	return customersBy(phones, func(phone *string) CustomerIdentifierInput { return CustomerIdentifierInput{PhoneNumber: phone} })
+}
+
+func customersBy(keys []string, identifier func(*string) CustomerIdentifierInput) (Batch[CustomerByIdentifierResponse], error) {
+	variables := make([]__CustomerByIdentifierInput, len(keys))
+	for n := range keys {
+		variables[n].Identifier = identifier(&keys[n])
 	}
-	return aliased[__CustomerByEmailInput, CustomerByEmailResponse]("CustomerByEmail", CustomerByEmail_Operation, variables)
+	return aliased[__CustomerByIdentifierInput, CustomerByIdentifierResponse]("CustomerByIdentifier", CustomerByIdentifier_Operation, variables)
 }
 
 // OrderSearch asks for one page of orders of a person.
@@ -58,13 +67,22 @@ func OrdersOfEmails(searches []OrderSearch) (Batch[OrdersOfEmailResponse], error
 	return aliased[__OrdersOfEmailInput, OrdersOfEmailResponse]("OrdersOfEmail", OrdersOfEmail_Operation, variables)
 }
 
-// UpdateEmailConsents writes the consent of each customer.
+// UpdateEmailConsents writes the email consent of each customer.
 func UpdateEmailConsents(inputs []CustomerEmailMarketingConsentUpdateInput) (Batch[UpdateEmailConsentResponse], error) {
 	variables := make([]__UpdateEmailConsentInput, len(inputs))
 	for n := range inputs {
 		variables[n].Input = inputs[n]
 	}
 	return aliased[__UpdateEmailConsentInput, UpdateEmailConsentResponse]("UpdateEmailConsent", UpdateEmailConsent_Operation, variables)
+}
+
+// UpdateSMSConsents writes the SMS consent of each customer.
+func UpdateSMSConsents(inputs []CustomerSmsMarketingConsentUpdateInput) (Batch[UpdateSMSConsentResponse], error) {
+	variables := make([]__UpdateSMSConsentInput, len(inputs))
+	for n := range inputs {
+		variables[n].Input = inputs[n]
+	}
+	return aliased[__UpdateSMSConsentInput, UpdateSMSConsentResponse]("UpdateSMSConsent", UpdateSMSConsent_Operation, variables)
 }
 
 // CreateCustomers creates each customer.

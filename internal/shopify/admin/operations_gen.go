@@ -233,13 +233,13 @@ func (v *CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCr
 	return v.Uri
 }
 
-// CustomerByEmailResponse is returned by CustomerByEmail on success.
-type CustomerByEmailResponse struct {
+// CustomerByIdentifierResponse is returned by CustomerByIdentifier on success.
+type CustomerByIdentifierResponse struct {
 	CustomerByIdentifier *CustomerFields `json:"customerByIdentifier"`
 }
 
-// GetCustomerByIdentifier returns CustomerByEmailResponse.CustomerByIdentifier, and is useful for accessing the field via an interface.
-func (v *CustomerByEmailResponse) GetCustomerByIdentifier() *CustomerFields {
+// GetCustomerByIdentifier returns CustomerByIdentifierResponse.CustomerByIdentifier, and is useful for accessing the field via an interface.
+func (v *CustomerByIdentifierResponse) GetCustomerByIdentifier() *CustomerFields {
 	return v.CustomerByIdentifier
 }
 
@@ -340,6 +340,7 @@ type CustomerFields struct {
 	Id                  string                                                 `json:"id"`
 	UpdatedAt           time.Time                                              `json:"updatedAt"`
 	DefaultEmailAddress *CustomerFieldsDefaultEmailAddressCustomerEmailAddress `json:"defaultEmailAddress"`
+	DefaultPhoneNumber  *CustomerFieldsDefaultPhoneNumberCustomerPhoneNumber   `json:"defaultPhoneNumber"`
 }
 
 // GetId returns CustomerFields.Id, and is useful for accessing the field via an interface.
@@ -351,6 +352,11 @@ func (v *CustomerFields) GetUpdatedAt() time.Time { return v.UpdatedAt }
 // GetDefaultEmailAddress returns CustomerFields.DefaultEmailAddress, and is useful for accessing the field via an interface.
 func (v *CustomerFields) GetDefaultEmailAddress() *CustomerFieldsDefaultEmailAddressCustomerEmailAddress {
 	return v.DefaultEmailAddress
+}
+
+// GetDefaultPhoneNumber returns CustomerFields.DefaultPhoneNumber, and is useful for accessing the field via an interface.
+func (v *CustomerFields) GetDefaultPhoneNumber() *CustomerFieldsDefaultPhoneNumberCustomerPhoneNumber {
+	return v.DefaultPhoneNumber
 }
 
 // CustomerFieldsDefaultEmailAddressCustomerEmailAddress includes the requested fields of the GraphQL type CustomerEmailAddress.
@@ -381,6 +387,44 @@ func (v *CustomerFieldsDefaultEmailAddressCustomerEmailAddress) GetMarketingUpda
 	return v.MarketingUpdatedAt
 }
 
+// CustomerFieldsDefaultPhoneNumberCustomerPhoneNumber includes the requested fields of the GraphQL type CustomerPhoneNumber.
+type CustomerFieldsDefaultPhoneNumberCustomerPhoneNumber struct {
+	PhoneNumber         string                                                                                            `json:"phoneNumber"`
+	SmsMarketingConsent CustomerFieldsDefaultPhoneNumberCustomerPhoneNumberSmsMarketingConsentCustomerSmsMarketingConsent `json:"smsMarketingConsent"`
+}
+
+// GetPhoneNumber returns CustomerFieldsDefaultPhoneNumberCustomerPhoneNumber.PhoneNumber, and is useful for accessing the field via an interface.
+func (v *CustomerFieldsDefaultPhoneNumberCustomerPhoneNumber) GetPhoneNumber() string {
+	return v.PhoneNumber
+}
+
+// GetSmsMarketingConsent returns CustomerFieldsDefaultPhoneNumberCustomerPhoneNumber.SmsMarketingConsent, and is useful for accessing the field via an interface.
+func (v *CustomerFieldsDefaultPhoneNumberCustomerPhoneNumber) GetSmsMarketingConsent() CustomerFieldsDefaultPhoneNumberCustomerPhoneNumberSmsMarketingConsentCustomerSmsMarketingConsent {
+	return v.SmsMarketingConsent
+}
+
+// CustomerFieldsDefaultPhoneNumberCustomerPhoneNumberSmsMarketingConsentCustomerSmsMarketingConsent includes the requested fields of the GraphQL type CustomerSmsMarketingConsent.
+type CustomerFieldsDefaultPhoneNumberCustomerPhoneNumberSmsMarketingConsentCustomerSmsMarketingConsent struct {
+	State      CustomerMarketingConsentState `json:"state"`
+	OptInLevel *CustomerMarketingOptInLevel  `json:"optInLevel"`
+	UpdatedAt  *time.Time                    `json:"updatedAt"`
+}
+
+// GetState returns CustomerFieldsDefaultPhoneNumberCustomerPhoneNumberSmsMarketingConsentCustomerSmsMarketingConsent.State, and is useful for accessing the field via an interface.
+func (v *CustomerFieldsDefaultPhoneNumberCustomerPhoneNumberSmsMarketingConsentCustomerSmsMarketingConsent) GetState() CustomerMarketingConsentState {
+	return v.State
+}
+
+// GetOptInLevel returns CustomerFieldsDefaultPhoneNumberCustomerPhoneNumberSmsMarketingConsentCustomerSmsMarketingConsent.OptInLevel, and is useful for accessing the field via an interface.
+func (v *CustomerFieldsDefaultPhoneNumberCustomerPhoneNumberSmsMarketingConsentCustomerSmsMarketingConsent) GetOptInLevel() *CustomerMarketingOptInLevel {
+	return v.OptInLevel
+}
+
+// GetUpdatedAt returns CustomerFieldsDefaultPhoneNumberCustomerPhoneNumberSmsMarketingConsentCustomerSmsMarketingConsent.UpdatedAt, and is useful for accessing the field via an interface.
+func (v *CustomerFieldsDefaultPhoneNumberCustomerPhoneNumberSmsMarketingConsentCustomerSmsMarketingConsent) GetUpdatedAt() *time.Time {
+	return v.UpdatedAt
+}
+
 type CustomerIdentifierInput struct {
 	CustomId     *UniqueMetafieldValueInput `json:"customId,omitempty"`
 	EmailAddress *string                    `json:"emailAddress,omitempty"`
@@ -403,6 +447,8 @@ func (v *CustomerIdentifierInput) GetPhoneNumber() *string { return v.PhoneNumbe
 type CustomerInput struct {
 	Email                 *string                             `json:"email,omitempty"`
 	EmailMarketingConsent *CustomerEmailMarketingConsentInput `json:"emailMarketingConsent,omitempty"`
+	Phone                 *string                             `json:"phone,omitempty"`
+	SmsMarketingConsent   *CustomerSmsMarketingConsentInput   `json:"smsMarketingConsent,omitempty"`
 }
 
 // GetEmail returns CustomerInput.Email, and is useful for accessing the field via an interface.
@@ -411,6 +457,32 @@ func (v *CustomerInput) GetEmail() *string { return v.Email }
 // GetEmailMarketingConsent returns CustomerInput.EmailMarketingConsent, and is useful for accessing the field via an interface.
 func (v *CustomerInput) GetEmailMarketingConsent() *CustomerEmailMarketingConsentInput {
 	return v.EmailMarketingConsent
+}
+
+// GetPhone returns CustomerInput.Phone, and is useful for accessing the field via an interface.
+func (v *CustomerInput) GetPhone() *string { return v.Phone }
+
+// GetSmsMarketingConsent returns CustomerInput.SmsMarketingConsent, and is useful for accessing the field via an interface.
+func (v *CustomerInput) GetSmsMarketingConsent() *CustomerSmsMarketingConsentInput {
+	return v.SmsMarketingConsent
+}
+
+type CustomerMarketingConsentState string
+
+const (
+	CustomerMarketingConsentStateNeverSubscribed CustomerMarketingConsentState = "NEVER_SUBSCRIBED"
+	CustomerMarketingConsentStatePending         CustomerMarketingConsentState = "PENDING"
+	CustomerMarketingConsentStateRedacted        CustomerMarketingConsentState = "REDACTED"
+	CustomerMarketingConsentStateSubscribed      CustomerMarketingConsentState = "SUBSCRIBED"
+	CustomerMarketingConsentStateUnsubscribed    CustomerMarketingConsentState = "UNSUBSCRIBED"
+)
+
+var AllCustomerMarketingConsentState = []CustomerMarketingConsentState{
+	CustomerMarketingConsentStateNeverSubscribed,
+	CustomerMarketingConsentStatePending,
+	CustomerMarketingConsentStateRedacted,
+	CustomerMarketingConsentStateSubscribed,
+	CustomerMarketingConsentStateUnsubscribed,
 }
 
 type CustomerMarketingOptInLevel string
@@ -425,6 +497,78 @@ var AllCustomerMarketingOptInLevel = []CustomerMarketingOptInLevel{
 	CustomerMarketingOptInLevelConfirmedOptIn,
 	CustomerMarketingOptInLevelSingleOptIn,
 	CustomerMarketingOptInLevelUnknown,
+}
+
+type CustomerSmsMarketingConsentErrorCode string
+
+const (
+	CustomerSmsMarketingConsentErrorCodeInclusion       CustomerSmsMarketingConsentErrorCode = "INCLUSION"
+	CustomerSmsMarketingConsentErrorCodeInternalError   CustomerSmsMarketingConsentErrorCode = "INTERNAL_ERROR"
+	CustomerSmsMarketingConsentErrorCodeInvalid         CustomerSmsMarketingConsentErrorCode = "INVALID"
+	CustomerSmsMarketingConsentErrorCodeMissingArgument CustomerSmsMarketingConsentErrorCode = "MISSING_ARGUMENT"
+)
+
+var AllCustomerSmsMarketingConsentErrorCode = []CustomerSmsMarketingConsentErrorCode{
+	CustomerSmsMarketingConsentErrorCodeInclusion,
+	CustomerSmsMarketingConsentErrorCodeInternalError,
+	CustomerSmsMarketingConsentErrorCodeInvalid,
+	CustomerSmsMarketingConsentErrorCodeMissingArgument,
+}
+
+type CustomerSmsMarketingConsentInput struct {
+	ConsentUpdatedAt    *time.Time                   `json:"consentUpdatedAt,omitempty"`
+	MarketingOptInLevel *CustomerMarketingOptInLevel `json:"marketingOptInLevel,omitempty"`
+	MarketingState      CustomerSmsMarketingState    `json:"marketingState"`
+	SourceLocationId    *string                      `json:"sourceLocationId,omitempty"`
+}
+
+// GetConsentUpdatedAt returns CustomerSmsMarketingConsentInput.ConsentUpdatedAt, and is useful for accessing the field via an interface.
+func (v *CustomerSmsMarketingConsentInput) GetConsentUpdatedAt() *time.Time {
+	return v.ConsentUpdatedAt
+}
+
+// GetMarketingOptInLevel returns CustomerSmsMarketingConsentInput.MarketingOptInLevel, and is useful for accessing the field via an interface.
+func (v *CustomerSmsMarketingConsentInput) GetMarketingOptInLevel() *CustomerMarketingOptInLevel {
+	return v.MarketingOptInLevel
+}
+
+// GetMarketingState returns CustomerSmsMarketingConsentInput.MarketingState, and is useful for accessing the field via an interface.
+func (v *CustomerSmsMarketingConsentInput) GetMarketingState() CustomerSmsMarketingState {
+	return v.MarketingState
+}
+
+// GetSourceLocationId returns CustomerSmsMarketingConsentInput.SourceLocationId, and is useful for accessing the field via an interface.
+func (v *CustomerSmsMarketingConsentInput) GetSourceLocationId() *string { return v.SourceLocationId }
+
+type CustomerSmsMarketingConsentUpdateInput struct {
+	CustomerId          string                           `json:"customerId"`
+	SmsMarketingConsent CustomerSmsMarketingConsentInput `json:"smsMarketingConsent"`
+}
+
+// GetCustomerId returns CustomerSmsMarketingConsentUpdateInput.CustomerId, and is useful for accessing the field via an interface.
+func (v *CustomerSmsMarketingConsentUpdateInput) GetCustomerId() string { return v.CustomerId }
+
+// GetSmsMarketingConsent returns CustomerSmsMarketingConsentUpdateInput.SmsMarketingConsent, and is useful for accessing the field via an interface.
+func (v *CustomerSmsMarketingConsentUpdateInput) GetSmsMarketingConsent() CustomerSmsMarketingConsentInput {
+	return v.SmsMarketingConsent
+}
+
+type CustomerSmsMarketingState string
+
+const (
+	CustomerSmsMarketingStateNotSubscribed CustomerSmsMarketingState = "NOT_SUBSCRIBED"
+	CustomerSmsMarketingStatePending       CustomerSmsMarketingState = "PENDING"
+	CustomerSmsMarketingStateRedacted      CustomerSmsMarketingState = "REDACTED"
+	CustomerSmsMarketingStateSubscribed    CustomerSmsMarketingState = "SUBSCRIBED"
+	CustomerSmsMarketingStateUnsubscribed  CustomerSmsMarketingState = "UNSUBSCRIBED"
+)
+
+var AllCustomerSmsMarketingState = []CustomerSmsMarketingState{
+	CustomerSmsMarketingStateNotSubscribed,
+	CustomerSmsMarketingStatePending,
+	CustomerSmsMarketingStateRedacted,
+	CustomerSmsMarketingStateSubscribed,
+	CustomerSmsMarketingStateUnsubscribed,
 }
 
 // CustomersByIDNodesAppInstallation includes the requested fields of the GraphQL type AppInstallation.
@@ -453,6 +597,11 @@ func (v *CustomersByIDNodesCustomer) GetUpdatedAt() time.Time { return v.Custome
 // GetDefaultEmailAddress returns CustomersByIDNodesCustomer.DefaultEmailAddress, and is useful for accessing the field via an interface.
 func (v *CustomersByIDNodesCustomer) GetDefaultEmailAddress() *CustomerFieldsDefaultEmailAddressCustomerEmailAddress {
 	return v.CustomerFields.DefaultEmailAddress
+}
+
+// GetDefaultPhoneNumber returns CustomersByIDNodesCustomer.DefaultPhoneNumber, and is useful for accessing the field via an interface.
+func (v *CustomersByIDNodesCustomer) GetDefaultPhoneNumber() *CustomerFieldsDefaultPhoneNumberCustomerPhoneNumber {
+	return v.CustomerFields.DefaultPhoneNumber
 }
 
 func (v *CustomersByIDNodesCustomer) UnmarshalJSON(b []byte) error {
@@ -488,6 +637,8 @@ type __premarshalCustomersByIDNodesCustomer struct {
 	UpdatedAt time.Time `json:"updatedAt"`
 
 	DefaultEmailAddress *CustomerFieldsDefaultEmailAddressCustomerEmailAddress `json:"defaultEmailAddress"`
+
+	DefaultPhoneNumber *CustomerFieldsDefaultPhoneNumberCustomerPhoneNumber `json:"defaultPhoneNumber"`
 }
 
 func (v *CustomersByIDNodesCustomer) MarshalJSON() ([]byte, error) {
@@ -505,6 +656,7 @@ func (v *CustomersByIDNodesCustomer) __premarshalJSON() (*__premarshalCustomersB
 	retval.Id = v.CustomerFields.Id
 	retval.UpdatedAt = v.CustomerFields.UpdatedAt
 	retval.DefaultEmailAddress = v.CustomerFields.DefaultEmailAddress
+	retval.DefaultPhoneNumber = v.CustomerFields.DefaultPhoneNumber
 	return &retval, nil
 }
 
@@ -1032,6 +1184,11 @@ func (v *ProbeCustomersCustomersCustomerConnectionNodesCustomer) GetDefaultEmail
 	return v.CustomerFields.DefaultEmailAddress
 }
 
+// GetDefaultPhoneNumber returns ProbeCustomersCustomersCustomerConnectionNodesCustomer.DefaultPhoneNumber, and is useful for accessing the field via an interface.
+func (v *ProbeCustomersCustomersCustomerConnectionNodesCustomer) GetDefaultPhoneNumber() *CustomerFieldsDefaultPhoneNumberCustomerPhoneNumber {
+	return v.CustomerFields.DefaultPhoneNumber
+}
+
 func (v *ProbeCustomersCustomersCustomerConnectionNodesCustomer) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -1063,6 +1220,8 @@ type __premarshalProbeCustomersCustomersCustomerConnectionNodesCustomer struct {
 	UpdatedAt time.Time `json:"updatedAt"`
 
 	DefaultEmailAddress *CustomerFieldsDefaultEmailAddressCustomerEmailAddress `json:"defaultEmailAddress"`
+
+	DefaultPhoneNumber *CustomerFieldsDefaultPhoneNumberCustomerPhoneNumber `json:"defaultPhoneNumber"`
 }
 
 func (v *ProbeCustomersCustomersCustomerConnectionNodesCustomer) MarshalJSON() ([]byte, error) {
@@ -1079,6 +1238,7 @@ func (v *ProbeCustomersCustomersCustomerConnectionNodesCustomer) __premarshalJSO
 	retval.Id = v.CustomerFields.Id
 	retval.UpdatedAt = v.CustomerFields.UpdatedAt
 	retval.DefaultEmailAddress = v.CustomerFields.DefaultEmailAddress
+	retval.DefaultPhoneNumber = v.CustomerFields.DefaultPhoneNumber
 	return &retval, nil
 }
 
@@ -1197,6 +1357,54 @@ type UpdateEmailConsentResponse struct {
 // GetCustomerEmailMarketingConsentUpdate returns UpdateEmailConsentResponse.CustomerEmailMarketingConsentUpdate, and is useful for accessing the field via an interface.
 func (v *UpdateEmailConsentResponse) GetCustomerEmailMarketingConsentUpdate() *UpdateEmailConsentCustomerEmailMarketingConsentUpdateCustomerEmailMarketingConsentUpdatePayload {
 	return v.CustomerEmailMarketingConsentUpdate
+}
+
+// UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayload includes the requested fields of the GraphQL type CustomerSmsMarketingConsentUpdatePayload.
+type UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayload struct {
+	Customer   *CustomerFields                                                                                                                       `json:"customer"`
+	UserErrors []UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayloadUserErrorsCustomerSmsMarketingConsentError `json:"userErrors"`
+}
+
+// GetCustomer returns UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayload.Customer, and is useful for accessing the field via an interface.
+func (v *UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayload) GetCustomer() *CustomerFields {
+	return v.Customer
+}
+
+// GetUserErrors returns UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayload.UserErrors, and is useful for accessing the field via an interface.
+func (v *UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayload) GetUserErrors() []UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayloadUserErrorsCustomerSmsMarketingConsentError {
+	return v.UserErrors
+}
+
+// UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayloadUserErrorsCustomerSmsMarketingConsentError includes the requested fields of the GraphQL type CustomerSmsMarketingConsentError.
+type UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayloadUserErrorsCustomerSmsMarketingConsentError struct {
+	Field   []string                              `json:"field"`
+	Message string                                `json:"message"`
+	Code    *CustomerSmsMarketingConsentErrorCode `json:"code"`
+}
+
+// GetField returns UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayloadUserErrorsCustomerSmsMarketingConsentError.Field, and is useful for accessing the field via an interface.
+func (v *UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayloadUserErrorsCustomerSmsMarketingConsentError) GetField() []string {
+	return v.Field
+}
+
+// GetMessage returns UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayloadUserErrorsCustomerSmsMarketingConsentError.Message, and is useful for accessing the field via an interface.
+func (v *UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayloadUserErrorsCustomerSmsMarketingConsentError) GetMessage() string {
+	return v.Message
+}
+
+// GetCode returns UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayloadUserErrorsCustomerSmsMarketingConsentError.Code, and is useful for accessing the field via an interface.
+func (v *UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayloadUserErrorsCustomerSmsMarketingConsentError) GetCode() *CustomerSmsMarketingConsentErrorCode {
+	return v.Code
+}
+
+// UpdateSMSConsentResponse is returned by UpdateSMSConsent on success.
+type UpdateSMSConsentResponse struct {
+	CustomerSmsMarketingConsentUpdate *UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayload `json:"customerSmsMarketingConsentUpdate"`
+}
+
+// GetCustomerSmsMarketingConsentUpdate returns UpdateSMSConsentResponse.CustomerSmsMarketingConsentUpdate, and is useful for accessing the field via an interface.
+func (v *UpdateSMSConsentResponse) GetCustomerSmsMarketingConsentUpdate() *UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayload {
+	return v.CustomerSmsMarketingConsentUpdate
 }
 
 type WebhookSubscriptionFormat string
@@ -1786,13 +1994,13 @@ func (v *__CreateWebhookSubscriptionInput) GetSubscription() WebhookSubscription
 	return v.Subscription
 }
 
-// __CustomerByEmailInput is used internally by genqlient
-type __CustomerByEmailInput struct {
+// __CustomerByIdentifierInput is used internally by genqlient
+type __CustomerByIdentifierInput struct {
 	Identifier CustomerIdentifierInput `json:"identifier"`
 }
 
-// GetIdentifier returns __CustomerByEmailInput.Identifier, and is useful for accessing the field via an interface.
-func (v *__CustomerByEmailInput) GetIdentifier() CustomerIdentifierInput { return v.Identifier }
+// GetIdentifier returns __CustomerByIdentifierInput.Identifier, and is useful for accessing the field via an interface.
+func (v *__CustomerByIdentifierInput) GetIdentifier() CustomerIdentifierInput { return v.Identifier }
 
 // __CustomersByIDInput is used internally by genqlient
 type __CustomersByIDInput struct {
@@ -1847,6 +2055,14 @@ type __UpdateEmailConsentInput struct {
 func (v *__UpdateEmailConsentInput) GetInput() CustomerEmailMarketingConsentUpdateInput {
 	return v.Input
 }
+
+// __UpdateSMSConsentInput is used internally by genqlient
+type __UpdateSMSConsentInput struct {
+	Input CustomerSmsMarketingConsentUpdateInput `json:"input"`
+}
+
+// GetInput returns __UpdateSMSConsentInput.Input, and is useful for accessing the field via an interface.
+func (v *__UpdateSMSConsentInput) GetInput() CustomerSmsMarketingConsentUpdateInput { return v.Input }
 
 // __WebhookSubscriptionsInput is used internally by genqlient
 type __WebhookSubscriptionsInput struct {
@@ -1961,6 +2177,14 @@ fragment CustomerFields on Customer {
 		marketingOptInLevel
 		marketingUpdatedAt
 	}
+	defaultPhoneNumber {
+		phoneNumber
+		smsMarketingConsent {
+			state
+			optInLevel
+			updatedAt
+		}
+	}
 }
 `
 
@@ -2033,9 +2257,9 @@ func CreateWebhookSubscription(
 	return data_, err_
 }
 
-// The query executed by CustomerByEmail.
-const CustomerByEmail_Operation = `
-query CustomerByEmail ($identifier: CustomerIdentifierInput!) {
+// The query executed by CustomerByIdentifier.
+const CustomerByIdentifier_Operation = `
+query CustomerByIdentifier ($identifier: CustomerIdentifierInput!) {
 	customerByIdentifier(identifier: $identifier) {
 		... CustomerFields
 	}
@@ -2049,23 +2273,31 @@ fragment CustomerFields on Customer {
 		marketingOptInLevel
 		marketingUpdatedAt
 	}
+	defaultPhoneNumber {
+		phoneNumber
+		smsMarketingConsent {
+			state
+			optInLevel
+			updatedAt
+		}
+	}
 }
 `
 
-func CustomerByEmail(
+func CustomerByIdentifier(
 	ctx_ context.Context,
 	client_ graphql.Client,
 	identifier CustomerIdentifierInput,
-) (data_ *CustomerByEmailResponse, err_ error) {
+) (data_ *CustomerByIdentifierResponse, err_ error) {
 	req_ := &graphql.Request{
-		OpName: "CustomerByEmail",
-		Query:  CustomerByEmail_Operation,
-		Variables: &__CustomerByEmailInput{
+		OpName: "CustomerByIdentifier",
+		Query:  CustomerByIdentifier_Operation,
+		Variables: &__CustomerByIdentifierInput{
 			Identifier: identifier,
 		},
 	}
 
-	data_ = &CustomerByEmailResponse{}
+	data_ = &CustomerByIdentifierResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -2095,6 +2327,14 @@ fragment CustomerFields on Customer {
 		marketingState
 		marketingOptInLevel
 		marketingUpdatedAt
+	}
+	defaultPhoneNumber {
+		phoneNumber
+		smsMarketingConsent {
+			state
+			optInLevel
+			updatedAt
+		}
 	}
 }
 `
@@ -2287,6 +2527,14 @@ fragment CustomerFields on Customer {
 		marketingOptInLevel
 		marketingUpdatedAt
 	}
+	defaultPhoneNumber {
+		phoneNumber
+		smsMarketingConsent {
+			state
+			optInLevel
+			updatedAt
+		}
+	}
 }
 `
 
@@ -2372,6 +2620,14 @@ fragment CustomerFields on Customer {
 		marketingOptInLevel
 		marketingUpdatedAt
 	}
+	defaultPhoneNumber {
+		phoneNumber
+		smsMarketingConsent {
+			state
+			optInLevel
+			updatedAt
+		}
+	}
 }
 `
 
@@ -2389,6 +2645,65 @@ func UpdateEmailConsent(
 	}
 
 	data_ = &UpdateEmailConsentResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by UpdateSMSConsent.
+const UpdateSMSConsent_Operation = `
+mutation UpdateSMSConsent ($input: CustomerSmsMarketingConsentUpdateInput!) {
+	customerSmsMarketingConsentUpdate(input: $input) {
+		customer {
+			... CustomerFields
+		}
+		userErrors {
+			field
+			message
+			code
+		}
+	}
+}
+fragment CustomerFields on Customer {
+	id
+	updatedAt
+	defaultEmailAddress {
+		emailAddress
+		marketingState
+		marketingOptInLevel
+		marketingUpdatedAt
+	}
+	defaultPhoneNumber {
+		phoneNumber
+		smsMarketingConsent {
+			state
+			optInLevel
+			updatedAt
+		}
+	}
+}
+`
+
+func UpdateSMSConsent(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input CustomerSmsMarketingConsentUpdateInput,
+) (data_ *UpdateSMSConsentResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "UpdateSMSConsent",
+		Query:  UpdateSMSConsent_Operation,
+		Variables: &__UpdateSMSConsentInput{
+			Input: input,
+		},
+	}
+
+	data_ = &UpdateSMSConsentResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
