@@ -29,6 +29,7 @@ const (
 	codeUnhandled           = "ERROR_UNHANDLED_EXCEPTION"
 	codeUnknownRoute        = "ERROR_UNKNOWN_ROUTE"
 	codeUnsupportedMethod   = "ERROR_UNSUPPORTED_METHOD"
+	codeUnsafeRoute         = "ERROR_UNSAFE_ROUTE"
 )
 
 // Codes of ours, for what came without one.
@@ -50,6 +51,7 @@ const (
 	adviceDefect  = "This is a defect of Concord or a change at Listrak: please report it with this line"
 	adviceList    = "The merchant's Listrak list does not exist, or this integration may not see it: see `merchant lists` and set the list again with `merchant set`"
 	adviceRoute   = "Listrak cannot be asked about this address, because its route takes no such character"
+	adviceAddress = "Listrak does not take this address"
 	adviceEvents  = "The merchant's list or one of its subscription points (event ids) does not exist at Listrak, or is blocked: see `merchant lists` " +
 		"and `merchant events`, and set them again with `merchant set`"
 )
@@ -74,7 +76,7 @@ var verdicts = map[string]verdict{
 	"ERROR_LIST_INACTIVE":                         {failure.PersonMustAct, "The merchant's list is inactive: activate it in Listrak, or set another with `merchant set`"},
 	"ERROR_BANNED_EMAIL_ADDRESS":                  {failure.Refused, ""},
 	"ERROR_SUPPRESSED_EMAIL":                      {failure.Refused, ""},
-	"ERROR_UNSAFE_ROUTE":                          {failure.Refused, adviceRoute},
+	codeUnsafeRoute:                               {failure.Refused, adviceRoute},
 	"ERROR_MALFORMED_REQUEST_BODY":                {failure.Refused, adviceDefect},
 	"ERROR_UNSUBSCRIBE_WITH_EVENTS":               {failure.Refused, adviceDefect},
 	"ERROR_UNSUBSCRIBE_WITH_SEGMENTATION_DATA":    {failure.Refused, adviceDefect},
@@ -108,8 +110,8 @@ type call struct {
 	write bool
 	// person is true when the request is about one contact, so that a refusal concerns only that one.
 	person bool
-	// privacy is true for calls of the Privacy API, which is another integration with another address.
-	privacy bool
+	// privacy is true for calls of the Privacy API, and sms for those of the SMS API, which are other integrations with other addresses.
+	privacy, sms bool
 }
 
 // classify turns an answer that is not a success into a failure; code is cleaned.
@@ -119,6 +121,9 @@ func (c call) classify(status int, code string) *failure.Error {
 		f.Code = httpCode(status)
 	}
 	known, isKnown := verdicts[code]
+	if c.sms && !isKnown {
+		known, isKnown = smsVerdicts[code]
+	}
 	switch {
 	case status == http.StatusTooManyRequests:
 	case status == http.StatusUnauthorized && code != codeInvalidCredentials, status == http.StatusForbidden:
@@ -128,7 +133,7 @@ func (c call) classify(status int, code string) *failure.Error {
 	case isKnown:
 		f.Class, f.Advice = known.class, known.advice
 	case code == codeInvalidParameter && c.person:
-		f.Class, f.Advice = failure.Refused, "Listrak does not take this address"
+		f.Class, f.Advice = failure.Refused, adviceAddress
 	case code == codeInvalidParameter:
 		f.Class, f.Advice = failure.PersonMustAct, adviceList
 	case code == codeNotFound && c.write:
@@ -148,8 +153,11 @@ func (c call) classify(status int, code string) *failure.Error {
 		// (contracts/listrak.md, Access).
 		f.Advice = adviceBaseURL
 	}
-	if c.privacy {
+	switch {
+	case c.privacy:
 		f.Advice = c.privacyAdvice(f)
+	case c.sms:
+		f.Advice = c.smsAdvice(f)
 	}
 	if f.Class == failure.Retry {
 		f.MaybeDone = c.write && (status >= 500 || status == http.StatusRequestTimeout || code == codeUnhandled)
@@ -189,12 +197,20 @@ func LostCursor(op string) error {
 
 // unreadable is an answer of success that does not hold what the contract promises. reason is a constant of ours.
 func (c call) unreadable(reason string, wait time.Duration) *failure.Error {
-	f := &failure.Error{Class: failure.Retry, Op: c.op, Code: codeUnreadable, Wait: wait, MaybeDone: c.write,
-		Err: errors.New(reason), Advice: adviceBaseURL}
-	if c.privacy {
-		f.Advice = advicePrivacyURL
+	return &failure.Error{Class: failure.Retry, Op: c.op, Code: codeUnreadable, Wait: wait, MaybeDone: c.write, Err: errors.New(reason),
+		Advice: c.urlAdvice()}
+}
+
+// urlAdvice is what to do when the answer is not that of the API which was called.
+func (c call) urlAdvice() string {
+	switch {
+	case c.privacy:
+		return advicePrivacyURL
+	case c.sms:
+		return adviceSMSURL
+	default:
+		return adviceBaseURL
 	}
-	return f
 }
 
 // broken is a call without an answer; err must be clean.

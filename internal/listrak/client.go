@@ -240,15 +240,7 @@ func (c *Client) touchList(ctx context.Context) error {
 // Reserve waits until the request rate allows one more call and keeps that slot for the next write of this client, for two minutes
 // at most; it also sees to it that there is a token. So reserve, claim the delivery, then write at once. A write without a
 // reserved slot waits for one.
-func (c *Client) Reserve(ctx context.Context) error {
-	if _, err := c.tokens.get(ctx); err != nil {
-		return err
-	}
-	if err := c.rate.reserve(ctx); err != nil {
-		return broken("wait for the request rate of Listrak", err, 0)
-	}
-	return nil
-}
+func (c *Client) Reserve(ctx context.Context) error { return c.reserve(ctx) }
 
 // Subscribe creates or updates the contact as subscribed and raises the events. A contact that is unsubscribed stays so without
 // Override, and Listrak may then answer as if all went well: read the contact afterwards. Listrak dates the subscription itself.

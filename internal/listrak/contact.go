@@ -39,10 +39,7 @@ type Contact struct {
 
 // Wall is RawDate as an instant, as if its wall clock were that of UTC: it changes only when Listrak changes the date, whatever zone
 // is set. Zero when there is no date.
-func (c Contact) Wall() time.Time {
-	wall, _, _ := ParseDate(c.RawDate, time.UTC) // it was read once already
-	return wall
-}
+func (c Contact) Wall() time.Time { return wallOf(c.RawDate) }
 
 // ContactPage is one page of contacts. Next is empty on the last one. ServerTime is the Date header of the answer, precise to the
 // second, zero when it was missing.

@@ -13,3 +13,9 @@ var EmailSpec []byte
 //
 //go:embed privacy.yaml
 var PrivacySpec []byte
+
+// SMSSpec is our OpenAPI 3.0 description of the routes of Listrak's SMS API that Concord uses. The client in internal/listrak/sms and
+// the sandbox's server are generated from the same file.
+//
+//go:embed sms.yaml
+var SMSSpec []byte

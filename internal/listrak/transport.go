@@ -121,6 +121,17 @@ func (c *transport) refusal(call call, a answer) error {
 	return f
 }
 
+// reserve is Client.Reserve.
+func (c *transport) reserve(ctx context.Context) error {
+	if _, err := c.tokens.get(ctx); err != nil {
+		return err
+	}
+	if err := c.rate.reserve(ctx); err != nil {
+		return broken("wait for the request rate of Listrak", err, 0)
+	}
+	return nil
+}
+
 // send makes one request and reads its answer, bounded.
 func (c *transport) send(ctx context.Context, call call, request *http.Request) (answer, error) {
 	var seeking, connected atomic.Bool
@@ -153,7 +164,7 @@ func (c *transport) send(ctx context.Context, call call, request *http.Request) 
 		return a, f
 	case int64(len(a.body)) > c.maxAnswer && succeeded:
 		return a, &failure.Error{Class: failure.Retry, Op: call.op, Code: codeTooLarge, Wait: c.trouble(), MaybeDone: call.write,
-			Err: fmt.Errorf("the answer has more than %d bytes", c.maxAnswer), Advice: adviceBaseURL}
+			Err: fmt.Errorf("the answer has more than %d bytes", c.maxAnswer), Advice: call.urlAdvice()}
 	case err != nil || int64(len(a.body)) > c.maxAnswer:
 		a.body = nil // The status says enough.
 	}
