@@ -52,8 +52,9 @@ type SwitchesResult struct {
 	Reason     string         `json:"reason,omitempty"`
 	Generation int64          `json:"generation"`
 	On         []consent.Sync `json:"on,omitempty"`
-	// BackfillNeeded: a sync is on and both sides have never been read completely.
-	BackfillNeeded bool `json:"backfillNeeded,omitempty"`
+	// BackfillNeeded: a sync of email is on and both sides have never been read completely. SMSBackfillNeeded: the same for SMS.
+	BackfillNeeded    bool `json:"backfillNeeded,omitempty"`
+	SMSBackfillNeeded bool `json:"smsBackfillNeeded,omitempty"`
 }
 
 func switchesResult(switches ledger.Switches) SwitchesResult {
@@ -71,14 +72,19 @@ func switchesResult(switches ledger.Switches) SwitchesResult {
 // inForce is what the workflow is told of switches that it shall act upon.
 func (a *Activities) inForce(ctx context.Context, switches ledger.Switches) (SwitchesResult, error) {
 	result := switchesResult(switches)
-	if len(result.On) == 0 || switches.State != ledger.Running {
+	if switches.State != ledger.Running {
 		return result, nil
 	}
-	done, err := a.Engine.FullReadDone(ctx, switches.Merchant)
-	if err != nil {
-		return SwitchesResult{}, fmt.Errorf("ask for the full read: %w", err)
+	for channel, needed := range map[consent.Channel]*bool{consent.Email: &result.BackfillNeeded, consent.SMS: &result.SMSBackfillNeeded} {
+		if !slices.ContainsFunc(result.On, func(sync consent.Sync) bool { return sync.Channel() == channel }) {
+			continue
+		}
+		done, err := a.Engine.FullReadDone(ctx, switches.Merchant, channel)
+		if err != nil {
+			return SwitchesResult{}, fmt.Errorf("ask for the full read: %w", err)
+		}
+		*needed = !done
 	}
-	result.BackfillNeeded = !done
 	return result, nil
 }
 

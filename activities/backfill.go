@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/reconcile"
 )
@@ -16,9 +17,24 @@ type BackfillResult = reconcile.FullProgress
 // busyDelay is when a full read that another process holds is asked for again.
 const busyDelay = 5 * time.Second
 
+// BackfillInput asks for a slice of a full read.
+type BackfillInput struct {
+	Merchant string `json:"merchant"`
+	// SMS: of that channel instead of email.
+	SMS bool `json:"sms,omitempty"`
+}
+
+// Channel is the channel that is read.
+func (in BackfillInput) Channel() consent.Channel {
+	if in.SMS {
+		return consent.SMS
+	}
+	return consent.Email
+}
+
 // Backfill reads one slice of both sides, from where the last one ended. It waits while the merchant is paused or broken, and a
 // slice under way ends within a second of such a change.
-func (a *Activities) Backfill(ctx context.Context, in MerchantInput) (BackfillResult, error) {
+func (a *Activities) Backfill(ctx context.Context, in BackfillInput) (BackfillResult, error) {
 	show, stop := heartbeat(ctx)
 	defer stop()
 	switches, err := a.Engine.Ledger.Switches(ctx, in.Merchant)
@@ -31,7 +47,7 @@ func (a *Activities) Backfill(ctx context.Context, in MerchantInput) (BackfillRe
 		return BackfillResult{}, idle(a.Engine.Timing.Interval, "waits, because the merchant is "+string(switches.State))
 	}
 	slice, end := a.whileUnchanged(ctx, in.Merchant, switches.Generation)
-	progress, err := a.Engine.FullRead(slice, in.Merchant, func(p reconcile.FullProgress) { show(p) })
+	progress, err := a.Engine.FullRead(slice, in.Merchant, in.Channel(), func(p reconcile.FullProgress) { show(p) })
 	why := end()
 	switch {
 	case errors.Is(err, reconcile.ErrBusy):

@@ -39,6 +39,16 @@ type Window struct {
 	// Until is the end of the window; LastLookUp is a little later, for orders that Shopify shows late.
 	Until      time.Time `json:"until"`
 	LastLookUp time.Time `json:"lastLookUp"`
+	// SMS: the consent is to SMS instead of email.
+	SMS bool `json:"sms,omitempty"`
+}
+
+// Channel is the channel of the consent.
+func (w Window) Channel() consent.Channel {
+	if w.SMS {
+		return consent.SMS
+	}
+	return consent.Email
 }
 
 // changeDelay puts off the retry of a round that ended because the switches changed, so that the workflow's cancellation, which
@@ -127,6 +137,6 @@ func (a *Activities) roundFailed(merchant string, err error) error {
 func (a *Activities) window(held ledger.Held) Window {
 	return Window{
 		Customer: number(held.Hold.Customer), Consent: held.Hold.Consent.Time(), Until: held.Hold.Until.Time(),
-		LastLookUp: a.Engine.LastLookUp(held),
+		LastLookUp: a.Engine.LastLookUp(held), SMS: held.Channel == consent.SMS,
 	}
 }

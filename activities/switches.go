@@ -30,6 +30,9 @@ func (a *Activities) Switches(ctx context.Context, in MerchantInput) (SwitchesRe
 func (a *Activities) SetSyncs(ctx context.Context, in SetSyncsInput) (SwitchesResult, error) {
 	_, stop := heartbeat(ctx)
 	defer stop()
+	if err := a.Engine.CheckSyncs(ctx, in.Merchant, in.Delta); err != nil {
+		return SwitchesResult{}, classified(err)
+	}
 	switches, err := a.Engine.Ledger.SetSyncs(ctx, in.Merchant, ledger.SyncChange{On: in.Delta})
 	if err != nil {
 		return SwitchesResult{}, classified(err)

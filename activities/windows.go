@@ -26,14 +26,18 @@ type SettleWindowResult struct {
 	Outcome string `json:"outcome,omitempty"`
 }
 
-// WorkflowID is the id of the window's workflow: one for each consent of a customer.
+// WorkflowID is the id of the window's workflow: one for each consent of a customer. Both boxes may be ticked in the same second.
 func (w Window) WorkflowID(merchant string) string {
-	return fmt.Sprintf("merchant/%s/checkout/%s/%d", merchant, w.Customer, w.Consent.UnixMicro())
+	id := fmt.Sprintf("merchant/%s/checkout/%s/%d", merchant, w.Customer, w.Consent.UnixMicro())
+	if w.SMS {
+		id += "/sms"
+	}
+	return id
 }
 
 // WindowID is the id of the workflow that watches a hold.
 func WindowID(merchant string, held ledger.Held) string {
-	return Window{Customer: number(held.Hold.Customer), Consent: held.Hold.Consent.Time()}.WorkflowID(merchant)
+	return Window{Customer: number(held.Hold.Customer), Consent: held.Hold.Consent.Time(), SMS: held.Channel == consent.SMS}.WorkflowID(merchant)
 }
 
 // orderMemory is how long an order that came before its window is remembered.
@@ -49,7 +53,7 @@ func (a *Activities) SettleWindow(ctx context.Context, in SettleWindowInput) (Se
 			Until: consent.InstantOf(a.Engine.Now()).Plus(orderMemory),
 		}
 	}
-	state, err := a.Engine.SettleWindow(ctx, in.Merchant, customer, consent.InstantOf(in.Window.Consent), order)
+	state, err := a.Engine.SettleWindow(ctx, in.Merchant, in.Window.Channel(), customer, consent.InstantOf(in.Window.Consent), order)
 	if err != nil {
 		return SettleWindowResult{}, classified(err)
 	}

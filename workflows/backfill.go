@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/concordsync/concord/activities"
+	"github.com/concordsync/concord/internal/consent"
 )
 
 // slicesPerRun is how many slices one run reads before it continues as new; histories depend on it.
@@ -18,6 +19,8 @@ type BackfillInput struct {
 	Merchant string `json:"merchant"`
 	// Read counts what earlier runs read; zero at the start.
 	Read int64 `json:"read,omitempty"`
+	// SMS: that channel is read instead of email.
+	SMS bool `json:"sms,omitempty"`
 }
 
 // Backfill reads both sides of a merchant completely, once, before a direction is first enabled. It goes on from the ledger's
@@ -32,7 +35,7 @@ func Backfill(ctx workflow.Context, input BackfillInput) (activities.BackfillRes
 			Summary:             sliceSummary(total),
 		})
 		var slice activities.BackfillResult
-		if err := workflow.ExecuteActivity(sliceCtx, act.Backfill, activities.MerchantInput{Merchant: input.Merchant}).Get(ctx, &slice); err != nil {
+		if err := workflow.ExecuteActivity(sliceCtx, act.Backfill, activities.BackfillInput{Merchant: input.Merchant, SMS: input.SMS}).Get(ctx, &slice); err != nil {
 			return total, err
 		}
 		total.Done, total.Step, total.Read = slice.Done, slice.Step, total.Read+slice.Read
@@ -41,7 +44,7 @@ func Backfill(ctx workflow.Context, input BackfillInput) (activities.BackfillRes
 		}
 		workflow.SetCurrentDetails(ctx, fmt.Sprintf("Reading %s; %d people looked at so far", total.Step, total.Read))
 	}
-	return total, workflow.NewContinueAsNewError(ctx, backfillWorkflow, BackfillInput{Merchant: input.Merchant, Read: total.Read})
+	return total, workflow.NewContinueAsNewError(ctx, backfillWorkflow, BackfillInput{Merchant: input.Merchant, Read: total.Read, SMS: input.SMS})
 }
 
 func sliceSummary(sofar activities.BackfillResult) string {
@@ -51,4 +54,9 @@ func sliceSummary(sofar activities.BackfillResult) string {
 	return fmt.Sprintf("go on with %s, %d people looked at", sofar.Step, sofar.Read)
 }
 
-func backfillSummary(merchant string) string { return "Reads both sides of " + merchant + " once" }
+func backfillSummary(merchant string, channel consent.Channel) string {
+	if channel == consent.SMS {
+		return "Reads SMS consents on both sides of " + merchant + " once"
+	}
+	return "Reads both sides of " + merchant + " once"
+}

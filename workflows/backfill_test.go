@@ -17,7 +17,7 @@ func TestAFullReadGoesOnUntilItIsDone(t *testing.T) {
 	const slices = 2*slicesPerRun + 30
 	f := &fakes{}
 	done := 0
-	f.backfill = func(context.Context, activities.MerchantInput) (activities.BackfillResult, error) {
+	f.backfill = func(context.Context, activities.BackfillInput) (activities.BackfillResult, error) {
 		done++
 		return activities.BackfillResult{Done: done == slices, Step: "Shopify's customers", Read: 250}, nil
 	}
@@ -54,7 +54,7 @@ func TestAFullReadGoesOnUntilItIsDone(t *testing.T) {
 
 func TestAFullReadThatOnlyAPersonCanMendFails(t *testing.T) {
 	t.Parallel()
-	f := &fakes{backfill: func(context.Context, activities.MerchantInput) (activities.BackfillResult, error) {
+	f := &fakes{backfill: func(context.Context, activities.BackfillInput) (activities.BackfillResult, error) {
 		return activities.BackfillResult{}, temporal.NewNonRetryableApplicationError("401", "a person must act", nil)
 	}}
 	s := newStageWith(t, f)

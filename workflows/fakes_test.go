@@ -41,7 +41,7 @@ type fakes struct {
 	pause     func(context.Context, activities.MerchantInput) (activities.SwitchesResult, error)
 	reconcile func(context.Context, activities.ReconcileInput) (activities.ReconcileResult, error)
 	settle    func(context.Context, activities.SettleWindowInput) (activities.SettleWindowResult, error)
-	backfill  func(context.Context, activities.MerchantInput) (activities.BackfillResult, error)
+	backfill  func(context.Context, activities.BackfillInput) (activities.BackfillResult, error)
 	webhooks  func(context.Context, activities.MerchantInput) (activities.WebhooksResult, error)
 
 	// kind is what BeginPrivacy finds, steps the steps of privacy requests as they were called, and step what one of them answers.
@@ -163,7 +163,7 @@ func (f *fakes) EnsureWebhooks(ctx context.Context, in activities.MerchantInput)
 	return f.webhooks(ctx, in)
 }
 
-func (f *fakes) Backfill(ctx context.Context, in activities.MerchantInput) (activities.BackfillResult, error) {
+func (f *fakes) Backfill(ctx context.Context, in activities.BackfillInput) (activities.BackfillResult, error) {
 	if f.backfill != nil {
 		return f.backfill(ctx, in)
 	}

@@ -311,7 +311,7 @@ func (m *merchantSync) change(ctx workflow.Context, r *request) error {
 	if err := m.know(ctx, result); err != nil {
 		return err
 	}
-	m.startBackfillIfNeeded(ctx, result)
+	m.startBackfills(ctx, result)
 	return nil
 }
 
@@ -493,7 +493,7 @@ func (m *merchantSync) endRound(ctx workflow.Context) error {
 			return err
 		}
 	}
-	m.startBackfillIfNeeded(ctx, result.Switches)
+	m.startBackfills(ctx, result.Switches)
 	return m.openWindows(ctx, result.Windows)
 }
 
@@ -585,23 +585,30 @@ func (m *merchantSync) openWindows(ctx workflow.Context, windows []activities.Wi
 	return nil
 }
 
-// startBackfillIfNeeded begins the full read of both sides that a first enabling needs, unless one runs already. One that failed
-// begins anew when the merchant goes on.
-func (m *merchantSync) startBackfillIfNeeded(ctx workflow.Context, result activities.SwitchesResult) {
-	if !result.BackfillNeeded {
-		return
+// startBackfills begins the full reads that a first enabling needs, unless they run already. One that failed begins anew when the
+// merchant goes on.
+func (m *merchantSync) startBackfills(ctx workflow.Context, result activities.SwitchesResult) {
+	if result.BackfillNeeded {
+		m.startBackfill(ctx, consent.Email)
 	}
+	if result.SMSBackfillNeeded {
+		m.startBackfill(ctx, consent.SMS)
+	}
+}
+
+func (m *merchantSync) startBackfill(ctx workflow.Context, channel consent.Channel) {
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID:            BackfillID(m.merchant),
+		WorkflowID:            BackfillID(m.merchant, channel),
 		ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_ABANDON,
 		TypedSearchAttributes: temporal.NewSearchAttributes(MerchantIDAttribute.ValueSet(m.merchant)),
-		StaticSummary:         backfillSummary(m.merchant),
+		StaticSummary:         backfillSummary(m.merchant, channel),
 	})
-	started := workflow.ExecuteChildWorkflow(ctx, backfillWorkflow, BackfillInput{Merchant: m.merchant}).GetChildWorkflowExecution()
+	input := BackfillInput{Merchant: m.merchant, SMS: channel == consent.SMS}
+	started := workflow.ExecuteChildWorkflow(ctx, backfillWorkflow, input).GetChildWorkflowExecution()
 	m.await(ctx, started.IsReady)
 	if err := started.Get(ctx, nil); err != nil && ctx.Err() == nil && !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
 		// The switches are in force all the same, and the next change or mending asks again.
-		m.log.Error("The full read of both sides could not be started", "error", err.Error())
+		m.log.Error("A full read of both sides could not be started", "error", err.Error())
 	}
 }
 

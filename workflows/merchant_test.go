@@ -325,7 +325,7 @@ func TestTheFullReadIsStartedWhenItIsNeeded(t *testing.T) {
 	s := newStage(t)
 	s.fakes.ledger.backfillNeeded = true
 	var slices int
-	s.fakes.backfill = func(context.Context, activities.MerchantInput) (activities.BackfillResult, error) {
+	s.fakes.backfill = func(context.Context, activities.BackfillInput) (activities.BackfillResult, error) {
 		slices++
 		// On a busy machine the second change asks only when the first full read has ended, and a second one begins: it ends too.
 		return activities.BackfillResult{Done: slices%4 == 0, Read: 10, Step: "Shopify's customers"}, nil
@@ -344,7 +344,7 @@ func TestAMendedMerchantReadsFullyIfItNeverDid(t *testing.T) {
 	s := newStage(t, consent.EmailToShopify)
 	s.fakes.ledger.state = activities.StateBroken
 	var read bool
-	s.fakes.backfill = func(context.Context, activities.MerchantInput) (activities.BackfillResult, error) {
+	s.fakes.backfill = func(context.Context, activities.BackfillInput) (activities.BackfillResult, error) {
 		read = true
 		return activities.BackfillResult{Done: true}, nil
 	}

@@ -75,8 +75,14 @@ type MerchantStatus struct {
 // MerchantSyncID is the id of a merchant's workflow.
 func MerchantSyncID(merchant string) string { return "merchant/" + merchant }
 
-// BackfillID is the id of a merchant's full read of both sides.
-func BackfillID(merchant string) string { return "merchant/" + merchant + "/backfill" }
+// BackfillID is the id of a merchant's full read of a channel on both sides.
+func BackfillID(merchant string, channel consent.Channel) string {
+	id := "merchant/" + merchant + "/backfill"
+	if channel == consent.SMS {
+		id += "/sms"
+	}
+	return id
+}
 
 // StartMerchantSync makes sure that the merchant's workflow runs. Starting it twice is harmless.
 func StartMerchantSync(ctx context.Context, c client.Client, taskQueue, merchant string) error {
@@ -93,16 +99,16 @@ func StartMerchantSync(ctx context.Context, c client.Client, taskQueue, merchant
 	return nil
 }
 
-// StartBackfill makes sure that a full read of both sides runs, and returns a handle to wait for its end.
-func StartBackfill(ctx context.Context, c client.Client, taskQueue, merchant string) (client.WorkflowRun, error) {
+// StartBackfill makes sure that a full read of a channel on both sides runs, and returns a handle to wait for its end.
+func StartBackfill(ctx context.Context, c client.Client, taskQueue, merchant string, channel consent.Channel) (client.WorkflowRun, error) {
 	options := client.StartWorkflowOptions{
-		ID:                       BackfillID(merchant),
+		ID:                       BackfillID(merchant, channel),
 		TaskQueue:                taskQueue,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		TypedSearchAttributes:    temporal.NewSearchAttributes(MerchantIDAttribute.ValueSet(merchant)),
-		StaticSummary:            backfillSummary(merchant),
+		StaticSummary:            backfillSummary(merchant, channel),
 	}
-	run, err := c.ExecuteWorkflow(ctx, options, backfillWorkflow, BackfillInput{Merchant: merchant})
+	run, err := c.ExecuteWorkflow(ctx, options, backfillWorkflow, BackfillInput{Merchant: merchant, SMS: channel == consent.SMS})
 	if err != nil {
 		return nil, fmt.Errorf("start the full read of merchant %s: %w", merchant, err)
 	}

@@ -63,7 +63,7 @@ func TestRecord(t *testing.T) {
 	must(t, s.shop.SetEmailConsent(again, shop.Subscribed, time.Now().Add(2*time.Second)))
 	must(t, workflows.SignalHoldChanged(ctx, s.temporal, window))
 	s.save("checkout-restart", s.ended(window), "")
-	s.save("backfill", s.ended(workflows.BackfillID(s.id)), "")
+	s.save("backfill", s.ended(workflows.BackfillID(s.id, consent.Email)), "")
 
 	must(t, workflows.ScheduleWebhooks(ctx, s.temporal, s.settings.TaskQueue, s.id))
 	s.until("a look at webhooks", func() (bool, string) { n := len(s.executions("Webhooks")); return n > 0, fmt.Sprint(n, " looks") })

@@ -55,7 +55,13 @@ func (a *accounts) connect(ctx context.Context, id string) (*reconcile.Account, 
 	if err != nil {
 		return nil, err
 	}
-	account, err := reconcile.NewAccount(m.Settings, store, list)
+	var sms reconcile.SMS
+	if m.Settings.SMS.Enabled() && credentials.HasSMS() {
+		if sms, err = SMSClient(m.Settings, credentials, a.now); err != nil {
+			return nil, err
+		}
+	}
+	account, err := reconcile.NewAccount(m.Settings, store, list, sms)
 	if err != nil {
 		return nil, err
 	}
@@ -109,4 +115,24 @@ func Clients(settings merchant.Settings, credentials merchant.Credentials, now f
 		return nil, nil, fmt.Errorf("set up the Listrak client of %s: %w", settings.ID, err)
 	}
 	return store, list, nil
+}
+
+// SMSClient makes the client of Listrak's SMS API for a merchant. It calls nobody.
+func SMSClient(settings merchant.Settings, credentials merchant.Credentials, now func() time.Time) (*listrak.SMSClient, error) {
+	zone, err := settings.Location()
+	if err != nil {
+		return nil, err
+	}
+	spelling := map[merchant.PhoneSpelling]listrak.PhoneSpelling{
+		merchant.SpellDigits: listrak.OnlyDigits, merchant.SpellNational: listrak.NationalDigits,
+	}[settings.SMS.Spelling]
+	client, err := listrak.NewSMS(listrak.SMSConfig{
+		BaseURL: settings.SMS.URL, AuthURL: settings.ListrakAuthURL, SenderCode: settings.SMS.SenderCode, List: settings.SMS.List, Zone: zone,
+		Now: now, HTTP: &http.Client{Transport: wire, Timeout: listrakTimeout}, Spelling: spelling,
+		ClientID: credentials.ListrakSMSClientID, ClientSecret: credentials.ListrakSMSClientSecret, RatePerSecond: settings.ListrakRate,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up the Listrak SMS client of %s: %w", settings.ID, err)
+	}
+	return client, nil
 }

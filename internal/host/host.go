@@ -62,7 +62,7 @@ func Open(ctx context.Context, settings config.Settings, logger *slog.Logger, no
 	if err != nil {
 		return nil, errors.Join(err, book.Close())
 	}
-	merchants := merchant.NewStore(book, ring, reconcile.ListrakCursors...)
+	merchants := merchant.NewStore(book, ring, merchant.Cursors{Email: reconcile.ListrakCursors, SMS: reconcile.SMSCursors})
 	h := &Host{Settings: settings, Ledger: book, Keys: ring, Merchants: merchants, Log: logger}
 	open := &accounts{merchants: merchants, now: time.Now, log: logger, open: map[string]*openAccount{}}
 	// An operator may have set another zone or list since the write that told of this one.
@@ -111,6 +111,7 @@ func timing(s config.Settings) reconcile.Timing {
 	t := reconcile.DefaultTiming()
 	t.Interval, t.RoundLimit, t.CallTimeout = s.Interval, s.RoundLimit, s.CallTimeout
 	t.LeaseMargin, t.RunLease, t.MaxHeld = s.ClaimLease-s.CallTimeout, s.RunLease, s.MaxHeld
+	t.Comparison = s.SMSComparison
 	t.Window.Length, t.Window.Lag = consent.SpanOf(s.CheckoutWindow), consent.SpanOf(s.OrderLag)
 	return t
 }

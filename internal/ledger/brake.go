@@ -125,7 +125,7 @@ func waitFor(side consent.Side) string {
 // eachQueue asks for every channel and side; the query's first four parameters are those of waitFor.
 func eachQueue(ctx context.Context, q rowsQuerier, merchant string, now consent.Instant,
 	query func(side consent.Side) string, scan func(channel consent.Channel, side consent.Side, rows *sql.Rows) error, more ...any) error {
-	for _, channel := range []consent.Channel{consent.Email, consent.SMS} {
+	for _, channel := range consent.Channels {
 		for _, side := range consent.Sides {
 			args := append([]any{merchant, int64(channel), string(consent.SyncTo(channel, side)), int64(now.Plus(-brakeSpan))}, more...)
 			if err := each(ctx, q, func(rows *sql.Rows) error { return scan(channel, side, rows) }, query(side), args...); err != nil {
@@ -192,7 +192,7 @@ func (l *Ledger) anyApproved(ctx context.Context, merchant string, channel conse
 // judgeAnew takes the marks of all who are stopped, because the limit was raised: the rounds let pass for whom there is room now, and stop
 // the others again.
 func (t *transaction) judgeAnew(ctx context.Context, merchant string) error {
-	for _, channel := range []consent.Channel{consent.Email, consent.SMS} {
+	for _, channel := range consent.Channels {
 		for _, side := range consent.Sides {
 			// Again when somebody was changed between the reading and the lock.
 			for lost := true; lost; {

@@ -50,7 +50,7 @@ func (l *Ledger) ErasePeople(ctx context.Context, merchant string, keep func(con
 
 // eraseSubjects walks through all subjects of a merchant.
 func (l *Ledger) eraseSubjects(ctx context.Context, merchant string, keep func(consent.Record) (consent.Record, bool), done *ErasedPeople) error {
-	for _, channel := range []consent.Channel{consent.Email, consent.SMS} {
+	for _, channel := range consent.Channels {
 		var after consent.Subject
 		for more := true; more; {
 			var here ErasedPeople
@@ -110,6 +110,7 @@ func (t *transaction) eraseSubjects(ctx context.Context, merchant string, channe
 // apart.
 var merchantTables = []struct{ table, key string }{
 	{"customers", "customer"}, {"orders", "order_id"}, {"hints", "customer"}, {"deliveries", "delivery"}, {"cursors", "name"},
+	{"unreadable_phones", "ref"},
 	{"run_status", "kind"},
 }
 

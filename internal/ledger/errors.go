@@ -28,6 +28,8 @@ var (
 	ErrShopTaken = errors.New("another merchant has this Shopify store")
 	// ErrListTaken: another merchant has this Listrak list. Two stores on one list would take each other's copies for decisions.
 	ErrListTaken = errors.New("another merchant has this Listrak list")
+	// ErrSMSListTaken: another merchant has this Listrak SMS list.
+	ErrSMSListTaken = errors.New("another merchant has this Listrak SMS list")
 	// ErrConflict: the subject or merchant was changed since it was loaded. Load again, decide again.
 	ErrConflict = errors.New("it was changed by someone else meanwhile")
 	// ErrClaimed: somebody else is delivering to this side of the subject right now.

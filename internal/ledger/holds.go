@@ -19,8 +19,9 @@ type Held struct {
 }
 
 // HoldsToOpen returns holds whose window is not opened and ends after now, the earliest end first.
-func (l *Ledger) HoldsToOpen(ctx context.Context, merchant string, now consent.Instant, limit int) ([]Held, error) {
-	return l.holds(ctx, "merchant = $1 AND opened = 0 AND until > $2 ORDER BY until LIMIT $3", merchant, int64(now), limit)
+func (l *Ledger) HoldsToOpen(ctx context.Context, merchant string, channel consent.Channel, now consent.Instant, limit int) ([]Held, error) {
+	return l.holds(ctx, "merchant = $1 AND channel = $2 AND opened = 0 AND until > $3 ORDER BY until LIMIT $4",
+		merchant, int64(channel), int64(now), limit)
 }
 
 // MarkOpened remembers that windows run for these holds. One whose consent has changed since is left alone: it needs its own.
@@ -41,9 +42,9 @@ func (l *Ledger) MarkOpened(ctx context.Context, merchant string, holds []Held) 
 	})
 }
 
-// HeldCustomers returns all unsettled holds, the earliest end first, for order look-ups.
-func (l *Ledger) HeldCustomers(ctx context.Context, merchant string, limit int) ([]Held, error) {
-	return l.holds(ctx, "merchant = $1 ORDER BY until LIMIT $2", merchant, limit)
+// HeldCustomers returns all unsettled holds of a channel, the earliest end first, for order look-ups.
+func (l *Ledger) HeldCustomers(ctx context.Context, merchant string, channel consent.Channel, limit int) ([]Held, error) {
+	return l.holds(ctx, "merchant = $1 AND channel = $2 ORDER BY until LIMIT $3", merchant, int64(channel), limit)
 }
 
 // HoldsOf returns the unsettled holds of one customer (at most one a channel).
@@ -51,9 +52,11 @@ func (l *Ledger) HoldsOf(ctx context.Context, merchant, customer string) ([]Held
 	return l.holds(ctx, "merchant = $1 AND customer = $2 ORDER BY channel", merchant, text(customer))
 }
 
-// HoldsEnded returns holds that ended at least lag before now, the earliest end first: to be settled by the round.
-func (l *Ledger) HoldsEnded(ctx context.Context, merchant string, now consent.Instant, lag consent.Span, limit int) ([]Held, error) {
-	return l.holds(ctx, "merchant = $1 AND until <= $2 ORDER BY until LIMIT $3", merchant, int64(now.Plus(-lag)), limit)
+// HoldsEnded returns holds of a channel that ended at least lag before now, the earliest end first: to be settled by the round.
+func (l *Ledger) HoldsEnded(ctx context.Context, merchant string, channel consent.Channel, now consent.Instant, lag consent.Span, limit int,
+) ([]Held, error) {
+	return l.holds(ctx, "merchant = $1 AND channel = $2 AND until <= $3 ORDER BY until LIMIT $4",
+		merchant, int64(channel), int64(now.Plus(-lag)), limit)
 }
 
 // CountHeld counts the unsettled holds of a merchant, and those of them whose window is opened.

@@ -19,7 +19,7 @@ func TestHoldsFollowTheRecords(t *testing.T) {
 			version[n]++
 		}
 		toOpen := func(now consent.Instant) []ledger.Held {
-			list, err := l.HoldsToOpen(t.Context(), acme, now, 50)
+			list, err := l.HoldsToOpen(t.Context(), acme, consent.Email, now, 50)
 			require.NoError(t, err)
 			return list
 		}
@@ -32,10 +32,10 @@ func TestHoldsFollowTheRecords(t *testing.T) {
 		want := []ledger.Held{{Channel: consent.Email, Subject: subject(2), Hold: second}, {Channel: consent.Email, Subject: subject(1), Hold: first}}
 		require.Equal(t, want, toOpen(0))
 		require.Equal(t, want[1:], toOpen(350), "what has ended needs no window")
-		ended, err := l.HoldsEnded(t.Context(), acme, 410, 60, 10)
+		ended, err := l.HoldsEnded(t.Context(), acme, consent.Email, 410, 60, 10)
 		require.NoError(t, err)
 		require.Equal(t, want[:1], ended)
-		ended, err = l.HoldsEnded(t.Context(), acme, 409, 60, 10)
+		ended, err = l.HoldsEnded(t.Context(), acme, consent.Email, 409, 60, 10)
 		require.NoError(t, err)
 		require.Empty(t, ended)
 		of, err := l.HoldsOf(t.Context(), acme, first.Customer)
@@ -62,7 +62,7 @@ func TestHoldsFollowTheRecords(t *testing.T) {
 		restarted.Settled = true
 		hold(1, restarted)
 		hold(2, consent.Hold{})
-		all, err := l.HeldCustomers(t.Context(), acme, 10)
+		all, err := l.HeldCustomers(t.Context(), acme, consent.Email, 10)
 		require.NoError(t, err)
 		require.Empty(t, all)
 		require.True(t, load(t, l, subject(1)).Record.Hold.Settled)

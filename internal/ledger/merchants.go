@@ -30,6 +30,9 @@ type Merchant struct {
 	// ListrakURL and EmailList together name the list, unique among merchants that are not removed.
 	ListrakURL string
 	EmailList  int
+	// SMSURL and SMSList name the SMS list, likewise unique; 0 when there is none.
+	SMSURL  string
+	SMSList int
 	// Settings is JSON that the ledger does not read (internal/merchant does). It holds no secrets.
 	Settings []byte
 	// The ledger sets what follows; AddMerchant ignores it.
@@ -43,7 +46,8 @@ type Merchant struct {
 type Secrets map[string][]byte
 
 // AddMerchant stores a new merchant in state Running with every sync off, together with its secrets. A removed merchant of the same
-// id and shop comes back with all that was known of it. Errors: ErrMerchantExists, ErrShopTaken, ErrListTaken.
+// id and shop comes back with all that was known of it. Errors: ErrMerchantExists, ErrShopTaken, ErrListTaken,
+// ErrSMSListTaken.
 func (l *Ledger) AddMerchant(ctx context.Context, m Merchant, secrets Secrets) error {
 	return l.transact(ctx, "add merchant", func(t *transaction) error {
 		now, err := t.now(ctx)
@@ -63,10 +67,11 @@ func (l *Ledger) AddMerchant(ctx context.Context, m Merchant, secrets Secrets) e
 		}
 		// Coming back, the merchant keeps its generation's height: a worker that still holds an older one must notice.
 		if _, err := t.ExecContext(ctx, `INSERT INTO merchants
-			(id, shop, listrak_url, email_list, settings, state, reason, generation, created_at) VALUES ($1, $2, $3, $4, $5, $6, '', 1, $7)
+			(id, shop, listrak_url, email_list, sms_url, sms_list, settings, state, reason, generation, created_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', 1, $9)
 			ON CONFLICT (id) DO UPDATE SET listrak_url = excluded.listrak_url, email_list = excluded.email_list,
-			settings = excluded.settings, state = excluded.state, reason = '', generation = merchants.generation + 1`,
-			m.ID, m.Shop, m.ListrakURL, m.EmailList, string(m.Settings), string(Running), int64(now)); err != nil {
+			sms_url = excluded.sms_url, sms_list = excluded.sms_list, settings = excluded.settings, state = excluded.state, reason = '', generation = merchants.generation + 1`,
+			m.ID, m.Shop, m.ListrakURL, m.EmailList, m.SMSURL, m.SMSList, string(m.Settings), string(Running), int64(now)); err != nil {
 			return taken(err)
 		}
 		if err := t.putSecrets(ctx, m.ID, secrets); err != nil {
@@ -91,9 +96,9 @@ type MerchantUpdate struct {
 	Reason string
 }
 
-// UpdateMerchant replaces Shop, ListrakURL, EmailList and Settings, raises the generation, and does what with says, all in one
+// UpdateMerchant replaces Shop, the lists and Settings, raises the generation, and does what with says, all in one
 // transaction. Generation must be the one that was read, otherwise two updates at once would lose one. Errors: ErrUnknownMerchant,
-// ErrShopTaken, ErrListTaken, ErrConflict.
+// ErrShopTaken, ErrListTaken, ErrSMSListTaken, ErrConflict.
 func (l *Ledger) UpdateMerchant(ctx context.Context, m Merchant, with MerchantUpdate) error {
 	return l.transact(ctx, "update merchant", func(t *transaction) error {
 		if _, err := t.active(ctx, m.ID); err != nil {
@@ -102,9 +107,9 @@ func (l *Ledger) UpdateMerchant(ctx context.Context, m Merchant, with MerchantUp
 		if err := t.unclaimed(ctx, m); err != nil {
 			return err
 		}
-		result, err := t.ExecContext(ctx, `UPDATE merchants SET shop = $1, listrak_url = $2, email_list = $3, settings = $4,
-			generation = generation + 1 WHERE id = $5 AND generation = $6`,
-			m.Shop, m.ListrakURL, m.EmailList, string(m.Settings), m.ID, m.Generation)
+		result, err := t.ExecContext(ctx, `UPDATE merchants SET shop = $1, listrak_url = $2, email_list = $3, sms_url = $4, sms_list = $5,
+			settings = $6, generation = generation + 1 WHERE id = $7 AND generation = $8`,
+			m.Shop, m.ListrakURL, m.EmailList, m.SMSURL, m.SMSList, string(m.Settings), m.ID, m.Generation)
 		if err != nil {
 			return taken(err)
 		}
@@ -240,12 +245,12 @@ func (l *Ledger) PutSecrets(ctx context.Context, merchant string, secrets Secret
 	})
 }
 
-const merchantColumns = "id, shop, listrak_url, email_list, settings, state, reason, generation, created_at"
+const merchantColumns = "id, shop, listrak_url, email_list, sms_url, sms_list, settings, state, reason, generation, created_at"
 
 func scanMerchant(rows *sql.Rows) (Merchant, error) {
 	var m Merchant
 	var created int64
-	err := rows.Scan(&m.ID, &m.Shop, &m.ListrakURL, &m.EmailList, &m.Settings, &m.State, &m.Reason, &m.Generation, &created)
+	err := rows.Scan(&m.ID, &m.Shop, &m.ListrakURL, &m.EmailList, &m.SMSURL, &m.SMSList, &m.Settings, &m.State, &m.Reason, &m.Generation, &created)
 	m.CreatedAt = consent.Instant(created)
 	return m, err
 }
@@ -275,17 +280,21 @@ func (t *transaction) active(ctx context.Context, id string) (Merchant, error) {
 // unclaimed fails when another merchant has the shop or the list.
 func (t *transaction) unclaimed(ctx context.Context, m Merchant) error {
 	return each(ctx, t, func(rows *sql.Rows) error {
-		var shop string
-		if err := rows.Scan(&shop); err != nil {
+		var shop, url string
+		var list int
+		if err := rows.Scan(&shop, &url, &list); err != nil {
 			return err
 		}
-		if shop == m.Shop {
+		switch {
+		case shop == m.Shop:
 			return ErrShopTaken
+		case url == m.ListrakURL && list == m.EmailList:
+			return ErrListTaken
 		}
-		return ErrListTaken
-	}, `SELECT shop FROM merchants WHERE id <> $1 AND state <> 'removed'
-		AND (shop = $2 OR listrak_url = $3 AND email_list = $4 AND email_list <> 0)
-		ORDER BY CASE WHEN shop = $2 THEN 0 ELSE 1 END`, m.ID, m.Shop, m.ListrakURL, m.EmailList)
+		return ErrSMSListTaken
+	}, `SELECT shop, listrak_url, email_list FROM merchants WHERE id <> $1 AND state <> 'removed'
+		AND (shop = $2 OR listrak_url = $3 AND email_list = $4 AND email_list <> 0 OR sms_url = $5 AND sms_list = $6 AND sms_list <> 0)
+		ORDER BY CASE WHEN shop = $2 THEN 0 ELSE 1 END`, m.ID, m.Shop, m.ListrakURL, m.EmailList, m.SMSURL, m.SMSList)
 }
 
 // taken names what two processes wanted at the same moment; unclaimed found it free.
@@ -295,6 +304,8 @@ func taken(err error) error {
 		return ErrShopTaken
 	case "merchants_list":
 		return ErrListTaken
+	case "merchants_sms_list":
+		return ErrSMSListTaken
 	case "merchants_pkey":
 		return ErrMerchantExists
 	}

@@ -152,7 +152,7 @@ func (l *Ledger) SubjectsOfCustomer(ctx context.Context, merchant, customer stri
 	if customer == "" {
 		return nil, nil
 	}
-	for _, channel := range []consent.Channel{consent.Email, consent.SMS} {
+	for _, channel := range consent.Channels {
 		var found []Located
 		// Nothing indexes the ids inside of records, and nobody but this needs it to.
 		if err := each(ctx, l.reads, collect(&found, channel), "SELECT "+subjectColumns+` FROM subjects

@@ -72,6 +72,9 @@ type Batch struct {
 	// there are cursors.
 	Lease   *RunLease
 	Cursors []Cursor
+	// Unreadable are phones that cannot be read. Readable are customers of whom that is so only if they are among them.
+	Unreadable []Unreadable
+	Readable   []string
 	// Journal lines that belong to no change; always written.
 	Journal []Line
 }
@@ -127,6 +130,9 @@ func (l *Ledger) Save(ctx context.Context, merchant string, batch Batch) (confli
 			return err
 		}
 		if err := t.saveCustomers(ctx, merchant, batch.Customers); err != nil {
+			return err
+		}
+		if err := t.saveUnreadable(ctx, merchant, batch.Readable, batch.Unreadable); err != nil {
 			return err
 		}
 		if err := t.saveCursors(ctx, merchant, batch.Cursors); err != nil {

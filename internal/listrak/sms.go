@@ -273,15 +273,11 @@ func (c *SMSClient) subscriptions(ctx context.Context, phone string) ([]sms.Cont
 // itself, leaves it pending on a list with double opt-in or age gate, and cannot opt anybody in again by its API (official document,
 // Update Contact): read the contact afterwards.
 func (c *SMSClient) Subscribe(ctx context.Context, phone string, options SMSSubscribeOptions) (WriteResult, error) {
-	list := c.list
-	if options.List < 0 || options.List > math.MaxInt32 {
-		return WriteResult{}, setting("the Listrak phone list is no list id")
-	}
-	if options.List != 0 {
-		list = int32(options.List)
+	list, err := c.listOr(options.List)
+	if err != nil {
+		return WriteResult{}, err
 	}
 	var date time.Time
-	var err error
 	if options.Known {
 		if date, err = c.subscribeKnown(ctx, phone, list); isUnknownPhone(err) {
 			date, err = c.create(ctx, phone, list)
@@ -324,11 +320,26 @@ func (c *SMSClient) subscribeKnown(ctx context.Context, phone string, list int32
 	return answer.date, err
 }
 
-// Unsubscribe takes the phone number off the client's list; other lists of the sender code keep it.
-func (c *SMSClient) Unsubscribe(ctx context.Context, phone string) (WriteResult, error) {
+// listOr is the list of that id, or for zero the client's own.
+func (c *SMSClient) listOr(id int) (int32, error) {
+	switch {
+	case id < 0 || id > math.MaxInt32:
+		return 0, setting("the Listrak phone list is no list id")
+	case id == 0:
+		return c.list, nil
+	}
+	return int32(id), nil
+}
+
+// Unsubscribe takes the phone number off a list, zero for the client's own; other lists of the sender code keep it.
+func (c *SMSClient) Unsubscribe(ctx context.Context, phone string, list int) (WriteResult, error) {
 	call := phoneCall("unsubscribe SMS contact (DELETE /v1/ShortCode/{senderCodeId}/ContactUnsubscribe/{phoneNumber}/PhoneList/{phoneListId})", true)
-	answer, err := c.callPhone(ctx, call, c.list, phone, func(phone string) (*http.Request, error) {
-		return sms.NewDeleteSubscriptionRequest(c.baseURL, c.code, phone, c.list)
+	on, err := c.listOr(list)
+	if err != nil {
+		return WriteResult{}, err
+	}
+	answer, err := c.callPhone(ctx, call, on, phone, func(phone string) (*http.Request, error) {
+		return sms.NewDeleteSubscriptionRequest(c.baseURL, c.code, phone, on)
 	})
 	if err == nil {
 		err = c.decode(call, answer, &sms.ResourceDeleted{})

@@ -19,6 +19,9 @@ const (
 
 	EnvListrakPrivacyClientID     = "CONCORD_LISTRAK_PRIVACY_CLIENT_ID"
 	EnvListrakPrivacyClientSecret = "CONCORD_LISTRAK_PRIVACY_CLIENT_SECRET"
+
+	EnvListrakSMSClientID     = "CONCORD_LISTRAK_SMS_CLIENT_ID"
+	EnvListrakSMSClientSecret = "CONCORD_LISTRAK_SMS_CLIENT_SECRET"
 )
 
 // maxSecretBytes bounds one secret. Shopify's and Listrak's have less than 100 bytes; tokens in JWT form may have 2,000.
@@ -38,11 +41,18 @@ type Credentials struct {
 	// ListrakPrivacyClientID and ListrakPrivacyClientSecret belong to a Privacy API integration, by which Listrak is asked to forget
 	// people. Both or none.
 	ListrakPrivacyClientID, ListrakPrivacyClientSecret string
+	// ListrakSMSClientID and ListrakSMSClientSecret belong to an SMS API integration. Both or none.
+	ListrakSMSClientID, ListrakSMSClientSecret string
 }
 
 // HasPrivacy reports whether Listrak can be asked to forget people.
 func (c Credentials) HasPrivacy() bool {
 	return c.ListrakPrivacyClientID != "" && c.ListrakPrivacyClientSecret != ""
+}
+
+// HasSMS reports whether Listrak's SMS API can be called.
+func (c Credentials) HasSMS() bool {
+	return c.ListrakSMSClientID != "" && c.ListrakSMSClientSecret != ""
 }
 
 // slot is one of the credentials under the names that people and we know it by.
@@ -60,6 +70,8 @@ func (c *Credentials) slots() []slot {
 		{EnvListrakClientSecret, &c.ListrakClientSecret},
 		{EnvListrakPrivacyClientID, &c.ListrakPrivacyClientID},
 		{EnvListrakPrivacyClientSecret, &c.ListrakPrivacyClientSecret},
+		{EnvListrakSMSClientID, &c.ListrakSMSClientID},
+		{EnvListrakSMSClientSecret, &c.ListrakSMSClientSecret},
 	}
 }
 
@@ -120,6 +132,13 @@ func (c *Credentials) Normalize() error {
 	case c.ListrakPrivacyClientID != "" && c.ListrakPrivacyClientSecret == "":
 		wrong.add(EnvListrakPrivacyClientSecret, "is required with "+EnvListrakPrivacyClientID+privacy)
 	}
+	const sms = " (Listrak → Integrations → Integration Management; an SMS API integration)"
+	switch {
+	case c.ListrakSMSClientID == "" && c.ListrakSMSClientSecret != "":
+		wrong.add(EnvListrakSMSClientID, "is required with "+EnvListrakSMSClientSecret+sms)
+	case c.ListrakSMSClientID != "" && c.ListrakSMSClientSecret == "":
+		wrong.add(EnvListrakSMSClientSecret, "is required with "+EnvListrakSMSClientID+sms)
+	}
 	return wrong.err()
 }
 
@@ -163,6 +182,12 @@ func (c Credentials) String() string {
 	case c.ListrakPrivacyClientID != "" || c.ListrakPrivacyClientSecret != "":
 		listrak += ", half of a Listrak Privacy client id and secret"
 	}
+	switch {
+	case c.HasSMS():
+		listrak += ", Listrak SMS client id and secret"
+	case c.ListrakSMSClientID != "" || c.ListrakSMSClientSecret != "":
+		listrak += ", half of a Listrak SMS client id and secret"
+	}
 	return shopify + ", " + listrak
 }
 
@@ -204,6 +229,9 @@ type sealedCredentials struct {
 	// The Privacy integration came later: builds that do not know it leave it out when they seal anew.
 	ListrakPrivacyClientID     string `json:"listrak_privacy_client_id,omitempty"`
 	ListrakPrivacyClientSecret string `json:"listrak_privacy_client_secret,omitempty"`
+	// So did that of SMS.
+	ListrakSMSClientID     string `json:"listrak_sms_client_id,omitempty"`
+	ListrakSMSClientSecret string `json:"listrak_sms_client_secret,omitempty"`
 }
 
 const credentialsVersion = 1
@@ -213,7 +241,8 @@ func sealContext(id string) string { return "merchant/" + id + "/credentials" }
 // Seal encrypts the credentials of the merchant with this id; they open for no other merchant.
 func (c Credentials) Seal(s Sealer, id string) ([]byte, error) {
 	plain, err := json.Marshal(sealedCredentials{credentialsVersion, c.ShopifyClientID, c.ShopifyClientSecret, c.ShopifyToken,
-		c.ListrakClientID, c.ListrakClientSecret, c.ListrakPrivacyClientID, c.ListrakPrivacyClientSecret})
+		c.ListrakClientID, c.ListrakClientSecret, c.ListrakPrivacyClientID, c.ListrakPrivacyClientSecret,
+		c.ListrakSMSClientID, c.ListrakSMSClientSecret})
 	if err != nil {
 		return nil, errors.New("seal credentials: they cannot be encoded") // the cause could quote a secret
 	}
@@ -239,5 +268,5 @@ func OpenCredentials(s Sealer, id string, sealed []byte) (Credentials, error) {
 			id, in.Version, credentialsVersion)
 	}
 	return Credentials{in.ShopifyClientID, in.ShopifyClientSecret, in.ShopifyToken, in.ListrakClientID, in.ListrakClientSecret,
-		in.ListrakPrivacyClientID, in.ListrakPrivacyClientSecret}, nil
+		in.ListrakPrivacyClientID, in.ListrakPrivacyClientSecret, in.ListrakSMSClientID, in.ListrakSMSClientSecret}, nil
 }

@@ -101,6 +101,8 @@ type Settings struct {
 	ResubscribeLimit int
 	// Webhooks says who subscribes to the store's webhooks; empty is the default: WebhooksByAPI once there is a public address.
 	Webhooks WebhookMode
+	// SMS is the second channel.
+	SMS SMS
 }
 
 // WebhookMode says who subscribes to a store's webhooks.
@@ -146,6 +148,7 @@ func (s *Settings) fillDefaults() {
 	if s.SubscriptionSources == nil {
 		s.SubscriptionSources = DefaultSubscriptionSources()
 	}
+	s.SMS.fillDefaults()
 }
 
 // Normalize brings everything into its one form, fills in what is unset and checks all of it. The error joins one *Invalid for
@@ -199,6 +202,7 @@ func (s *Settings) Normalize() error {
 	default:
 		wrong.add("--webhooks", "must be api, app or off")
 	}
+	s.SMS.normalize(&wrong)
 	return wrong.err()
 }
 
@@ -345,6 +349,7 @@ type stored struct {
 	ResubscribeLimit    int       `json:"resubscribe_limit"`
 	// Empty means the default, so that it may change with the public address.
 	Webhooks WebhookMode `json:"webhooks,omitempty"`
+	SMS      SMS         `json:"sms,omitzero"`
 }
 
 // duration is written as people write it ("1m0s").
@@ -368,7 +373,7 @@ func (s Settings) stored() stored {
 		ListrakAuthURL: s.ListrakAuthURL, ListrakPrivacyURL: s.ListrakPrivacyURL, EmailList: s.EmailList, MarketingEvent: s.MarketingEvent, CheckoutEvent: s.CheckoutEvent,
 		Zone: s.Zone, ZoneProven: s.ZoneProven, ListrakRate: s.ListrakRate, ImportMethods: s.ImportMethods,
 		MachineMethods: s.MachineMethods, SubscriptionSources: s.SubscriptionSources, OrderBeforeConsent: &before,
-		ResubscribeLimit: s.ResubscribeLimit, Webhooks: s.Webhooks,
+		ResubscribeLimit: s.ResubscribeLimit, Webhooks: s.Webhooks, SMS: s.SMS,
 	}
 }
 
@@ -393,7 +398,7 @@ func (s *Settings) UnmarshalJSON(data []byte) error {
 		EmailList: in.EmailList, MarketingEvent: in.MarketingEvent, CheckoutEvent: in.CheckoutEvent, Zone: in.Zone,
 		ZoneProven: in.ZoneProven, ListrakRate: in.ListrakRate, ImportMethods: in.ImportMethods, MachineMethods: in.MachineMethods,
 		SubscriptionSources: in.SubscriptionSources, OrderBeforeConsent: DefaultOrderBeforeConsent, ResubscribeLimit: in.ResubscribeLimit,
-		Webhooks: in.Webhooks,
+		Webhooks: in.Webhooks, SMS: in.SMS,
 	}
 	if in.OrderBeforeConsent != nil {
 		s.OrderBeforeConsent = time.Duration(*in.OrderBeforeConsent)
@@ -420,6 +425,9 @@ func encode(s Settings, previous []byte) ([]byte, error) {
 	}
 	if s.OrderBeforeConsent == DefaultOrderBeforeConsent {
 		out.OrderBeforeConsent = nil
+	}
+	if out.SMS.Country == DefaultCountry {
+		out.SMS.Country = ""
 	}
 	data, err := json.Marshal(out)
 	if err != nil || len(previous) == 0 {

@@ -33,15 +33,18 @@ const updateTries = 10
 
 // Store keeps merchants in a ledger. It is safe for concurrent use.
 type Store struct {
-	rows        Rows
-	sealer      Sealer
-	listCursors []string
+	rows    Rows
+	sealer  Sealer
+	cursors Cursors
 }
 
-// NewStore returns a Store over a ledger and a key ring. listCursors names the cursors of readings of the Listrak list: they are
-// dropped when a merchant gets another list, so that its reading starts anew.
-func NewStore(rows Rows, sealer Sealer, listCursors ...string) *Store {
-	return &Store{rows: rows, sealer: sealer, listCursors: listCursors}
+// Cursors names the cursors of readings of a merchant's lists: they are dropped when the merchant gets another list, so that its reading
+// starts anew.
+type Cursors struct{ Email, SMS []string }
+
+// NewStore returns a Store over a ledger and a key ring.
+func NewStore(rows Rows, sealer Sealer, cursors Cursors) *Store {
+	return &Store{rows: rows, sealer: sealer, cursors: cursors}
 }
 
 // Merchant is a merchant as the ledger knows it.
@@ -56,7 +59,7 @@ type Merchant struct {
 }
 
 // Add normalises and stores a new merchant with its credentials, every sync off, and returns the settings as stored. Errors hold
-// *Invalid, ledger.ErrMerchantExists, ledger.ErrShopTaken or ledger.ErrListTaken, and say what to do; nothing is stored then.
+// *Invalid, ledger.ErrMerchantExists, ledger.ErrShopTaken, ledger.ErrListTaken or ledger.ErrSMSListTaken, and say what to do; nothing is stored then.
 func (s *Store) Add(ctx context.Context, settings Settings, credentials Credentials) (Settings, error) {
 	if err := errors.Join(settings.Normalize(), credentials.Normalize()); err != nil {
 		return Settings{}, err
@@ -146,7 +149,10 @@ func (s *Store) update(ctx context.Context, id string, change func(*Settings) er
 	}
 	next.Generation = row.Generation
 	if newList {
-		with.DropCursors = s.listCursors
+		with.DropCursors = append(with.DropCursors, s.cursors.Email...)
+	}
+	if after.SMS.NewList(before.SMS) {
+		with.DropCursors = append(with.DropCursors, s.cursors.SMS...)
 	}
 	if err := s.rows.UpdateMerchant(ctx, next, with); err != nil {
 		return Settings{}, s.explain(ctx, err, after)
@@ -349,7 +355,8 @@ func toRow(s Settings, previous []byte) (ledger.Merchant, error) {
 		return ledger.Merchant{}, fmt.Errorf("write settings: %w", err)
 	}
 	// The list is unique by what the ledger is told here, so the real address must have one spelling.
-	return ledger.Merchant{ID: s.ID, Shop: s.Shop, ListrakURL: cmp.Or(s.ListrakURL, ListrakURL), EmailList: s.EmailList, Settings: data}, nil
+	return ledger.Merchant{ID: s.ID, Shop: s.Shop, ListrakURL: cmp.Or(s.ListrakURL, ListrakURL), EmailList: s.EmailList,
+		SMSURL: cmp.Or(s.SMS.URL, ListrakSMSURL), SMSList: s.SMS.List, Settings: data}, nil
 }
 
 func fromRow(row ledger.Merchant) (Settings, error) {
@@ -385,20 +392,27 @@ func (s *Store) explain(ctx context.Context, err error, settings Settings) error
 		return &explained{fmt.Sprintf("shop %s is a merchant already: change it with `starter merchant set %s`", settings.Shop, settings.ID), err}
 	case errors.Is(err, ledger.ErrListTaken):
 		return &explained{fmt.Sprintf("list %d belongs to %s: a Listrak list can serve one store. Give another one with --list",
-			settings.EmailList, s.owner(ctx, settings)), err}
+			settings.EmailList, s.owner(ctx, func(row ledger.Merchant) bool {
+				return row.ID != settings.ID && row.EmailList == settings.EmailList && row.ListrakURL == cmp.Or(settings.ListrakURL, ListrakURL)
+			})), err}
+	case errors.Is(err, ledger.ErrSMSListTaken):
+		return &explained{fmt.Sprintf("SMS list %d belongs to %s: a Listrak list can serve one store. Give another one with --sms-list",
+			settings.SMS.List, s.owner(ctx, func(row ledger.Merchant) bool {
+				return row.ID != settings.ID && row.SMSList == settings.SMS.List && row.SMSURL == cmp.Or(settings.SMS.URL, ListrakSMSURL)
+			})), err}
 	default:
 		return err
 	}
 }
 
 // owner names the merchant that has the list; a ledger that cannot say so must not hide the error that is being explained.
-func (s *Store) owner(ctx context.Context, settings Settings) string {
+func (s *Store) owner(ctx context.Context, has func(ledger.Merchant) bool) string {
 	rows, err := s.rows.Merchants(ctx)
 	if err != nil {
 		return "another merchant"
 	}
 	for _, row := range rows {
-		if row.ID != settings.ID && row.EmailList == settings.EmailList && row.ListrakURL == cmp.Or(settings.ListrakURL, ListrakURL) {
+		if has(row) {
 			return "merchant " + row.ID
 		}
 	}

@@ -19,7 +19,9 @@ type Account struct {
 	Settings merchant.Settings
 	Shopify  Shopify
 	Listrak  Listrak
-	zone     *time.Location
+	// SMS is nil when the merchant has not set it up.
+	SMS  SMS
+	zone *time.Location
 	// proven becomes true with the first write whose date agreed with the zone, of this process or another.
 	proven atomic.Bool
 	// doubt is the last write if it said that the proven zone is wrong, and nil if it agreed.
@@ -28,13 +30,13 @@ type Account struct {
 	clocks [2]skew.Clock
 }
 
-// NewAccount joins settings and connections. It fails when the settings' zone is none.
-func NewAccount(settings merchant.Settings, store Shopify, list Listrak) (*Account, error) {
+// NewAccount joins settings and connections; sms is nil when there is none. It fails when the settings' zone is none.
+func NewAccount(settings merchant.Settings, store Shopify, list Listrak, sms SMS) (*Account, error) {
 	zone, err := settings.Location()
 	if err != nil {
 		return nil, err
 	}
-	account := &Account{Settings: settings, Shopify: store, Listrak: list, zone: zone}
+	account := &Account{Settings: settings, Shopify: store, Listrak: list, SMS: sms, zone: zone}
 	account.proven.Store(settings.ZoneProven)
 	return account, nil
 }
@@ -91,9 +93,9 @@ func (a *Account) doubtZone(d zoneDoubt) (sure bool) {
 // proveZone compares the date that Listrak gave to a write of ours with the clocks. A wrong zone stops the merchant: every date would be
 // off by hours, and an older yes could beat a newer no. It goes on with every write, since a proof is one for the offset of that day: a
 // fixed offset agrees with a zone that has summer time for half a year, and Listrak may give the account another zone.
-func (s *session) proveZone(ctx context.Context, subject consent.Subject, contact listrak.Contact, began, ended, server time.Time) error {
+func (s *session) proveZone(ctx context.Context, subject consent.Subject, rawDate string, began, ended, server time.Time) error {
 	account := s.account
-	proof := listrak.ProveZone(contact.RawDate, account.zone, began, ended, server)
+	proof := listrak.ProveZone(rawDate, account.zone, began, ended, server)
 	switch proof.Verdict {
 	case listrak.ZoneWrong:
 		if account.proven.Load() {

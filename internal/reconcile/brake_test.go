@@ -632,7 +632,7 @@ func TestAWindowIsNoWayAroundTheLimit(t *testing.T) {
 		calls.Listrak = b
 		return a, calls
 	}}).open
-	state, err := w.engine.SettleWindow(t.Context(), storeID, held[0].Hold.Customer, held[0].Hold.Consent, nil)
+	state, err := w.engine.SettleWindow(t.Context(), storeID, consent.Email, held[0].Hold.Customer, held[0].Hold.Consent, nil)
 	w.must(err)
 	if state.Open != nil || !strings.Contains(state.Outcome, "operator") {
 		t.Errorf("the window ended with %+v", state)
@@ -642,7 +642,7 @@ func TestAWindowIsNoWayAroundTheLimit(t *testing.T) {
 	}
 	w.shows(last, shop.Subscribed, list.Unsubscribed)
 	// Woken once more, it finds the person stopped.
-	_, err = w.engine.SettleWindow(t.Context(), storeID, held[0].Hold.Customer, held[0].Hold.Consent, nil)
+	_, err = w.engine.SettleWindow(t.Context(), storeID, consent.Email, held[0].Hold.Customer, held[0].Hold.Consent, nil)
 	w.must(err)
 	w.shows(last, shop.Subscribed, list.Unsubscribed)
 	w.approve(2)

@@ -262,7 +262,7 @@ func TestACheckoutWindowSettlesByItself(t *testing.T) {
 	}
 	settle := func(w *world, held ledger.Held, order *ledger.Order) WindowState {
 		w.t.Helper()
-		state, err := w.engine.SettleWindow(w.t.Context(), storeID, held.Hold.Customer, held.Hold.Consent, order)
+		state, err := w.engine.SettleWindow(w.t.Context(), storeID, consent.Email, held.Hold.Customer, held.Hold.Consent, order)
 		w.must(err)
 		return state
 	}

@@ -151,7 +151,7 @@ func TestFlippingBackStops(t *testing.T) {
 
 					// The applications are switched off; the operator asks for another try.
 					g.off = true
-					retried, err := w.engine.Retry(t.Context(), storeID, []consent.Subject{w.subject(person)})
+					retried, err := w.engine.Retry(t.Context(), storeID, consent.Email, []consent.Subject{w.subject(person)})
 					w.must(err)
 					if len(retried) != 1 || retried[0].Side != yesIn || retried[0].Was != consent.Contested || retried[0].Is != consent.Owed {
 						t.Errorf("retried %+v", retried)
@@ -210,7 +210,7 @@ func TestDisputedIsTriedAgainOnANewerDecisionOrOnRequest(t *testing.T) {
 	for name, again := range map[string]func(w *world){
 		"a newer decision": func(w *world) { w.consents(person, shop.Unsubscribed, w.clock.Now()) },
 		"on request": func(w *world) {
-			retried, err := w.engine.Retry(w.t.Context(), storeID, []consent.Subject{w.subject(person), w.subject("nobody@example.com")})
+			retried, err := w.engine.Retry(w.t.Context(), storeID, consent.Email, []consent.Subject{w.subject(person), w.subject("nobody@example.com")})
 			w.must(err)
 			if len(retried) != 1 || retried[0].Was != consent.Disputed || w.entry(person).NextTry[consent.Listrak] != 0 {
 				w.t.Errorf("retried %+v, next try %d", retried, w.entry(person).NextTry[consent.Listrak])
@@ -251,7 +251,7 @@ func TestRefusedIsTriedAgainOnRequest(t *testing.T) {
 	w.agree()
 	ask := func() []Retried {
 		t.Helper()
-		retried, err := w.engine.Retry(t.Context(), storeID, []consent.Subject{w.subject(person)})
+		retried, err := w.engine.Retry(t.Context(), storeID, consent.Email, []consent.Subject{w.subject(person)})
 		w.must(err)
 		return retried
 	}
@@ -283,7 +283,7 @@ func TestABounceIsTriedAgainOnRequest(t *testing.T) {
 	w.unsubscribes(person, w.clock.Now(), list.MethodBounce)
 	w.agree()
 	w.shows(person, shop.Subscribed, list.Unsubscribed)
-	_, err := w.engine.Retry(t.Context(), storeID, []consent.Subject{w.subject(person)})
+	_, err := w.engine.Retry(t.Context(), storeID, consent.Email, []consent.Subject{w.subject(person)})
 	w.must(err)
 	w.agree()
 	w.shows(person, shop.Subscribed, list.Subscribed)
@@ -310,7 +310,7 @@ func TestARetryAndARoundAtTheSameTime(t *testing.T) {
 			}
 		}}
 	}
-	retried, err := w.engine.Retry(t.Context(), storeID, []consent.Subject{w.subject(person)})
+	retried, err := w.engine.Retry(t.Context(), storeID, consent.Email, []consent.Subject{w.subject(person)})
 	w.must(err)
 	if !raced || len(retried) != 0 || w.entry(person).Record.Decision.State != consent.Unsubscribed {
 		t.Errorf("raced %t, retried %+v\n%s", raced, retried, w.history(person))

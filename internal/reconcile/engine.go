@@ -253,6 +253,21 @@ func (e *Engine) newRun(merchant string, account *Account, switches ledger.Switc
 	return r
 }
 
+// CheckSyncs refuses to switch on what the merchant has not set up.
+func (e *Engine) CheckSyncs(ctx context.Context, merchant string, on map[consent.Sync]bool) error {
+	for sync, is := range on {
+		if !is || sync.Channel() != consent.SMS {
+			continue
+		}
+		if account, err := e.Connect(ctx, merchant); err != nil {
+			return fmt.Errorf("connect: %w", err)
+		} else if account.SMS == nil {
+			return errNoSMS
+		}
+	}
+	return nil
+}
+
 // errNoSMS: an SMS sync is on, and the merchant's access to Listrak's SMS API was taken away since.
 var errNoSMS = &failure.Error{Class: failure.PersonMustAct, Op: "set up SMS", Code: "NO_SMS",
 	Advice: "An SMS sync is on, and sender code, list or credentials of Listrak SMS are missing: give them with `starter merchant set`, or " +
@@ -350,7 +365,7 @@ func (s *session) subject(address string) consent.Subject {
 // normalise brings an address of the channel into the form in which both sides are compared.
 func (s *session) normalise(raw string) (string, error) {
 	if s.channel == consent.SMS {
-		return consent.NormalisePhone(raw, s.account.Settings.Country)
+		return consent.NormalisePhone(raw, s.account.Settings.SMS.Country)
 	}
 	return consent.NormaliseEmail(raw)
 }

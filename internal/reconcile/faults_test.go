@@ -618,7 +618,7 @@ func TestNoSubscribeGoesBesideAnOptOut(t *testing.T) {
 		_, _ = w.engine.Round(t.Context(), storeID)
 		w.list.Faults.Set(0)
 		w.clock.advance(time.Minute) // their next try is due
-		state, err := w.engine.SettleWindow(t.Context(), storeID, held[0].Hold.Customer, held[0].Hold.Consent, nil)
+		state, err := w.engine.SettleWindow(t.Context(), storeID, consent.Email, held[0].Hold.Customer, held[0].Hold.Consent, nil)
 		w.must(err)
 		w.shows("waiting@example.com", shop.Subscribed, nobody)
 		if state.Outcome != "left to the rounds" && state.Outcome != "the hold has ended" {

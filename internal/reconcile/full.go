@@ -16,7 +16,7 @@ const (
 	FullRun  ledger.RunKind = "full"
 	// FullSMSRun is FullRun for SMS: the two channels are read side by side.
 	FullSMSRun ledger.RunKind = "full_sms"
-	DrainRun ledger.RunKind = "drain"
+	DrainRun   ledger.RunKind = "drain"
 )
 
 // missing names the last step of a full read: whoever was not seen in Shopify is not there.

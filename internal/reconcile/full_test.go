@@ -52,11 +52,11 @@ func TestAFullReadOfALargeStoreSeesEverybody(t *testing.T) {
 			if want := int64(customers + contacts/2); known != want {
 				t.Errorf("%d people known, want %d", known, want)
 			}
-			done, err := w.engine.FullReadDone(t.Context(), storeID)
+			done, err := w.engine.FullReadDone(t.Context(), storeID, consent.Email)
 			if err != nil || !done {
 				t.Errorf("done: %t, %v", done, err)
 			}
-			preview, err := w.engine.Preview(t.Context(), storeID, consent.Shopify)
+			preview, err := w.engine.Preview(t.Context(), storeID, consent.EmailToShopify)
 			w.must(err)
 			t.Logf("%+v", preview)
 			if total := preview.Create + preview.Subscribe + preview.Unsubscribe + preview.Leave; total != known {
@@ -72,7 +72,7 @@ func TestEnablingDoesWhatThePreviewSaid(t *testing.T) {
 	w := newWorld(t, plan{shop: shop.Config{Plan: shop.Enterprise}})
 	w.fill(1500, 1200)
 	w.fullRead()
-	preview, err := w.engine.Preview(t.Context(), storeID, consent.Shopify)
+	preview, err := w.engine.Preview(t.Context(), storeID, consent.EmailToShopify)
 	w.must(err)
 	if preview.Create == 0 || preview.Subscribe+preview.Unsubscribe == 0 || preview.Leave == 0 {
 		t.Errorf("the test shows little: %+v", preview)
@@ -106,7 +106,7 @@ func TestAFullReadGoesOnWhereItWasStopped(t *testing.T) {
 	for {
 		// Every slice is another process.
 		w.engine = w.newEngine(fmt.Sprint("process ", slices))
-		p, err := w.engine.FullRead(t.Context(), storeID, func(FullProgress) {})
+		p, err := w.engine.FullRead(t.Context(), storeID, consent.Email, func(FullProgress) {})
 		w.must(err)
 		if slices++; p.Done {
 			break
@@ -175,9 +175,9 @@ func TestANewListKeepsDecisionsAndReportsAnew(t *testing.T) {
 		Events: []list.Event{{ID: marketingEvent, Name: "Marketing"}, {ID: checkoutEvent, Name: "Checkout"}}})
 	_, err = w.merchants.Update(t.Context(), storeID, func(s *merchant.Settings) error { s.EmailList = other; return nil }, nil)
 	w.must(err)
-	w.must(w.engine.ForgetList(t.Context(), storeID))
+	w.must(w.engine.ForgetList(t.Context(), storeID, consent.Email))
 	// Said again after a crash, it changes nothing.
-	w.must(w.engine.ForgetList(t.Context(), storeID))
+	w.must(w.engine.ForgetList(t.Context(), storeID, consent.Email))
 	// On the new list somebody who left in Shopify is subscribed, by an older import of the merchant's.
 	w.subscribes(c.leftInShopify, w.began.Add(-100*time.Hour), list.MethodImport)
 	writes := len(old.Writes())
@@ -204,7 +204,7 @@ func TestEnablingAfterAPreviewAsksForNobodyAlone(t *testing.T) {
 	}
 	done := func() bool {
 		t.Helper()
-		done, err := w.engine.FullReadDone(t.Context(), storeID)
+		done, err := w.engine.FullReadDone(t.Context(), storeID, consent.Email)
 		w.must(err)
 		return done
 	}
@@ -241,7 +241,7 @@ func TestALostCursorBeginsThePassAgain(t *testing.T) {
 	w.fill(600, 10)
 	name := fullPrefix + shopifyChanges
 	for {
-		_, err := w.engine.FullRead(t.Context(), storeID, func(FullProgress) {})
+		_, err := w.engine.FullRead(t.Context(), storeID, consent.Email, func(FullProgress) {})
 		w.must(err)
 		s := &session{Engine: w.engine, merchant: storeID}
 		p, _, err := s.loadPass(t.Context(), name)
@@ -258,9 +258,9 @@ func TestALostCursorBeginsThePassAgain(t *testing.T) {
 	p, _, err := s.loadPass(t.Context(), name)
 	w.must(err)
 	p.Page = "not a cursor of this store"
-	w.must(s.savePass(t.Context(), name, p, nil))
+	w.must(s.savePass(t.Context(), name, p, customersRead{}))
 	end()
-	if _, err := w.engine.FullRead(t.Context(), storeID, func(FullProgress) {}); err == nil {
+	if _, err := w.engine.FullRead(t.Context(), storeID, consent.Email, func(FullProgress) {}); err == nil {
 		t.Fatal("the store took a cursor that is none")
 	}
 	w.fullRead()

@@ -17,8 +17,8 @@ type sighting struct {
 	report  consent.Report
 	// leaver, when set, is the Shopify customer who has left the address: that says nothing of somebody else who has it now.
 	leaver string
-	// undated: the look-up tells the state and not since when. What was known of the same state already is then no news.
-	undated bool
+	// unexplained: the look-up tells that somebody is opted out and not why. What is known of that opt-out already is then no news.
+	unexplained bool
 }
 
 // observe decides reports and saves what changed; a page that brings no news writes nothing.
@@ -42,10 +42,16 @@ func (s *session) observe(ctx context.Context, sightings []sighting) (map[consen
 // as is the report as it stands beside what the record knows.
 func (s sighting) as(rec *consent.Record) consent.Report {
 	report := s.report
-	if last := &rec.Seen[report.Side]; s.undated && last.State == report.State {
+	if last := &rec.Seen[report.Side]; s.known(rec) {
 		report.Date, report.Wall, report.Within, report.Machine = last.Shown, last.Wall, last.Within, last.Machine
 	}
 	return report
+}
+
+// known reports whether an unexplained opt-out is the one that the record knows.
+func (s sighting) known(rec *consent.Record) bool {
+	last := &rec.Seen[s.report.Side]
+	return s.unexplained && last.State == s.report.State && (s.report.Date == 0 || s.report.Date == last.Shown)
 }
 
 // decide asks the rules and writes their answer down for the journal.

@@ -174,7 +174,7 @@ func (s *session) draft(revisions []revision, loaded, entries map[consent.Subjec
 
 // heldFor tells which consents are worth holding: those that toListrak delivers, unless the merchant wants no checkout window for SMS.
 func (s *session) heldFor(toListrak *consent.Permit) *consent.Permit {
-	if s.channel == consent.SMS && s.account.Settings.NoSMSWindow {
+	if s.channel == consent.SMS && s.account.Settings.SMS.NoWindow {
 		return &consent.Permit{}
 	}
 	return toListrak

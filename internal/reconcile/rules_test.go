@@ -285,7 +285,7 @@ func TestTheRulesEndToEnd(t *testing.T) {
 func (w *world) fullRead() {
 	w.t.Helper()
 	for range 1000 {
-		p, err := w.engine.FullRead(w.t.Context(), storeID, func(FullProgress) {})
+		p, err := w.engine.FullRead(w.t.Context(), storeID, consent.Email, func(FullProgress) {})
 		w.must(err)
 		if p.Done {
 			return

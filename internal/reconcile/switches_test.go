@@ -64,7 +64,7 @@ func TestNobodyIsCalledWhilePausedBrokenOrOff(t *testing.T) {
 				w.round()
 			}
 			if r.name != "everything off" {
-				if _, err := w.engine.FullRead(t.Context(), storeID, func(FullProgress) {}); !errors.Is(err, ErrNotRunning) {
+				if _, err := w.engine.FullRead(t.Context(), storeID, consent.Email, func(FullProgress) {}); !errors.Is(err, ErrNotRunning) {
 					t.Errorf("a full read answered %v", err)
 				}
 			}
@@ -123,7 +123,7 @@ func TestExistingOptOuts(t *testing.T) {
 			w.subscribes("later@example.com", w.clock.Now().Add(-24*time.Hour))
 			w.customer("later@example.com", shop.Unsubscribed, w.clock.Now().Add(-48*time.Hour))
 			w.fullRead()
-			preview, err := w.engine.Preview(t.Context(), storeID, consent.Listrak)
+			preview, err := w.engine.Preview(t.Context(), storeID, consent.EmailToListrak)
 			w.must(err)
 			if preview.ExistingOptOuts != 1 {
 				t.Errorf("%+v, want one existing opt-out", preview)
@@ -241,11 +241,11 @@ func TestTwoProcessesOnOneLedgerWriteOnce(t *testing.T) {
 					})
 				}
 				// Windows run beside the rounds, in any process.
-				held, err := w.ledger.HeldCustomers(t.Context(), storeID, 100)
+				held, err := w.ledger.HeldCustomers(t.Context(), storeID, consent.Email, 100)
 				w.must(err)
 				for i, h := range held {
 					group.Go(func() {
-						if _, err := engines[i%len(engines)].SettleWindow(t.Context(), storeID, h.Hold.Customer, h.Hold.Consent, nil); err != nil {
+						if _, err := engines[i%len(engines)].SettleWindow(t.Context(), storeID, consent.Email, h.Hold.Customer, h.Hold.Consent, nil); err != nil {
 							t.Error(err)
 						}
 					})

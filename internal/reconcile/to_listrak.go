@@ -106,7 +106,7 @@ func (s *session) deliverOneToListrak(ctx context.Context, located ledger.Locate
 		_, err := s.revise(ctx, []revision{s.putOff(located.Subject, consent.Listrak, until)})
 		return err
 	}
-	if err := s.account.Listrak.Reserve(ctx); err != nil {
+	if err := s.reserveListrak(ctx); err != nil {
 		return fmt.Errorf("wait for Listrak's request rate: %w", err)
 	}
 	granted, err := s.claim(ctx, consent.Listrak, []item{{subject: located.Subject, address: address, entry: entry, looked: looked, again: again}})
@@ -141,14 +141,25 @@ func (s *session) writeToListrak(ctx context.Context, it item) error {
 		}
 		return fmt.Errorf("write a contact: %w", callErr)
 	}
-	_, contact, err := s.lookUpInListrak(ctx, it.subject, it.address)
+	_, rawDate, err := s.lookUpInListrak(ctx, it.subject, it.address)
 	if err != nil || result.AlreadySo || result.Pending {
 		return err
 	}
-	return s.proveZone(ctx, it.subject, contact, began, ended, result.ServerTime)
+	return s.proveZone(ctx, it.subject, rawDate, began, ended, result.ServerTime)
+}
+
+// reserveListrak waits for a place in the request rate of the channel's API.
+func (s *session) reserveListrak(ctx context.Context) error {
+	if s.channel == consent.SMS {
+		return s.account.SMS.Reserve(ctx)
+	}
+	return s.account.Listrak.Reserve(ctx)
 }
 
 func (s *session) callListrak(ctx context.Context, it item) (listrak.WriteResult, error) {
+	if s.channel == consent.SMS {
+		return s.callSMS(ctx, it)
+	}
 	if it.entry.Record.Decision.State == consent.Unsubscribed {
 		return s.account.Listrak.Unsubscribe(ctx, it.address)
 	}
@@ -163,12 +174,31 @@ func (s *session) callListrak(ctx context.Context, it item) (listrak.WriteResult
 	return s.account.Listrak.Subscribe(ctx, it.address, options)
 }
 
-// lookUpInListrak reads one contact and decides what it shows.
-func (s *session) lookUpInListrak(ctx context.Context, subject consent.Subject, address string) (ledger.Entry, listrak.Contact, error) {
+// lookUpInListrak reads one contact and decides what it shows. rawDate is its date as Listrak writes it.
+func (s *session) lookUpInListrak(ctx context.Context, subject consent.Subject, address string) (entry ledger.Entry, rawDate string, err error) {
+	var seen sighting
+	if s.channel == consent.SMS {
+		var contact listrak.SMSContact
+		seen, contact, err = s.readPhone(ctx, subject, address)
+		rawDate = contact.RawDate
+	} else {
+		var contact listrak.Contact
+		seen, contact, err = s.readContact(ctx, subject, address)
+		rawDate = contact.RawDate
+	}
+	if err != nil {
+		return ledger.Entry{}, "", err
+	}
+	entries, err := s.observe(ctx, []sighting{seen})
+	return entries[subject], rawDate, err
+}
+
+// readContact looks one address up in Listrak.
+func (s *session) readContact(ctx context.Context, subject consent.Subject, address string) (sighting, listrak.Contact, error) {
 	r := read{began: s.now()}
 	contact, found, err := s.account.Listrak.Contact(ctx, address)
 	if err != nil {
-		return ledger.Entry{}, contact, fmt.Errorf("look up a contact: %w", err)
+		return sighting{}, contact, fmt.Errorf("look up a contact: %w", err)
 	}
 	r.ended = s.now()
 	// A process that has just started has compared no clocks yet, and would take the copy that it has just made for somebody's word.
@@ -180,8 +210,7 @@ func (s *session) lookUpInListrak(ctx context.Context, subject consent.Subject, 
 			seen = report
 		}
 	}
-	entries, err := s.observe(ctx, []sighting{seen})
-	return entries[subject], contact, err
+	return seen, contact, nil
 }
 
 // askAddress asks a side for the address behind one of its ids; empty when the side does not know it any more.
@@ -190,7 +219,8 @@ func (s *session) askAddress(ctx context.Context, side consent.Side, ref string)
 		return "", nil
 	}
 	raw := ""
-	if side == consent.Shopify {
+	switch {
+	case side == consent.Shopify:
 		customers, err := s.account.Shopify.CustomersByID(ctx, []shopify.CustomerID{shopify.CustomerID(ref)})
 		if isRefused(err) {
 			return "", nil
@@ -198,8 +228,10 @@ func (s *session) askAddress(ctx context.Context, side consent.Side, ref string)
 		if err != nil {
 			return "", fmt.Errorf("look up a customer: %w", err)
 		}
-		raw = customers[0].Email
-	} else {
+		raw, _ = s.onChannel(customers[0])
+	case s.channel == consent.SMS:
+		// A phone number is its own id there.
+	default:
 		contact, _, err := s.account.Listrak.Contact(ctx, ref)
 		if isRefused(err) {
 			return "", nil
@@ -209,7 +241,7 @@ func (s *session) askAddress(ctx context.Context, side consent.Side, ref string)
 		}
 		raw = contact.Address
 	}
-	address, err := consent.NormaliseEmail(raw)
+	address, err := s.normalise(raw)
 	if err != nil {
 		return "", nil
 	}

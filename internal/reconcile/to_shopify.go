@@ -380,6 +380,11 @@ func (s *session) endOfWrite(result shopify.WriteResult, it item, r read) end {
 	if f := failure.As(result.Err); f != nil && (f.Code == shopify.CodeTaken || f.Code == shopify.CodeCustomerNotFound) {
 		// Somebody was created or deleted between the look-up and the write: the next round looks again.
 		e = end{outcome: consent.Failed, code: f.Code, after: s.later(0, it.again)}
+		if before := &it.entry.Record.Sent[consent.Shopify][1]; f.Code == shopify.CodeTaken && before.Code == f.Code &&
+			before.Decision == it.entry.Record.Decision.At {
+			// The look-up since did not find who has it: a person must look.
+			e = end{outcome: consent.RefusedForGood, code: f.Code}
+		}
 	}
 	if seen, ok := s.shopifyReport(result.Customer, r); ok && seen.subject == it.subject {
 		e.report = &seen.report

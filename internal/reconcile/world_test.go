@@ -138,7 +138,7 @@ func newWorld(t testing.TB, plans ...plan) *world {
 	t.Cleanup(func() { w.must(w.ledger.Close()) })
 	w.ring, err = keys.Open(t.Context(), w.ledger, keys.Source{Key: exported})
 	w.must(err)
-	w.merchants = merchant.NewStore(w.ledger, w.ring, ListrakCursors...)
+	w.merchants = merchant.NewStore(w.ledger, w.ring, merchant.Cursors{Email: ListrakCursors, SMS: SMSCursors})
 
 	settings, err := merchant.New(storeDomain)
 	w.must(err)

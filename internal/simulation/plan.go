@@ -455,7 +455,7 @@ func (d *draft) queue(at time.Duration) {
 func (d *draft) pause(at, span time.Duration) {
 	d.add(at, func(w *world) {
 		w.operate(func(ctx context.Context) error { _, err := w.book.Pause(ctx, merchantID); return err })
-		w.awaitSilence(consent.Syncs)
+		w.awaitSilence([]consent.Sync{consent.EmailToShopify, consent.EmailToListrak})
 	}, "the merchant is paused")
 	d.add(at+span, func(w *world) {
 		w.watch.resumed()
@@ -554,7 +554,7 @@ func (w *world) retry(address string) {
 	if one := w.anyone(); one != nil {
 		subject := consent.SubjectOf(subjectKey, merchantID, consent.Email, address)
 		w.spawn(one.process, func() {
-			_, err := one.engine.Retry(w.context, merchantID, []consent.Subject{subject})
+			_, err := one.engine.Retry(w.context, merchantID, consent.Email, []consent.Subject{subject})
 			w.watch.failed(err)
 		}, nil)
 	}

@@ -229,7 +229,7 @@ func (w *world) calm() {
 	w.operate(func(ctx context.Context) error { _, err := w.book.Resume(ctx, merchantID); return err })
 	w.watch.resumed()
 	w.goesOn()
-	for _, sync := range consent.Syncs {
+	for _, sync := range []consent.Sync{consent.EmailToShopify, consent.EmailToListrak} {
 		w.switchSync(sync, true, w.scenario.existingOptOuts)
 	}
 }

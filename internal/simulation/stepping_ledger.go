@@ -126,20 +126,29 @@ func (l steppingLedger) KnownCustomers(ctx context.Context, id string, ids []str
 	return step(l, func() (map[string]ledger.Customer, error) { return l.Records.KnownCustomers(ctx, id, ids) })
 }
 
-func (l steppingLedger) HeldCustomers(ctx context.Context, id string, limit int) ([]ledger.Held, error) {
-	return step(l, func() ([]ledger.Held, error) { return l.Records.HeldCustomers(ctx, id, limit) })
+func (l steppingLedger) HeldCustomers(ctx context.Context, id string, channel consent.Channel, limit int) ([]ledger.Held, error) {
+	return step(l, func() ([]ledger.Held, error) { return l.Records.HeldCustomers(ctx, id, channel, limit) })
 }
 
-func (l steppingLedger) HoldsEnded(ctx context.Context, id string, now consent.Instant, lag consent.Span, limit int) ([]ledger.Held, error) {
-	return step(l, func() ([]ledger.Held, error) { return l.Records.HoldsEnded(ctx, id, now, lag, limit) })
+func (l steppingLedger) HoldsEnded(ctx context.Context, id string, channel consent.Channel, now consent.Instant, lag consent.Span, limit int) ([]ledger.Held, error) {
+	return step(l, func() ([]ledger.Held, error) { return l.Records.HoldsEnded(ctx, id, channel, now, lag, limit) })
+}
+
+func (l steppingLedger) Unlisted(ctx context.Context, id string, channel consent.Channel, since consent.Instant, after consent.Subject, limit int,
+) ([]ledger.Located, error) {
+	return step(l, func() ([]ledger.Located, error) { return l.Records.Unlisted(ctx, id, channel, since, after, limit) })
+}
+
+func (l steppingLedger) MarkListed(ctx context.Context, id string, channel consent.Channel, subjects []consent.Subject, at consent.Instant) error {
+	return alone(l, func() error { return l.Records.MarkListed(ctx, id, channel, subjects, at) })
 }
 
 func (l steppingLedger) HoldsOf(ctx context.Context, id, customer string) ([]ledger.Held, error) {
 	return step(l, func() ([]ledger.Held, error) { return l.Records.HoldsOf(ctx, id, customer) })
 }
 
-func (l steppingLedger) HoldsToOpen(ctx context.Context, id string, now consent.Instant, limit int) ([]ledger.Held, error) {
-	return step(l, func() ([]ledger.Held, error) { return l.Records.HoldsToOpen(ctx, id, now, limit) })
+func (l steppingLedger) HoldsToOpen(ctx context.Context, id string, channel consent.Channel, now consent.Instant, limit int) ([]ledger.Held, error) {
+	return step(l, func() ([]ledger.Held, error) { return l.Records.HoldsToOpen(ctx, id, channel, now, limit) })
 }
 
 func (l steppingLedger) MarkOpened(ctx context.Context, id string, holds []ledger.Held) error {

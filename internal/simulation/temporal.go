@@ -239,7 +239,7 @@ func (w *world) wakeWindow(key window, order *ledger.Order, tries int) {
 		var state reconcile.WindowState
 		var err error
 		w.spawn(one.process, func() {
-			state, err = one.engine.SettleWindow(w.context, merchantID, key.customer, key.consent, order)
+			state, err = one.engine.SettleWindow(w.context, merchantID, consent.Email, key.customer, key.consent, order)
 		}, func() {
 			answered = true
 			w.watch.failed(err)
@@ -286,7 +286,7 @@ func (w *world) slice() {
 	var progress reconcile.FullProgress
 	var err error
 	w.spawn(one.process, func() {
-		progress, err = one.engine.FullRead(w.context, merchantID, func(reconcile.FullProgress) {})
+		progress, err = one.engine.FullRead(w.context, merchantID, consent.Email, func(reconcile.FullProgress) {})
 	}, func() {
 		answered = true
 		w.watch.failed(err)

@@ -245,7 +245,7 @@ func (w *world) connect(one *worker) (*reconcile.Account, error) {
 	one.revised = w.revised
 	one.account, err = reconcile.NewAccount(w.settings,
 		storeClient{&link{w, inShopify, one.process, &w.store.Faults, timeout}, w.store, map[shopify.CustomerID]string{}},
-		&listClient{link: &link{w, inListrak, one.process, &w.list.Faults, timeout}, list: w.list, zone: zone})
+		&listClient{link: &link{w, inListrak, one.process, &w.list.Faults, timeout}, list: w.list, zone: zone}, nil)
 	return one.account, err
 }
 

@@ -1,0 +1,405 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/listrak"
+	"github.com/concordsync/concord/internal/shopify"
+)
+
+// optOutReport turns an opt-out of the sender code into a report; ok is false for what is no phone number. A reason that a machine has
+// is no decision (rule 9). Import, API and Admin are somebody's doing in Listrak; whatever else there is, a person's reply and a number
+// that was given up, is a keyword or the carrier, and so are reasons that we do not know.
+func (s *session) optOutReport(o listrak.OptOut, r read) (seen sighting, ok bool) {
+	phone, err := s.normalise(o.Phone)
+	if err != nil {
+		return sighting{}, false
+	}
+	report := consent.Report{
+		Side: consent.Listrak, State: consent.Unsubscribed, Date: consent.InstantOf(o.Date), Wall: consent.InstantOf(o.Wall()),
+		Within: consent.SpanOf(s.account.listrakUncertainty(o.Ambiguous)), ReadBegan: r.began, ReadEnded: r.ended,
+	}
+	switch o.Reason {
+	case listrak.OptOutDeliveryFailure, listrak.OptOutPermanentError:
+		report.Machine = true
+	case listrak.OptOutImport, listrak.OptOutAPI, listrak.OptOutAdmin:
+	default:
+		report.Keyword = true
+	}
+	return sighting{subject: s.subject(phone), address: phone, report: report}, true
+}
+
+// phoneReport turns a phone number's subscription to the list into a report. Why somebody is opted out it does not tell: OptOuts does.
+func (s *session) phoneReport(subject consent.Subject, phone string, c listrak.SMSContact, r read) sighting {
+	report := consent.Report{
+		Side: consent.Listrak, State: consent.Pending, Date: consent.InstantOf(c.Date), Wall: consent.InstantOf(c.Wall()),
+		Within: consent.SpanOf(s.account.listrakUncertainty(c.Ambiguous)), ReadBegan: r.began, ReadEnded: r.ended,
+	}
+	switch c.State {
+	case listrak.Subscribed:
+		report.State = consent.Subscribed
+	case listrak.Unsubscribed:
+		report.State = consent.Unsubscribed
+	}
+	return sighting{subject: subject, address: phone, report: report, unexplained: c.OptedOut}
+}
+
+// scanOptOuts reads one page of the sender code's opt-outs.
+func (s *session) scanOptOuts(ctx context.Context, since time.Time, cursor string) (page, error) {
+	r := read{began: s.now()}
+	found, err := s.account.SMS.OptOuts(ctx, listrak.SMSQuery{Since: since, Cursor: cursor})
+	if err != nil {
+		return page{}, fmt.Errorf("read opt-outs: %w", err)
+	}
+	r.ended = s.now()
+	s.account.measure(consent.Listrak, r, found.ServerTime)
+	result := page{next: found.Next, rows: len(found.OptOuts)}
+	sightings := make([]sighting, 0, len(found.OptOuts))
+	for _, o := range found.OptOuts {
+		if seen, ok := s.optOutReport(o, r); ok {
+			sightings = append(sightings, seen)
+		} else if result.people.unreadable, err = s.appendUnreadable(result.people.unreadable, o.Phone); err != nil {
+			return page{}, err
+		}
+	}
+	_, err = s.observe(ctx, sightings)
+	return result, err
+}
+
+// scanSubscribers reads one page of the list's subscribers. It has no dates, so whoever is not known to be subscribed is looked up, which
+// costs two calls each; of those who are, a date that moved in place would decide nothing (rule 8).
+func (s *session) scanSubscribers(ctx context.Context, since time.Time, cursor string) (page, error) {
+	result, _, err := s.readSubscribers(ctx, since, cursor)
+	return result, err
+}
+
+func (s *session) readSubscribers(ctx context.Context, since time.Time, cursor string) (page, []consent.Subject, error) {
+	r := read{began: s.now()}
+	found, err := s.account.SMS.Subscribers(ctx, listrak.SMSQuery{Since: since, Cursor: cursor})
+	if err != nil {
+		return page{}, nil, fmt.Errorf("read subscribers: %w", err)
+	}
+	r.ended = s.now()
+	s.account.measure(consent.Listrak, r, found.ServerTime)
+	result := page{next: found.Next, rows: len(found.Phones)}
+	phones := make(map[consent.Subject]string, len(found.Phones))
+	listed := make([]consent.Subject, 0, len(found.Phones))
+	for _, raw := range found.Phones {
+		phone, err := s.normalise(raw)
+		if err != nil {
+			if result.people.unreadable, err = s.appendUnreadable(result.people.unreadable, raw); err != nil {
+				return page{}, nil, err
+			}
+			continue
+		}
+		subject := s.subject(phone)
+		if _, twice := phones[subject]; !twice {
+			phones[subject], listed = phone, append(listed, subject)
+		}
+	}
+	entries, err := s.records().Load(ctx, s.merchant, s.channel, listed)
+	if err != nil {
+		return page{}, nil, fmt.Errorf("load records: %w", err)
+	}
+	news := make([]listedPhone, 0, len(listed))
+	for _, subject := range listed {
+		entry := entries[subject]
+		if rec := &entry.Record; rec.Seen[consent.Listrak].State != consent.Subscribed || rec.OpenUntil(consent.Listrak) != 0 {
+			news = append(news, listedPhone{subject, phones[subject]})
+		}
+	}
+	return result, listed, s.lookUpPhones(ctx, news)
+}
+
+type listedPhone struct {
+	subject consent.Subject
+	phone   string
+}
+
+// lookUpPhones looks phones up in Listrak, side by side, and decides what that shows. It returns errTimeIsUp when some are left.
+func (s *session) lookUpPhones(ctx context.Context, phones []listedPhone) error {
+	for chunk := range slices.Chunk(phones, listrakBatch) {
+		if s.timeIsUp() {
+			return errTimeIsUp
+		}
+		found := make([]sighting, len(chunk))
+		errs := make([]error, len(chunk))
+		tasks := make([]func(), len(chunk))
+		for i, p := range chunk {
+			tasks[i] = func() { found[i], _, errs[i] = s.readPhone(ctx, p.subject, p.phone) }
+		}
+		s.machine().Together(listrakParallel, tasks...)
+		sightings := make([]sighting, 0, len(chunk))
+		var failed error
+		for i, err := range errs {
+			switch {
+			case isRefused(err):
+				// Listrak lists a number that it does not take in a route: nobody can look it up, so it is nobody's word.
+			case err != nil:
+				failed = cmp.Or(failed, err)
+			default:
+				sightings = append(sightings, found[i])
+			}
+		}
+		if _, err := s.observe(ctx, sightings); err != nil {
+			return err
+		}
+		if failed != nil {
+			return failed
+		}
+	}
+	return nil
+}
+
+// readPhone looks one phone up in Listrak.
+func (s *session) readPhone(ctx context.Context, subject consent.Subject, phone string) (sighting, listrak.SMSContact, error) {
+	r := read{began: s.now()}
+	contact, found, err := s.account.SMS.Contact(ctx, phone)
+	if err != nil {
+		return sighting{}, contact, fmt.Errorf("look up a phone: %w", err)
+	}
+	r.ended = s.now()
+	s.account.measure(consent.Listrak, r, contact.ServerTime)
+	if !found {
+		return absent(consent.Listrak, subject, phone, r), contact, nil
+	}
+	// The number that came back is compared: another one is somebody else (rule 14).
+	if came, err := s.normalise(contact.Phone); err != nil || came != phone {
+		return absent(consent.Listrak, subject, phone, r), contact, nil
+	}
+	seen := s.phoneReport(subject, phone, contact, r)
+	if !contact.OptedOut {
+		return seen, contact, nil
+	}
+	entries, err := s.records().Load(ctx, s.merchant, s.channel, []consent.Subject{subject})
+	if err != nil {
+		return sighting{}, contact, fmt.Errorf("load records: %w", err)
+	}
+	if entry := entries[subject]; seen.known(&entry.Record) {
+		return seen, contact, nil
+	}
+	explained, err := s.whyOptedOut(ctx, subject, contact)
+	if err != nil {
+		return sighting{}, contact, err
+	}
+	if explained != nil {
+		return *explained, contact, nil
+	}
+	return seen, contact, nil
+}
+
+// whyOptedOut finds the opt-out of somebody whom a look-up shows as opted out, for its reason: a bounce is no person's word. Nil when it
+// is not among those of that time; then it counts as one, like every reason that we do not know.
+func (s *session) whyOptedOut(ctx context.Context, subject consent.Subject, contact listrak.SMSContact) (*sighting, error) {
+	if contact.Date.IsZero() {
+		return nil, nil
+	}
+	query := listrak.SMSQuery{Since: contact.Date.Add(-time.Second)}
+	for range optOutPages {
+		r := read{began: s.now()}
+		found, err := s.account.SMS.OptOuts(ctx, query)
+		if err != nil {
+			return nil, fmt.Errorf("read opt-outs: %w", err)
+		}
+		r.ended = s.now()
+		for _, o := range found.OptOuts {
+			if seen, ok := s.optOutReport(o, r); ok && seen.subject == subject {
+				return &seen, nil
+			}
+		}
+		if query.Cursor = found.Next; query.Cursor == "" {
+			break
+		}
+	}
+	return nil, nil
+}
+
+// optOutPages is how many pages of opt-outs are read for the reason of one: those who opted out later than somebody who did long ago are
+// many, and the poll brings the reason anyway.
+const optOutPages = 3
+
+// appendUnreadable adds a number of Listrak's that is none.
+func (s *session) appendUnreadable(list []ledger.Unreadable, raw string) ([]ledger.Unreadable, error) {
+	u, err := s.unreadable(consent.Listrak, raw, "")
+	return append(list, u), err
+}
+
+// unreadable is a text that is no phone number, to be shown to a person who can mend it.
+func (s *session) unreadable(side consent.Side, raw, ref string) (ledger.Unreadable, error) {
+	u := ledger.Unreadable{Side: side, Ref: ref, Phone: s.subject(raw)}
+	box, err := s.Keys.Seal([]byte(raw[:min(len(raw), unreadableBytes)]), UnreadableContext(u.Phone))
+	if err != nil {
+		return ledger.Unreadable{}, fmt.Errorf("seal a phone: %w", err)
+	}
+	u.Sealed = box
+	return u, nil
+}
+
+// unreadableBytes is how much is kept of what should be a phone number.
+const unreadableBytes = 100
+
+// UnreadableContext binds a sealed text to its row, so that rows cannot be exchanged.
+func UnreadableContext(phone consent.Subject) string { return "unreadable/" + phone.Hex() }
+
+// compare reads the whole list now and then, and looks up whoever is not on it any more: an opt-out is told by a route of its own, but
+// that somebody has left the list alone only shows by their being gone. It goes on from its cursors, in what is left of a round's time.
+func (s *session) compare(ctx context.Context) (done bool, err error) {
+	listed, begun, err := s.loadPass(ctx, smsListed)
+	if err != nil {
+		return false, err
+	}
+	unlisted, _, err := s.loadPass(ctx, smsUnlisted)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case !begun:
+		// The polls and the full read begin with those who are on the list now: there is nothing to compare with yet.
+		rested := pass{Since: s.now().Time(), Done: true}
+		return true, s.savePasses(ctx, rested, smsUnlisted, smsListed)
+	case listed.Done && unlisted.Done:
+		if s.now().Time().Sub(listed.Since) < s.Timing.Comparison {
+			return true, nil
+		}
+		if err := s.savePasses(ctx, pass{}, smsUnlisted, smsListed); err != nil {
+			return false, err
+		}
+	}
+	if done, err := s.scan(ctx, source{cursor: smsListed, full: true, page: s.scanListed}); err != nil || !done {
+		return false, err
+	}
+	return s.scan(ctx, source{cursor: smsUnlisted, full: true, page: s.scanUnlisted})
+}
+
+func (s *session) savePasses(ctx context.Context, p pass, names ...string) error {
+	for _, name := range names {
+		if err := s.savePass(ctx, name, p, customersRead{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scanListed reads one page of the whole list, and marks who is on it.
+func (s *session) scanListed(ctx context.Context, _ time.Time, cursor string) (page, error) {
+	result, listed, err := s.readSubscribers(ctx, time.Time{}, cursor)
+	if err != nil {
+		return page{}, err
+	}
+	return result, s.records().MarkListed(ctx, s.merchant, s.channel, listed, s.now())
+}
+
+// unlistedPage is how many people one step of scanUnlisted looks at; as many customers are read in one call.
+const unlistedPage = 250
+
+// scanUnlisted looks up people who were on the list and are not any more.
+func (s *session) scanUnlisted(ctx context.Context, _ time.Time, cursor string) (page, error) {
+	listed, _, err := s.loadPass(ctx, smsListed)
+	if err != nil {
+		return page{}, err
+	}
+	var after consent.Subject
+	if cursor != "" {
+		if after, err = consent.SubjectFromHex(cursor); err != nil {
+			return page{}, fmt.Errorf("read cursor: %w", err)
+		}
+	}
+	began := consent.InstantOf(listed.Since)
+	found, err := s.records().Unlisted(ctx, s.merchant, s.channel, began, after, unlistedPage)
+	if err != nil {
+		return page{}, err
+	}
+	result := page{rows: len(found)}
+	if len(found) == unlistedPage {
+		result.next = found[len(found)-1].Subject.Hex()
+	}
+	gone := slices.DeleteFunc(found, func(l ledger.Located) bool {
+		seen := &l.Record.Seen[consent.Listrak]
+		return seen.State != consent.Subscribed || seen.ReadBegan >= began
+	})
+	if len(gone) == 0 {
+		return result, nil
+	}
+	phones, err := s.phonesOf(ctx, gone)
+	if err != nil {
+		return page{}, err
+	}
+	var known []listedPhone
+	var unknown []sighting
+	for _, l := range gone {
+		if phone := phones[l.Subject]; phone != "" {
+			known = append(known, listedPhone{l.Subject, phone})
+			continue
+		}
+		// Nobody can tell the number any more, so Listrak cannot be asked why it is gone, and no other side has it.
+		missed := absent(consent.Listrak, l.Subject, "", read{began, began})
+		missed.report.Inferred = true
+		unknown = append(unknown, missed)
+	}
+	if _, err := s.observe(ctx, unknown); err != nil {
+		return page{}, err
+	}
+	return result, s.lookUpPhones(ctx, known)
+}
+
+// phonesOf finds the numbers of people: sealed, or else as Shopify tells them.
+func (s *session) phonesOf(ctx context.Context, people []ledger.Located) (map[consent.Subject]string, error) {
+	phones := make(map[consent.Subject]string, len(people))
+	var ids []shopify.CustomerID
+	for _, l := range people {
+		if phone, ok := s.openSealed(l.Subject, l.SealedAddress); ok {
+			phones[l.Subject] = phone
+		} else if ref := l.Record.Seen[consent.Shopify].Ref; ref != "" {
+			ids = append(ids, shopify.CustomerID(ref))
+		}
+	}
+	if len(ids) == 0 {
+		return phones, nil
+	}
+	customers, err := s.account.Shopify.CustomersByID(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read customers: %w", err)
+	}
+	for _, c := range customers {
+		if phone, err := s.normalise(c.Phone); err == nil {
+			phones[s.subject(phone)] = phone
+		}
+	}
+	return phones, nil
+}
+
+// callSMS writes to the list, and to the one that stands for the checkout point.
+func (s *session) callSMS(ctx context.Context, it item) (listrak.WriteResult, error) {
+	settings := &s.account.Settings.SMS
+	rec := &it.entry.Record
+	lists := []int{settings.List}
+	switch {
+	case rec.Decision.State == consent.Unsubscribed && settings.OptOut:
+		return s.account.SMS.OptOut(ctx, it.address)
+	case rec.Decision.State == consent.Unsubscribed && settings.CheckoutList != 0,
+		rec.Sent[consent.Listrak][0].Point == consent.Checkout && settings.CheckoutList != 0:
+		// The list that is read comes last: what it shows is then true of both, whatever fails in between.
+		lists = []int{settings.CheckoutList, settings.List}
+	}
+	known := rec.Seen[consent.Listrak].State != consent.Absent
+	var result listrak.WriteResult
+	for _, list := range lists {
+		var err error
+		if rec.Decision.State == consent.Unsubscribed {
+			result, err = s.account.SMS.Unsubscribe(ctx, it.address, list)
+		} else {
+			result, err = s.account.SMS.Subscribe(ctx, it.address, listrak.SMSSubscribeOptions{Known: known, List: list})
+			known = true
+		}
+		if err != nil {
+			return listrak.WriteResult{}, err
+		}
+	}
+	return result, nil
+}
