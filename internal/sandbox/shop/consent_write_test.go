@@ -109,7 +109,7 @@ func TestConsentUpdateAnswers(t *testing.T) {
 			require.Len(t, writes, 1)
 			effective := row.errors == "" && row.email == ""
 			require.Equal(t, effective, writes[0].Effective, "%+v", writes[0])
-			require.Equal(t, consentOperation, writes[0].Operation)
+			require.Equal(t, byMail.operation, writes[0].Operation)
 			require.Equal(t, row.state, writes[0].State)
 			require.Equal(t, id, writes[0].Customer)
 		})

@@ -205,8 +205,8 @@ func TestSwitchesChangeAtRunTime(t *testing.T) {
 	}
 	writes := store.Writes()
 	require.Equal(t, []Write{
-		{At: startTime, Operation: consentOperation, Customer: id, Email: "a@example.com", State: Unsubscribed, Date: late.At},
-		{At: startTime, Operation: consentOperation, Customer: id, Email: "a@example.com", State: Unsubscribed, Date: late.At, Effective: true},
+		{At: startTime, Operation: byMail.operation, Customer: id, Email: "a@example.com", State: Unsubscribed, Date: late.At},
+		{At: startTime, Operation: byMail.operation, Customer: id, Email: "a@example.com", State: Unsubscribed, Date: late.At, Effective: true},
 	}, writes)
 }
 
