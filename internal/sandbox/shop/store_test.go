@@ -52,7 +52,7 @@ func TestCreateCustomer(t *testing.T) {
 			require.Empty(t, id, row.name)
 			continue
 		}
-		row.want.ID = id
+		row.want.ID, row.want.SMSConsent = id, neverAsked()
 		got, ok := store.CustomerByID(id)
 		require.True(t, ok, row.name)
 		require.Equal(t, row.want, got, row.name)
