@@ -23,7 +23,16 @@ const recordedCustomer = `{"id":"gid://shopify/Customer/1","updatedAt":"2026-04-
 
 func jane(t *testing.T) Customer {
 	return Customer{ID: "gid://shopify/Customer/1", UpdatedAt: moment(t, "2026-04-25T01:00:05Z"), Email: address,
-		Consent: EmailConsent{State: Subscribed, OptInLevel: "SINGLE_OPT_IN", UpdatedAt: moment(t, "2026-04-25T01:00:00Z")}}
+		EmailConsent: Consent{State: Subscribed, OptInLevel: "SINGLE_OPT_IN", UpdatedAt: moment(t, "2026-04-25T01:00:00Z")}}
+}
+
+// recordedPhones is of a customer who is reached by SMS only.
+const recordedPhones = `{"id":"gid://shopify/Customer/2","updatedAt":"2026-04-25T01:05:05Z","defaultEmailAddress":null,"defaultPhoneNumber":{"phoneNumber":"` +
+	phone + `","smsMarketingConsent":{"state":"SUBSCRIBED","optInLevel":"SINGLE_OPT_IN","updatedAt":"2026-04-25T01:05:00Z"}}}`
+
+func joe(t *testing.T) Customer {
+	return Customer{ID: "gid://shopify/Customer/2", UpdatedAt: moment(t, "2026-04-25T01:05:05Z"), Phone: phone,
+		SMSConsent: Consent{State: Subscribed, OptInLevel: "SINGLE_OPT_IN", UpdatedAt: moment(t, "2026-04-25T01:05:00Z")}}
 }
 
 func TestNewRefusesWhatCannotWork(t *testing.T) {
@@ -189,11 +198,90 @@ func TestCustomersByEmail(t *testing.T) {
 			continue
 		}
 		require.Equal(t, emails[n], customer.Email)
-		require.Equal(t, EmailConsent{State: NotSubscribed}, customer.Consent)
+		require.Equal(t, Consent{State: NotSubscribed}, customer.EmailConsent)
 	}
 	for _, call := range s.seen() {
 		require.NotContains(t, call.document, "@x.com", "values travel as variables only")
 		require.LessOrEqual(t, len(call.roots), maxLookups)
+	}
+}
+
+func TestCustomersByPhone(t *testing.T) {
+	t.Parallel()
+	phones := []string{" ", "+15550000000"}
+	for n := range 55 {
+		phones = append(phones, fmt.Sprintf("+1415555%04d", n))
+	}
+	s := newStore(t, nil)
+	s.answer = func(w http.ResponseWriter, call sent) {
+		each(func(root int, _ *ast.Field) string {
+			identifier := call.argument(t, root, "identifier").(map[string]any)
+			require.Len(t, identifier, 1, "exactly one member of @oneOf")
+			number := identifier["phoneNumber"].(string)
+			if number == "+15550000000" {
+				return "null"
+			}
+			return strings.Replace(recordedPhones, phone, number, 1)
+		})(w, call)
+	}
+	customers, err := s.client().CustomersByPhone(t.Context(), phones)
+	require.NoError(t, err)
+	require.Len(t, s.seen(), 2)
+	for n, customer := range customers {
+		want := joe(t)
+		if want.Phone = phones[n]; n < 2 {
+			want = Customer{}
+		}
+		require.Empty(t, cmp.Diff(want, customer), "number %d", n)
+	}
+	for _, call := range s.seen() {
+		require.NotContains(t, call.document, "1415555", "values travel as variables only")
+		require.LessOrEqual(t, len(call.roots), maxLookups)
+	}
+
+	s.answer = whole(200, `{"data":{"customerByIdentifier_0":`+recordedPhones+`,"customerByIdentifier_1":null},"errors":[{"message":"no `+phone+`",
+		"path":["customerByIdentifier_1"],"extensions":{"code":"INVALID"}}],`+recordedCost+`}`)
+	customers, err = s.client().CustomersByPhone(t.Context(), []string{phone, phone})
+	var failed ItemErrors
+	require.ErrorAs(t, err, &failed)
+	require.NoError(t, failed[0])
+	require.Equal(t, failure.Refused, failure.ClassOf(failed[1]))
+	require.Equal(t, "look up customers by phone", failure.As(failed[1]).Op)
+	requireNoSecrets(t, err)
+	require.Empty(t, cmp.Diff([]Customer{joe(t), {}}, customers))
+}
+
+// TestConsentsAreRead: the enums of the two channels differ (contracts/shopify.md 3.2), and a value that they do not have is no decision.
+func TestConsentsAreRead(t *testing.T) {
+	t.Parallel()
+	const customer = `{"id":"gid://shopify/Customer/1","updatedAt":"2026-04-25T01:00:05Z","defaultEmailAddress":{"emailAddress":"` + address + `",
+		"marketingState":"%s","marketingOptInLevel":null,"marketingUpdatedAt":null},"defaultPhoneNumber":{"phoneNumber":"` + phone + `",
+		"smsMarketingConsent":{"state":"%s","optInLevel":%s,"updatedAt":%s}}}`
+	for _, row := range []struct {
+		email, sms, level, date string
+		wantEmail               ConsentState
+		want                    Consent
+	}{
+		{"NOT_SUBSCRIBED", "NEVER_SUBSCRIBED", `"SINGLE_OPT_IN"`, "null", NotSubscribed, Consent{State: NotSubscribed, OptInLevel: "SINGLE_OPT_IN"}},
+		{"PENDING", "PENDING", `"CONFIRMED_OPT_IN"`, `"2026-04-25T03:00:00+02:00"`, Pending,
+			Consent{State: Pending, OptInLevel: "CONFIRMED_OPT_IN", UpdatedAt: moment(t, "2026-04-25T01:00:00Z")}},
+		{"INVALID", "REDACTED", "null", "null", Invalid, Consent{State: Redacted}},
+		{"SUBSCRIBED", "UNSUBSCRIBED", `"UNKNOWN"`, "null", Subscribed, Consent{State: Unsubscribed, OptInLevel: "UNKNOWN"}},
+		{"UNSUBSCRIBED", "SUBSCRIBED", "null", "null", Unsubscribed, Consent{State: Subscribed}},
+		// Each has the other's word for who was never asked.
+		{"NEVER_SUBSCRIBED", "NOT_SUBSCRIBED", "null", "null", UnknownState, Consent{State: UnknownState}},
+		{"REDACTED", "INVALID", "null", "null", UnknownState, Consent{State: UnknownState}},
+		{"BRAND_NEW", "", "null", "null", UnknownState, Consent{State: UnknownState}},
+	} {
+		t.Run(row.email+" "+row.sms, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t, whole(200, `{"data":{"nodes":[{"__typename":"Customer",`+
+				fmt.Sprintf(customer, row.email, row.sms, row.level, row.date)[1:]+`]},`+recordedCost+`}`))
+			customers, err := s.client().CustomersByID(t.Context(), []CustomerID{"gid://shopify/Customer/1"})
+			require.NoError(t, err)
+			require.Empty(t, cmp.Diff([]Customer{{ID: "gid://shopify/Customer/1", UpdatedAt: moment(t, "2026-04-25T01:00:05Z"), Email: address,
+				EmailConsent: Consent{State: row.wantEmail}, Phone: phone, SMSConsent: row.want}}, customers))
+		})
 	}
 }
 
@@ -254,6 +342,43 @@ func TestUpdateEmailConsents(t *testing.T) {
 	require.True(t, failure.As(results[2].Err).MaybeDone, "no customer and no reason: nobody knows")
 }
 
+func TestUpdateSMSConsents(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, nil)
+	s.answer = func(w http.ResponseWriter, call sent) {
+		each(func(root int, field *ast.Field) string {
+			require.Equal(t, "customerSmsMarketingConsentUpdate", field.Name)
+			input, err := json.Marshal(call.argument(t, root, "input"))
+			require.NoError(t, err)
+			want := `{"customerId":"gid://shopify/Customer/2","smsMarketingConsent":{"marketingState":"SUBSCRIBED","marketingOptInLevel":"SINGLE_OPT_IN","consentUpdatedAt":"2026-04-25T01:05:00Z"}}`
+			switch root {
+			case 0:
+				require.JSONEq(t, want, string(input))
+				return `{"customer":` + recordedPhones + `,"userErrors":[]}`
+			case 1:
+				require.JSONEq(t, strings.ReplaceAll(want, `"SUBSCRIBED"`, `"UNSUBSCRIBED"`), string(input))
+				return `{"customer":null,"userErrors":[{"field":null,"message":"Customer not found","code":null}]}`
+			case 2:
+				return `{"customer":null,"userErrors":[]}`
+			default:
+				return `null`
+			}
+		})(w, call)
+	}
+	at := moment(t, "2026-04-25T03:05:00.999+02:00")
+	write := ConsentWrite{Customer: "gid://shopify/Customer/2", State: Unsubscribed, At: at}
+	results, err := s.client().UpdateSMSConsents(t.Context(), []ConsentWrite{{Customer: write.Customer, State: Subscribed, At: at}, write, write, write})
+	require.NoError(t, err)
+	require.NoError(t, results[0].Err)
+	require.Empty(t, cmp.Diff(joe(t), results[0].Customer))
+	require.Equal(t, CodeCustomerNotFound, failure.As(results[1].Err).Code)
+	require.Zero(t, results[1].Customer)
+	for _, unknown := range results[2:] {
+		require.True(t, failure.As(unknown.Err).MaybeDone, "no customer and no reason: nobody knows")
+		require.Equal(t, "update SMS consents", failure.As(unknown.Err).Op)
+	}
+}
+
 func TestWritesThatMustNotBeSent(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, func(http.ResponseWriter, sent) { t.Error("this must not be sent") })
@@ -266,12 +391,24 @@ func TestWritesThatMustNotBeSent(t *testing.T) {
 	} {
 		_, err := c.UpdateEmailConsents(t.Context(), []ConsentWrite{write})
 		require.Error(t, err, name)
+		_, err = c.UpdateSMSConsents(t.Context(), []ConsentWrite{write})
+		require.Error(t, err, name)
 	}
 	_, err := c.UpdateEmailConsents(t.Context(), make([]ConsentWrite, MaxWrites+1))
 	require.ErrorContains(t, err, "at most 50")
-	_, err = c.CreateCustomers(t.Context(), []NewCustomer{{Email: " ", At: now}})
-	require.Error(t, err)
+	_, err = c.UpdateSMSConsents(t.Context(), make([]ConsentWrite, MaxWrites+1))
+	require.ErrorContains(t, err, "at most 50")
+	for name, customer := range map[string]NewCustomer{
+		"blank address": {Email: " ", At: now}, "blank number": {Phone: "\t", At: now}, "neither": {At: now}, "no date": {Phone: phone},
+		"both": {Email: address, Phone: phone, At: now},
+	} {
+		_, err = c.CreateCustomers(t.Context(), []NewCustomer{customer})
+		require.Error(t, err, name)
+		requireNoSecrets(t, err)
+	}
 	_, err = c.CreateCustomers(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = c.UpdateSMSConsents(t.Context(), nil)
 	require.NoError(t, err)
 }
 
@@ -312,6 +449,46 @@ func TestCreateCustomers(t *testing.T) {
 		require.Equal(t, want.Class, got.Class, texts[n])
 		require.Equal(t, want.Code, got.Code, texts[n])
 		require.NotContains(t, got.Error(), address)
+	}
+}
+
+func TestCreateCustomersByPhone(t *testing.T) {
+	t.Parallel()
+	texts := []string{"", "Phone has already been taken", "Phone is invalid", "Phone is too long (maximum is 255 characters)",
+		"A phone number is required to set the SMS consent state.", "Something about " + phone}
+	s := newStore(t, nil)
+	s.answer = func(w http.ResponseWriter, call sent) {
+		each(func(root int, _ *ast.Field) string {
+			if root == 0 {
+				input, err := json.Marshal(call.argument(t, root, "input"))
+				require.NoError(t, err)
+				require.JSONEq(t, `{"phone":"`+phone+`","smsMarketingConsent":{"marketingState":"SUBSCRIBED","marketingOptInLevel":"SINGLE_OPT_IN",
+					"consentUpdatedAt":"2026-04-25T01:05:00Z"}}`, string(input))
+				return `{"customer":` + recordedPhones + `,"userErrors":[]}`
+			}
+			return `{"customer":null,"userErrors":[{"field":["phone"],"message":"` + texts[root] + `"}]}`
+		})(w, call)
+	}
+	customers := make([]NewCustomer, len(texts))
+	for n := range customers {
+		customers[n] = NewCustomer{Phone: phone, At: moment(t, "2026-04-25T01:05:00Z")}
+	}
+	results, err := s.client().CreateCustomers(t.Context(), customers)
+	require.NoError(t, err)
+	require.NoError(t, results[0].Err)
+	require.Empty(t, cmp.Diff(joe(t), results[0].Customer))
+	for n, want := range map[int]failure.Error{
+		1: {Class: failure.Retry, Code: CodeTaken},
+		2: {Class: failure.Refused, Code: CodePhoneInvalid},
+		3: {Class: failure.Refused, Code: CodePhoneInvalid},
+		4: {Class: failure.Refused, Code: CodeNoPhone, Advice: advicePhone},
+		5: {Class: failure.Refused, Code: "USER_ERROR"},
+	} {
+		got := failure.As(results[n].Err)
+		require.Equal(t, want.Class, got.Class, texts[n])
+		require.Equal(t, want.Code, got.Code, texts[n])
+		require.Equal(t, want.Advice, got.Advice, texts[n])
+		requireNoSecrets(t, got)
 	}
 }
 
@@ -437,6 +614,9 @@ func TestVerifyAccess(t *testing.T) {
 		"not approved for addresses": {access: accessAnswer, customers: strings.Replace(readable, `{"data"`, `{"errors":[{"message":"This app is not approved to use the emailAddress field.",
 			"path":["customers","nodes",0,"defaultEmailAddress","emailAddress"]}],"data"`, 1), orders: readable,
 			want: []string{"Customers cannot be read (PROTECTED_CUSTOMER_DATA)."}, advice: "not approved for the emailAddress field"},
+		"not approved for phone numbers": {access: accessAnswer, customers: strings.Replace(readable, `{"data"`, `{"errors":[{"message":"This app is not approved to use the phoneNumber field.",
+			"path":["customers","nodes",0,"defaultPhoneNumber","phoneNumber"]}],"data"`, 1), orders: readable,
+			want: []string{"Customers cannot be read (PROTECTED_CUSTOMER_DATA)."}, advice: "not approved for the phoneNumber field"},
 		"fallen forward": {access: accessAnswer, customers: readable, orders: readable, version: "2027-01",
 			want: []string{"another version of its API"}, advice: "update Concord"},
 	} {

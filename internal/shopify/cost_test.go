@@ -21,8 +21,9 @@ func TestCostsAreThoseOfTheFormula(t *testing.T) {
 	documents := map[operation]string{
 		opAccess: admin.Access_Operation, opProbeCustomers: admin.ProbeCustomers_Operation, opProbeOrders: admin.ProbeOrders_Operation,
 		opChangedCustomers: admin.ChangedCustomers_Operation, opCustomersByID: admin.CustomersByID_Operation,
-		opCustomerByEmail: admin.CustomerByEmail_Operation, opOrdersOfCustomer: admin.OrdersOfCustomer_Operation,
-		opOrdersOfEmail: admin.OrdersOfEmail_Operation, opUpdateConsent: admin.UpdateEmailConsent_Operation,
+		opCustomerByEmail: admin.CustomerByIdentifier_Operation, opCustomerByPhone: admin.CustomerByIdentifier_Operation,
+		opUpdateSMS: admin.UpdateSMSConsent_Operation, opOrdersOfCustomer: admin.OrdersOfCustomer_Operation,
+		opOrdersOfEmail: admin.OrdersOfEmail_Operation, opUpdateEmail: admin.UpdateEmailConsent_Operation,
 		opCreateCustomer: admin.CreateCustomer_Operation, opWebhookSubscriptions: admin.WebhookSubscriptions_Operation,
 		opCreateSubscription: admin.CreateWebhookSubscription_Operation, opDeleteSubscription: admin.DeleteWebhookSubscription_Operation,
 	}
@@ -32,13 +33,16 @@ func TestCostsAreThoseOfTheFormula(t *testing.T) {
 		}
 	}
 
-	emails, searches := make([]string, maxLookups), make([]admin.OrderSearch, maxLookups)
+	keys, searches := make([]string, maxLookups), make([]admin.OrderSearch, maxLookups)
 	consents, customers := make([]admin.CustomerEmailMarketingConsentUpdateInput, MaxWrites), make([]admin.CustomerInput, MaxWrites)
+	smsConsents := make([]admin.CustomerSmsMarketingConsentUpdateInput, MaxWrites)
 	for op, request := range map[operation]*graphql.Request{
-		opCustomerByEmail:  requestOf(admin.CustomersByEmail(emails)),
+		opCustomerByEmail:  requestOf(admin.CustomersByEmail(keys)),
+		opCustomerByPhone:  requestOf(admin.CustomersByPhone(keys)),
 		opOrdersOfCustomer: requestOf(admin.OrdersOfCustomers(searches)),
 		opOrdersOfEmail:    requestOf(admin.OrdersOfEmails(searches)),
-		opUpdateConsent:    requestOf(admin.UpdateEmailConsents(consents)),
+		opUpdateEmail:      requestOf(admin.UpdateEmailConsents(consents)),
+		opUpdateSMS:        requestOf(admin.UpdateSMSConsents(smsConsents)),
 		opCreateCustomer:   requestOf(admin.CreateCustomers(customers)),
 	} {
 		require.NotNil(t, request, "no aliased request for %s", op.name)
@@ -138,11 +142,12 @@ func connectionSize(field *ast.Field) int {
 func TestLearnedCostOnlyRises(t *testing.T) {
 	t.Parallel()
 	var costs learnedCosts
-	require.Equal(t, 22, costs.of(opUpdateConsent, 2))
-	costs.learn(opUpdateConsent, 10, 100) // cheaper than we thought: the constant stays
-	require.Equal(t, 22, costs.of(opUpdateConsent, 2))
-	costs.learn(opUpdateConsent, 10, 121) // 12.1 an item
-	require.Equal(t, 26, costs.of(opUpdateConsent, 2))
-	costs.learn(opUpdateConsent, 1, 5000) // no request can cost that
-	require.Equal(t, 26, costs.of(opUpdateConsent, 2))
+	require.Equal(t, 26, costs.of(opUpdateEmail, 2))
+	costs.learn(opUpdateEmail, 10, 120) // cheaper than we thought: the constant stays
+	require.Equal(t, 26, costs.of(opUpdateEmail, 2))
+	costs.learn(opUpdateEmail, 10, 141) // 14.1 an item
+	require.Equal(t, 30, costs.of(opUpdateEmail, 2))
+	costs.learn(opUpdateEmail, 1, 5000) // no request can cost that
+	require.Equal(t, 30, costs.of(opUpdateEmail, 2))
+	require.Equal(t, 26, costs.of(opUpdateSMS, 2), "another document")
 }

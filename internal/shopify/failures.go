@@ -121,7 +121,8 @@ var (
 	approvalPattern = regexp.MustCompile(`^This app is not approved to (?:(?:access|use) the ([A-Za-z]{1,40}) (object|field)\b)?`)
 	variablePattern = regexp.MustCompile(`^Variable \$([A-Za-z0-9_]{1,60}) `)
 	codePattern     = regexp.MustCompile(`^[A-Za-z_]{1,60}$`)
-	idPattern       = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
+	// idPattern is of request ids. It wants a letter, which no phone number has.
+	idPattern = regexp.MustCompile(`^[0-9-]{0,63}[A-Za-z][A-Za-z0-9-]{0,63}$`)
 )
 
 // classify turns a top-level error into ours. wait is the answer's, for THROTTLED.

@@ -21,7 +21,7 @@ import (
 const throttled = `{"errors":[{"message":"Throttled","extensions":{"code":"THROTTLED","documentation":"https://shopify.dev/api/usage/rate-limits"}}],
 	"extensions":{"cost":{"requestedQueryCost":70,"actualQueryCost":null,"throttleStatus":{"maximumAvailable":2000.0,"currentlyAvailable":66.0,"restoreRate":100.0}}}}`
 
-const page = `<!DOCTYPE html><html><body>Something went wrong for ` + address + `</body></html>`
+const page = `<!DOCTYPE html><html><body>Something went wrong for ` + address + `, ` + phone + `, +1 (613) 450-5293</body></html>`
 
 // wanted is what one answer must become: for a read, and for a write.
 type wanted struct {
@@ -49,6 +49,10 @@ var failureCases = map[string]struct {
 		wanted{class: failure.PersonMustAct, code: "MAX_INPUT_SIZE_EXCEEDED", advice: "update Concord"}},
 	"internal error": {200, nil, `{"errors":[{"message":"Internal error. ` + address + `\nRequest ID: 1b2c","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"1b2c"}}]}`,
 		wanted{class: failure.Retry, code: "INTERNAL_SERVER_ERROR", maybe: true}},
+	"internal error with a phone number as its request id": {200, nil, `{"errors":[{"message":"` + phone + `","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"1-613-450-5293"}}]}`,
+		wanted{class: failure.Retry, code: "INTERNAL_SERVER_ERROR", maybe: true}},
+	"bad gateway with a phone number as its request id": {502, map[string]string{"X-Request-Id": "16134505293"}, page,
+		wanted{class: failure.Retry, code: "HTTP_502", maybe: true}},
 	"internal error with a hostile request id": {200, nil, `{"errors":[{"message":"x","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"` + address + `"}}]}`,
 		wanted{class: failure.Retry, code: "INTERNAL_SERVER_ERROR", maybe: true}},
 	"a code nobody described": {200, nil, `{"errors":[{"message":"` + address + `","extensions":{"code":"BRAND_NEW"}}]}`,
@@ -109,7 +113,7 @@ var failureCases = map[string]struct {
 	"far too long": {200, nil, `{"data":"` + strings.Repeat("x", maxAnswer) + `"}`, wanted{class: failure.Retry, code: CodeTooLarge, maybe: true}},
 }
 
-// calls are a read and the two writes, as every case meets them.
+// calls are reads and the writes, as every case meets them.
 var calls = map[string]struct {
 	write bool
 	call  func(context.Context, *Client) error
@@ -122,12 +126,24 @@ var calls = map[string]struct {
 		_, err := c.CustomersByEmail(ctx, []string{address})
 		return err
 	}},
+	"look-up by phone": {false, func(ctx context.Context, c *Client) error {
+		_, err := c.CustomersByPhone(ctx, []string{phone})
+		return err
+	}},
 	"orders": {false, func(ctx context.Context, c *Client) error {
 		_, err := c.OrdersOf(ctx, []OrderLookup{{Email: address, From: time.Unix(1, 0), To: time.Unix(2, 0)}})
 		return err
 	}},
 	"update": {true, func(ctx context.Context, c *Client) error {
 		_, err := c.UpdateEmailConsents(ctx, []ConsentWrite{{Customer: "gid://shopify/Customer/1", State: Subscribed, At: time.Unix(1, 0)}})
+		return err
+	}},
+	"update SMS": {true, func(ctx context.Context, c *Client) error {
+		_, err := c.UpdateSMSConsents(ctx, []ConsentWrite{{Customer: "gid://shopify/Customer/2", State: Unsubscribed, At: time.Unix(1, 0)}})
+		return err
+	}},
+	"create by phone": {true, func(ctx context.Context, c *Client) error {
+		_, err := c.CreateCustomers(ctx, []NewCustomer{{Phone: phone, At: time.Unix(1, 0)}})
 		return err
 	}},
 	"create": {true, func(ctx context.Context, c *Client) error {
@@ -173,7 +189,7 @@ func TestEveryFailureIsClassified(t *testing.T) {
 func requireNoSecrets(t *testing.T, err error) {
 	t.Helper()
 	for _, text := range []string{err.Error(), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err)} {
-		for _, secret := range []string{address, "jane.doe", "shpat_", "secret"} {
+		for _, secret := range []string{address, "jane.doe", "shpat_", "secret", "4505293", "450-5293", "450 5293", "450.5293"} {
 			require.NotContains(t, text, secret)
 		}
 	}
@@ -210,6 +226,63 @@ func TestUserErrorsOfConsentWrites(t *testing.T) {
 			require.Equal(t, want.want.maybe, f.MaybeDone)
 			requireNoSecrets(t, results[0].Err)
 			require.Equal(t, jane(t), results[0].Customer, "the payload shows the unchanged customer")
+		})
+	}
+}
+
+// TestUserErrorsOfSMSWrites: all answer without a customer, and the one about an unknown customer without a code (contracts/shopify.md 3.3).
+func TestUserErrorsOfSMSWrites(t *testing.T) {
+	t.Parallel()
+	for message, want := range map[string]struct {
+		code string
+		want wanted
+	}{
+		"Customer not found": {`null`, wanted{class: failure.Retry, code: CodeCustomerNotFound}},
+		"A phone number is required to set the SMS consent state.": {`"INVALID"`, wanted{class: failure.Refused, code: CodeNoPhone, advice: advicePhone}},
+		"Consent updated at must not be in the future":             {`"INVALID"`, wanted{class: failure.Retry, code: CodeFutureDate, wait: time.Minute}},
+		"Marketing opt in level must exist":                        {`"MISSING_ARGUMENT"`, wanted{class: failure.Refused, code: "MISSING_ARGUMENT"}},
+		"Something internal about " + phone:                        {`"INTERNAL_ERROR"`, wanted{class: failure.Retry, code: "INTERNAL_ERROR", maybe: true}},
+		"Something about +1 (613) 450-5293":                        {`"INCLUSION"`, wanted{class: failure.Refused, code: "INCLUSION"}},
+		"Another thing about 613.450.5293":                         {`null`, wanted{class: failure.Refused, code: "USER_ERROR"}},
+		"A code that is none, but 613 450 5293":                    {`"613 450 5293"`, wanted{class: failure.Refused, code: "USER_ERROR"}},
+	} {
+		t.Run(want.code+" "+message, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t, whole(200, `{"data":{"customerSmsMarketingConsentUpdate_0":{"customer":null,"userErrors":[{"field":null,"message":"`+message+
+				`","code":`+want.code+`}]}},`+recordedCost+`}`))
+			results, err := s.client().UpdateSMSConsents(t.Context(), []ConsentWrite{{Customer: "gid://shopify/Customer/2", State: Unsubscribed, At: time.Unix(1, 0)}})
+			require.NoError(t, err)
+			f := failure.As(results[0].Err)
+			require.NotNil(t, f)
+			require.Equal(t, want.want.class, f.Class)
+			require.Equal(t, want.want.code, f.Code)
+			require.Equal(t, want.want.wait, f.Wait)
+			require.Equal(t, want.want.maybe, f.MaybeDone)
+			require.Equal(t, want.want.advice, f.Advice)
+			requireNoSecrets(t, results[0].Err)
+			require.Zero(t, results[0].Customer)
+		})
+	}
+}
+
+// TestAnUnreadablePhoneNumberIsNotQuoted: Shopify repeats the value in the message and in its problems.
+func TestAnUnreadablePhoneNumberIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	for _, spelled := range []string{phone, "+1 (613) 450-5293", "613-450-5293", "16134505293", "+1.613.450.5293", "613 450 5293"} {
+		t.Run(spelled, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t, nil)
+			s.answer = func(w http.ResponseWriter, call sent) {
+				fmt.Fprintf(w, `{"errors":[{"message":"Variable $%[1]s_0 of type String! was provided invalid value (Phone '%[2]s')","extensions":{"code":"INVALID_VARIABLE",
+					"value":"%[2]s","problems":[{"path":[],"explanation":"%[2]s"}]}}]}`, map[string]string{"CustomerByIdentifier": "identifier", "CreateCustomer": "input"}[call.operation], spelled)
+			}
+			_, err := s.client().CustomersByPhone(t.Context(), []string{spelled})
+			require.Equal(t, failure.Refused, failure.ClassOf(err))
+			requireNoSecrets(t, err)
+			results, err := s.client().CreateCustomers(t.Context(), []NewCustomer{{Phone: spelled, At: time.Unix(1, 0)}})
+			require.NoError(t, err)
+			require.Equal(t, failure.Refused, failure.ClassOf(results[0].Err))
+			requireNoSecrets(t, results[0].Err)
 		})
 	}
 }

@@ -18,8 +18,11 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
-// address is the person of these tests; no error may ever show it.
-const address = "jane.doe+private@example.com"
+// address and phone are the person's of these tests; no error may ever show them.
+const (
+	address = "jane.doe+private@example.com"
+	phone   = "+16134505293"
+)
 
 // recordedCost is the throttle status and cost of a recording (contracts/shopify.md 3.1).
 const recordedCost = `"extensions":{"cost":{"requestedQueryCost":11,"actualQueryCost":11,` +

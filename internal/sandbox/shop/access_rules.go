@@ -13,7 +13,9 @@ var fieldScopes = map[string]string{
 	"CustomerCreatePayload.customer":                      "read_customers",
 	"CustomerEmailMarketingConsentUpdatePayload.customer": "read_customers",
 	"Mutation.customerCreate":                             "write_customers",
+	"CustomerSmsMarketingConsentUpdatePayload.customer":   "read_customers",
 	"Mutation.customerEmailMarketingConsentUpdate":        "write_customers",
+	"Mutation.customerSmsMarketingConsentUpdate":          "write_customers",
 }
 
 // protectedFields lead to protected customer data of level 1; the value is the object that the refusal names.
@@ -26,10 +28,13 @@ var protectedFields = map[string]string{
 	"Order.customer":                                      "Customer",
 	"CustomerCreatePayload.customer":                      "Customer",
 	"CustomerEmailMarketingConsentUpdatePayload.customer": "Customer",
+	"CustomerSmsMarketingConsentUpdatePayload.customer":   "Customer",
 }
 
-// level2Fields are protected customer data of level 2: addresses.
-var level2Fields = map[string]bool{"CustomerEmailAddress.emailAddress": true, "Order.email": true}
+// level2Fields are protected customer data of level 2: addresses and phone numbers.
+var level2Fields = map[string]bool{
+	"CustomerEmailAddress.emailAddress": true, "CustomerPhoneNumber.phoneNumber": true, "Order.email": true,
+}
 
 // accessError refuses a field for want of a scope, or of approval for protected customer data.
 type accessError struct {

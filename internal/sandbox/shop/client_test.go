@@ -77,10 +77,10 @@ func TestOurClientMeetsTheStore(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.NoError(t, written[0].Err)
-	require.Equal(t, shopify.Subscribed, written[0].Customer.Consent.State)
-	require.Equal(t, past, written[0].Customer.Consent.UpdatedAt)
+	require.Equal(t, shopify.Subscribed, written[0].Customer.EmailConsent.State)
+	require.Equal(t, past, written[0].Customer.EmailConsent.UpdatedAt)
 	require.Error(t, written[1].Err)
-	require.Equal(t, shopify.Unsubscribed, written[2].Customer.Consent.State)
+	require.Equal(t, shopify.Unsubscribed, written[2].Customer.EmailConsent.State)
 
 	require.NoError(t, client.Reserve(ctx, 2*shopify.CreateCost))
 	created, err := client.CreateCustomers(ctx, []shopify.NewCustomer{{Email: "new@example.com", At: past}, {Email: emails[0], At: past}})

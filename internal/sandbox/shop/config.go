@@ -49,7 +49,7 @@ type ProtectedDataLevel string
 // The approvals. Custom apps have both levels without review, so that is the zero value.
 const (
 	ProtectedDataAll    ProtectedDataLevel = ""        // levels 1 and 2
-	ProtectedDataLevel1 ProtectedDataLevel = "level_1" // customers, but no addresses: email fields are null
+	ProtectedDataLevel1 ProtectedDataLevel = "level_1" // customers, but no addresses: email and phone fields are null
 	ProtectedDataNone   ProtectedDataLevel = "none"    // customers and orders are null
 )
 
@@ -111,11 +111,16 @@ type Switches struct {
 	// FutureTolerance is how far a consent date may lie in the future before it is refused (3.3, 10, U).
 	FutureTolerance time.Duration `json:"futureTolerance"`
 	// EmailChangeResetsConsent makes a changed address start as NOT_SUBSCRIBED; off, the consent stays with the customer. The
-	// contract is silent on it (10 asks it only of phones).
+	// contract is silent on it (10 asks it only of phone numbers).
 	EmailChangeResetsConsent bool `json:"emailChangeResetsConsent"`
-	// MergeKeepsNewestConsent gives a merged customer the consent with the newest date; off, the one of the customer that stays
-	// (3.6, 10, U).
+	// PhoneChangeResetsConsent makes a changed phone number start as never asked; off, the SMS consent stays with the customer (10, U).
+	PhoneChangeResetsConsent bool `json:"phoneChangeResetsConsent"`
+	// MergeKeepsNewestConsent gives a merged customer the consent with the newest date, of each channel; off, the one of the customer
+	// that stays (3.6, 10, U).
 	MergeKeepsNewestConsent bool `json:"mergeKeepsNewestConsent"`
+	// MergeDropsPhone lets the phone number of the customer that goes go too; off, the one that stays takes it, with its SMS consent, if
+	// it has none (3.6, 10, U).
+	MergeDropsPhone bool `json:"mergeDropsPhone"`
 	// TokenisedEmailSearch makes email: match every address that holds all tokens of the one asked for, so that "a@b.com" also
 	// finds "x.a@b.com"; off, it matches exactly, ignoring case. How Shopify matches is not documented (4).
 	TokenisedEmailSearch bool `json:"tokenisedEmailSearch"`

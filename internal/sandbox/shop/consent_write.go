@@ -1,6 +1,7 @@
 package shop
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -26,27 +27,32 @@ type WriteAnswer struct {
 	UserErrors []UserError
 }
 
-// ConsentInput is an email consent as an app sends it: an empty Level or a zero At means that it was left out.
+// ConsentInput is a consent as an app sends it: an empty Level or a zero At means that it was left out.
 type ConsentInput struct {
 	State State
 	Level OptInLevel
 	At    time.Time
 }
 
-// CustomerInput is a customer as an app sends it to customerCreate. Consent is nil when it was left out.
+// CustomerInput is a customer as an app sends it to customerCreate. Consent, to email, and SMSConsent are nil when they were left out.
 type CustomerInput struct {
-	Email   string
-	Consent *ConsentInput
+	Email      string
+	Consent    *ConsentInput
+	Phone      string
+	SMSConsent *ConsentInput
 }
 
 // Write is one write that an app made through the API, whether it was taken, ignored or refused.
 type Write struct {
-	At        time.Time // by the store's clock
-	Operation string    // the mutation's name
+	At time.Time // by the store's clock
+	// Operation is the mutation's name, and with it the channel's.
+	Operation string
 	Customer  CustomerID
-	Email     string // as stored; for a refused creation, as sent
-	State     State
-	Date      time.Time // as sent, zero when left out
+	// Email is the address of a write to email, Phone the number of one to SMS: as stored; for a refused creation, as sent.
+	Email, Phone string
+	// State and Date are as sent, empty and zero when left out. A creation with both consents tells of that to email.
+	State State
+	Date  time.Time
 	// Effective says that the write changed what the store holds of the person's consent, or created the customer.
 	Effective bool
 }
@@ -58,17 +64,23 @@ func (s *Store) Writes() []Write {
 	return slices.Clone(s.writes)
 }
 
-const (
-	createOperation  = "customerCreate"
-	consentOperation = "customerEmailMarketingConsentUpdate"
-)
+const createOperation = "customerCreate"
 
 // UpdateEmailConsent is customerEmailMarketingConsentUpdate (contracts/shopify.md 3.3, 3.4). The error is an *APIError.
 func (s *Store) UpdateEmailConsent(id CustomerID, input ConsentInput) (WriteAnswer, error) {
+	return s.updateConsent(&byMail, id, input)
+}
+
+// UpdateSMSConsent is customerSmsMarketingConsentUpdate (contracts/shopify.md 3.3, 3.4). The error is an *APIError.
+func (s *Store) UpdateSMSConsent(id CustomerID, input ConsentInput) (WriteAnswer, error) {
+	return s.updateConsent(&bySMS, id, input)
+}
+
+func (s *Store) updateConsent(to *channel, id CustomerID, input ConsentInput) (WriteAnswer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.config.Now()
-	write := Write{At: now, Operation: consentOperation, Customer: id, State: input.State, Date: input.At}
+	write := Write{At: now, Operation: to.operation, Customer: id, State: input.State, Date: input.At}
 	defer func() { s.writes = append(s.writes, write) }()
 
 	if err := unwritable(input.State); err != nil {
@@ -76,52 +88,74 @@ func (s *Store) UpdateEmailConsent(id CustomerID, input ConsentInput) (WriteAnsw
 	}
 	c, err := s.find(id)
 	if err != nil {
-		return WriteAnswer{UserErrors: []UserError{
-			{Field: []string{"input", "customerId"}, Message: "Customer not found", Code: "INVALID"},
-		}}, nil
+		unknown := UserError{Message: "Customer not found"}
+		if to == &byMail {
+			unknown.Field, unknown.Code = []string{"input", "customerId"}, "INVALID"
+		}
+		return WriteAnswer{UserErrors: []UserError{unknown}}, nil
 	}
-	write.Email = c.email
-	if c.email == "" {
-		// Shopify answers success and stores nothing: a client that does not look at the payload believes it was written.
-		return answered(c, nil), nil
+	field := []string{"input", to.member}
+	if to == &bySMS {
+		write.Phone = c.phone
+		refused := []UserError{{Field: field, Message: noPhone, Code: "INVALID"}}
+		if c.phone != "" {
+			refused = s.judgeConsent(input, now, field)
+		}
+		if refused != nil {
+			return WriteAnswer{UserErrors: refused}, nil // no customer, unlike the other channel
+		}
+	} else {
+		write.Email = c.email
+		if c.email == "" {
+			// Shopify answers success and stores nothing: a client that does not look at the payload believes it was written.
+			return answered(c, nil), nil
+		}
+		if refused := s.judgeConsent(input, now, field); refused != nil {
+			return answered(c, refused), nil
+		}
 	}
-	if refused := s.judgeConsent(input, now, []string{"input", "emailMarketingConsent"}); refused != nil {
-		return answered(c, refused), nil
-	}
-	before := c.consent
+	before := c.held(to)
 	s.begin()
-	write.Effective = s.takeConsent(c, input, now)
-	s.told(c, before)
+	write.Effective = s.takeConsent(c, to, input, now)
+	s.told(c, to, before)
 	return answered(c, nil), nil
 }
 
+const noPhone = "A phone number is required to set the SMS consent state."
+
 // CreateCustomerByAPI is customerCreate (contracts/shopify.md 3.1, 3.6). The error is an *APIError. That NOT_SUBSCRIBED is refused
-// here as it is in the consent mutation, and the field paths of a refused consent, are inferred.
+// here as it is in the consent mutations, and the field paths of a refused consent, are inferred.
 func (s *Store) CreateCustomerByAPI(input CustomerInput) (WriteAnswer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.config.Now()
-	email := cleanEmail(input.Email)
-	write := Write{At: now, Operation: createOperation, Email: email}
-	if input.Consent != nil {
-		write.State, write.Date = input.Consent.State, input.Consent.At
+	input.Email, input.Phone = cleanEmail(input.Email), cleanPhone(input.Phone)
+	write := Write{At: now, Operation: createOperation, Email: input.Email, Phone: input.Phone}
+	if told := cmp.Or(input.Consent, input.SMSConsent); told != nil {
+		write.State, write.Date = told.State, told.At
 	}
 	defer func() { s.writes = append(s.writes, write) }()
 
-	if input.Consent != nil {
-		if err := unwritable(input.Consent.State); err != nil {
+	for _, consent := range []*ConsentInput{input.Consent, input.SMSConsent} {
+		if consent == nil {
+			continue
+		}
+		if err := unwritable(consent.State); err != nil {
 			return WriteAnswer{}, err
 		}
 	}
-	if refused := s.judgeCreation(email, input.Consent, now); refused != nil {
+	if refused := s.judgeCreation(input, now); refused != nil {
 		return WriteAnswer{UserErrors: refused}, nil
 	}
-	consent := neverAsked()
+	newcomer := customer{email: input.Email, phone: input.Phone, consent: neverAsked(), sms: neverAsked(), created: now}
 	if input.Consent != nil {
-		consent = input.Consent.stored(consent, now)
+		newcomer.consent = input.Consent.stored(newcomer.consent, now)
+	}
+	if input.SMSConsent != nil {
+		newcomer.sms, newcomer.collector = input.SMSConsent.stored(newcomer.sms, now), CollectedByOthers
 	}
 	s.begin()
-	c := s.addCustomer(email, consent, now, now)
+	c := s.addCustomer(newcomer, now)
 	write.Customer, write.Effective = customerID(c.number), true
 	return answered(c, nil), nil
 }
@@ -141,28 +175,46 @@ func unwritable(state State) error {
 	}
 }
 
-// judgeCreation wants s.mu held.
-func (s *Store) judgeCreation(email string, consent *ConsentInput, now time.Time) []UserError {
+// judgeCreation wants s.mu held, and an address and a number that are clean.
+func (s *Store) judgeCreation(input CustomerInput, now time.Time) []UserError {
 	var refused []UserError
-	if email == "" {
-		if consent != nil {
-			refused = append(refused, UserError{
-				Field: []string{"emailMarketingConsent"}, Message: "An email address is required to set the email marketing consent state.",
-			})
+	refuse := func(message string, field ...string) {
+		refused = append(refused, UserError{Field: field, Message: message})
+	}
+	if input.Email != "" {
+		if problem := emailProblem(input.Email); problem != "" {
+			refuse(problem, "email")
+		} else if _, taken := s.byEmail[emailKey(input.Email)]; taken {
+			refuse("Email has already been taken", "email")
 		}
-		return append(refused, UserError{Message: "A name, phone number, or email address must be present"})
+	} else if input.Consent != nil {
+		refuse("An email address is required to set the email marketing consent state.", byMail.member)
 	}
-	if problem := emailProblem(email); problem != "" {
-		refused = append(refused, UserError{Field: []string{"email"}, Message: problem})
-	} else if _, taken := s.byEmail[emailKey(email)]; taken {
-		refused = append(refused, UserError{Field: []string{"email"}, Message: "Email has already been taken"})
+	if input.Phone != "" {
+		problems := phoneProblems(input.Phone)
+		for _, problem := range problems {
+			refuse(problem, "phone")
+		}
+		if _, taken := s.byPhone[input.Phone]; taken && problems == nil {
+			refuse("Phone has already been taken", "phone")
+		}
+	} else if input.SMSConsent != nil {
+		refuse(noPhone, bySMS.member)
 	}
-	if consent != nil {
-		for _, refusal := range s.judgeConsent(*consent, now, []string{"emailMarketingConsent"}) {
-			refusal.Code = "" // customerCreate answers plain UserErrors, without a code
-			refused = append(refused, refusal)
+	if input.Email == "" && input.Phone == "" {
+		refuse("A name, phone number, or email address must be present")
+		return refused
+	}
+	judge := func(consent *ConsentInput, address, member string) {
+		if consent == nil || address == "" {
+			return
+		}
+		for _, refusal := range s.judgeConsent(*consent, now, []string{member}) {
+			refuse(refusal.Message, refusal.Field...) // customerCreate answers plain UserErrors, without a code
 		}
 	}
+	judge(input.Consent, input.Email, byMail.member)
+	judge(input.SMSConsent, input.Phone, bySMS.member)
 	return refused
 }
 
@@ -184,14 +236,15 @@ func (s *Store) judgeConsent(input ConsentInput, now time.Time, field []string) 
 	return refused
 }
 
-// takeConsent applies the date semantics of contracts/shopify.md 3.4 and says whether state or date changed. It wants s.mu held.
-func (s *Store) takeConsent(c *customer, input ConsentInput, now time.Time) bool {
-	held := c.consent
+// takeConsent applies the date semantics of contracts/shopify.md 3.4 and says whether state or date changed. They were observed of email
+// consents; that SMS consents keep to them too is inferred. It wants s.mu held.
+func (s *Store) takeConsent(c *customer, to *channel, input ConsentInput, now time.Time) bool {
+	held := c.held(to)
 	next := input.stored(held, now)
 	if input.State == held.State {
 		moved := s.switches.SameStateMovesDate && next.UpdatedAt.After(held.UpdatedAt)
 		if moved {
-			c.consent = next
+			c.hold(to, next, CollectedByOthers)
 		}
 		if moved || !s.switches.SameStateKeepsUpdatedAt {
 			s.touch(c, now)
@@ -204,7 +257,7 @@ func (s *Store) takeConsent(c *customer, input ConsentInput, now time.Time) bool
 			return false
 		}
 	}
-	c.consent = next
+	c.hold(to, next, CollectedByOthers)
 	s.touch(c, now)
 	return true
 }

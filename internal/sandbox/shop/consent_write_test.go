@@ -16,8 +16,23 @@ const consentMutation = `mutation E($input: CustomerEmailMarketingConsentUpdateI
   }
 }`
 
-// consentVariables leaves out what is empty.
+const smsMutation = `mutation S($input: CustomerSmsMarketingConsentUpdateInput!) {
+  customerSmsMarketingConsentUpdate(input: $input) {
+    customer { id updatedAt defaultPhoneNumber { phoneNumber smsMarketingConsent { state optInLevel updatedAt } } }
+    userErrors { field message code }
+  }
+}`
+
+// consentVariables are those of an email consent, smsVariables those of an SMS consent. They leave out what is empty.
 func consentVariables(id CustomerID, state State, level OptInLevel, date string) string {
+	return variablesOf(&byMail, id, state, level, date)
+}
+
+func smsVariables(id CustomerID, state State, level OptInLevel, date string) string {
+	return variablesOf(&bySMS, id, state, level, date)
+}
+
+func variablesOf(to *channel, id CustomerID, state State, level OptInLevel, date string) string {
 	consent := map[string]string{"marketingState": string(state)}
 	if level != "" {
 		consent["marketingOptInLevel"] = string(level)
@@ -25,7 +40,7 @@ func consentVariables(id CustomerID, state State, level OptInLevel, date string)
 	if date != "" {
 		consent["consentUpdatedAt"] = date
 	}
-	text, err := json.Marshal(map[string]any{"input": map[string]any{"customerId": id, "emailMarketingConsent": consent}})
+	text, err := json.Marshal(map[string]any{"input": map[string]any{"customerId": id, to.member: consent}})
 	if err != nil {
 		panic(err)
 	}
@@ -109,7 +124,7 @@ func TestConsentUpdateAnswers(t *testing.T) {
 			require.Len(t, writes, 1)
 			effective := row.errors == "" && row.email == ""
 			require.Equal(t, effective, writes[0].Effective, "%+v", writes[0])
-			require.Equal(t, consentOperation, writes[0].Operation)
+			require.Equal(t, byMail.operation, writes[0].Operation)
 			require.Equal(t, row.state, writes[0].State)
 			require.Equal(t, id, writes[0].Customer)
 		})
@@ -253,6 +268,23 @@ func TestConsentDates(t *testing.T) {
 			require.Equal(t, row.wantDate, got.Consent.UpdatedAt.Format(time.RFC3339))
 			require.Equal(t, row.bumped, got.UpdatedAt.Equal(startTime.Truncate(time.Second)), "updatedAt is %s", got.UpdatedAt)
 			require.Contains(t, string(answer.Data), `"marketingState":"`+string(row.wantState)+`"`, "the payload shows what is held")
+			require.Equal(t, row.effective, b.store.Writes()[0].Effective)
+		})
+		t.Run("SMS: "+row.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, func(c *Config) { c.Switches = row.switches })
+			id := b.reachable(aPhone, Consent{State: Subscribed, UpdatedAt: at(t, held)})
+			answer := b.graphQL(smsMutation, smsVariables(id, row.state, SingleOptIn, row.date))
+			require.Empty(t, answer.Errors, answer.raw)
+			require.Contains(t, string(answer.Data), `"userErrors":[]`)
+
+			got, ok := b.store.CustomerByID(id)
+			require.True(t, ok)
+			require.Equal(t, row.wantState, got.SMSConsent.State)
+			require.Equal(t, row.wantDate, got.SMSConsent.UpdatedAt.Format(time.RFC3339))
+			require.Equal(t, neverAsked(), got.Consent, "the other channel")
+			require.Equal(t, row.bumped, got.UpdatedAt.Equal(startTime.Truncate(time.Second)), "updatedAt is %s", got.UpdatedAt)
+			require.Contains(t, string(answer.Data), `"state":"`+string(row.wantState)+`"`, "the payload shows what is held")
 			require.Equal(t, row.effective, b.store.Writes()[0].Effective)
 		})
 	}

@@ -10,8 +10,7 @@ import (
 // Topic is the topic of a webhook as the header X-Shopify-Topic names it (contracts/shopify.md 5).
 type Topic string
 
-// The topics that the sandbox knows. TopicSMSConsent and TopicBulkFinished it sends on request only, for it has neither SMS nor bulk
-// operations. The last three are the compliance topics: only an app's configuration can subscribe to them.
+// The topics that the sandbox knows. TopicBulkFinished it sends on request only, for it has no bulk operations. The last three are the compliance topics: only an app's configuration can subscribe to them.
 const (
 	TopicEmailConsent   Topic = "customers_email_marketing_consent/update"
 	TopicSMSConsent     Topic = "customers_marketing_consent/update"
@@ -107,11 +106,20 @@ func (s *Store) emit(event Event) {
 // begin marks the beginning of an act. It wants s.mu held.
 func (s *Store) begin() { s.act++ }
 
-// told emits what a change of a customer's consent is told by: the consent topic when anything of the consent moved. It wants s.mu
+// told emits what a change of a customer's consent is told by: the channel's topic when anything of the consent moved. It wants s.mu
 // held.
-func (s *Store) told(c *customer, before Consent) {
-	if c.consent != before || s.switches.ConsentWebhookWithoutChange {
-		s.emit(Event{Topic: TopicEmailConsent, Customer: c.view()})
+func (s *Store) told(c *customer, to *channel, before Consent) {
+	if c.held(to) != before || s.switches.ConsentWebhookWithoutChange {
+		s.emit(Event{Topic: to.topic, Customer: c.view()})
+	}
+}
+
+// toldOfChanges is told for each channel whose consent an act has moved. It wants s.mu held.
+func (s *Store) toldOfChanges(c *customer, before customer) {
+	for _, to := range channels {
+		if c.held(to) != before.held(to) {
+			s.told(c, to, before.held(to))
+		}
 	}
 }
 

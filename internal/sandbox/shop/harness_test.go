@@ -128,6 +128,16 @@ func (b *bench) customer(email string, consent Consent) CustomerID {
 	return id
 }
 
+const aPhone = "+16134505293"
+
+// reachable creates a customer with a phone number, as the person, of whom the SMS consent is known.
+func (b *bench) reachable(phone string, sms Consent) CustomerID {
+	b.t.Helper()
+	id, err := b.store.CreateCustomer(NewCustomer{Phone: phone, SMSConsent: sms, At: startTime.Add(-time.Hour)})
+	require.NoError(b.t, err)
+	return id
+}
+
 func at(t *testing.T, text string) time.Time {
 	t.Helper()
 	parsed, err := time.Parse(time.RFC3339, text)

@@ -17,6 +17,7 @@ func TestRequestedCost(t *testing.T) {
 	t.Parallel()
 	const email = `defaultEmailAddress{emailAddress marketingState marketingUpdatedAt}`
 	const phone = `defaultPhoneNumber{phoneNumber marketingState}`
+	const sms = `defaultPhoneNumber{phoneNumber smsMarketingConsent{state}}`
 	const consentInput = `input:{customerId:"gid://shopify/Customer/1",emailMarketingConsent:{marketingState:SUBSCRIBED}}`
 	tables := []struct {
 		name, schema string
@@ -34,6 +35,11 @@ func TestRequestedCost(t *testing.T) {
 			{`{customers(first:250){nodes{id} edges{cursor node{id}} pageInfo{endCursor}}}`, 24},
 			{`{customers(last:250){nodes{id updatedAt} pageInfo{hasNextPage}}}`, 13},
 			{`{customers(first:250){nodes{id ` + email + `}}}`, 24},
+			{`{customers(first:250){nodes{id ` + email + sms + `}}}`, 46},
+			{`{nodes(ids:["gid://shopify/Customer/1"]){id ...on Customer{` + email + sms + `}}}`, 4},
+			{`{customerByIdentifier(identifier:{phoneNumber:"+16134505293"}){id ` + email + sms + `}}`, 4},
+			{`mutation{customerSmsMarketingConsentUpdate(input:{customerId:"gid://shopify/Customer/1",smsMarketingConsent:{marketingState:PENDING}}){customer{` + email + sms + `}}}`, 13},
+			{`mutation{customerCreate(input:{}){customer{id ` + email + sms + `}}}`, 13},
 			{`{customers(first:0){nodes{id}}}`, 2},
 			{`{nodes(ids:["gid://shopify/Customer/1"]){id ...on Customer{` + email + `}}}`, 2},
 			{`{nodes(ids:["gid://shopify/Customer/1"]){id ...on Customer{` + email + `} ...on Order{customer{` + email + `}}}}`, 3},
@@ -134,6 +140,7 @@ func TestActualCost(t *testing.T) {
 	b.customer("a@example.com", Consent{})
 	b.customer("b@example.com", Consent{})
 	b.customer("", Consent{})
+	b.reachable(aPhone, Consent{})
 	const write = `mutation($id:ID!){customerEmailMarketingConsentUpdate(input:{customerId:$id,emailMarketingConsent:` +
 		`{marketingState:SUBSCRIBED,marketingOptInLevel:SINGLE_OPT_IN}}){customer{id defaultEmailAddress{emailAddress}} userErrors{message}}}`
 	for _, row := range []struct {
@@ -145,6 +152,8 @@ func TestActualCost(t *testing.T) {
 		{write, `{"id":"gid://shopify/Customer/3"}`, 11, 10},
 		{`{customer(id:"gid://shopify/Customer/99"){id defaultEmailAddress{emailAddress}}}`, "", 2, 1},
 		{`{customer(id:"gid://shopify/Customer/1"){id defaultEmailAddress{emailAddress}}}`, "", 2, 2},
+		{smsMutation, smsVariables("gid://shopify/Customer/4", Subscribed, SingleOptIn, ""), 12, 12},
+		{smsMutation, smsVariables("gid://shopify/Customer/1", Subscribed, SingleOptIn, ""), 12, 10},
 		{`{customers(first:250){nodes{id}}}`, "", 13, 4},
 		{`{customers(first:250,query:"updated_at:>2030-01-01"){nodes{id}}}`, "", 13, 2},
 		{`{nodes(ids:["gid://shopify/Customer/1","gid://shopify/Customer/99"]){id ...on Customer{defaultEmailAddress{emailAddress}}}}`, "", 2, 2},

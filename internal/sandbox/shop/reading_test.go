@@ -371,6 +371,7 @@ func TestEveryFieldOfTheSchema(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	id := b.customer("a@example.com", Consent{State: Subscribed})
+	require.NoError(t, b.store.ChangePhone(id, "+16134505293"))
 	_, err := b.store.PlaceOrder(Order{CustomerID: id, CancelledAt: startTime})
 	require.NoError(t, err)
 	schema := gqlparser.MustLoadSchema(&ast.Source{Input: shopify.Schema})
@@ -380,6 +381,8 @@ func TestEveryFieldOfTheSchema(t *testing.T) {
 		"customerCreate": `(input:{email:"nobody"})`,
 		"customerEmailMarketingConsentUpdate": `(input:{customerId:"` + string(id) +
 			`",emailMarketingConsent:{marketingState:PENDING,marketingOptInLevel:UNKNOWN}})`,
+		"customerSmsMarketingConsentUpdate": `(input:{customerId:"` + string(id) +
+			`",smsMarketingConsent:{marketingState:SUBSCRIBED,marketingOptInLevel:UNKNOWN}})`,
 		"webhookSubscriptions":      "(first:2)",
 		"webhookSubscriptionCreate": `(topic:ORDERS_CREATE,webhookSubscription:{uri:"https://sync.example/webhooks/a"})`,
 		"webhookSubscriptionDelete": `(id:"gid://shopify/WebhookSubscription/1")`,

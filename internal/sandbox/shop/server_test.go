@@ -163,7 +163,7 @@ func TestFaultsThatAnswer(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, func(c *Config) { c.Latency, c.Switches.RetryAfter = 2*time.Millisecond, 1500*time.Millisecond })
 			b.customer("a@example.com", Consent{})
-			b.store.Faults.Set(1, fault.Rule{Operation: consentOperation, Kind: row.kind, Delay: time.Millisecond, Times: 1})
+			b.store.Faults.Set(1, fault.Rule{Operation: byMail.operation, Kind: row.kind, Delay: time.Millisecond, Times: 1})
 			require.Equal(t, http.StatusOK, b.send(shopQuery, "", staticToken).status, "another operation is not struck")
 			answer := b.send(subscribe, "", staticToken)
 			require.Equal(t, row.status, answer.status, "%s", answer.body)
@@ -176,7 +176,7 @@ func TestFaultsThatAnswer(t *testing.T) {
 			}
 			require.Equal(t, row.wrote, len(b.store.Writes()) == 1)
 			require.Equal(t, map[fault.Kind]int{row.kind: 1}, b.store.Faults.Struck())
-			require.Equal(t, map[string]int{consentOperation: 1, "shop": 1}, b.store.Requests())
+			require.Equal(t, map[string]int{byMail.operation: 1, "shop": 1}, b.store.Requests())
 			require.Equal(t, http.StatusOK, b.send(subscribe, "", staticToken).status, "the rule is spent")
 		})
 	}
@@ -202,7 +202,7 @@ func TestTimeouts(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, nil)
 			b.customer("a@example.com", Consent{})
-			b.store.Faults.Set(1, fault.Rule{Operation: consentOperation, Kind: row.kind, Delay: row.delay})
+			b.store.Faults.Set(1, fault.Rule{Operation: byMail.operation, Kind: row.kind, Delay: row.delay})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			body, err := json.Marshal(map[string]string{"query": subscribe})

@@ -1,6 +1,7 @@
 package shop
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,14 +12,17 @@ import (
 	"github.com/concordsync/concord/internal/sandbox/fault"
 )
 
-// What the person's acts may be refused for. None of them holds an address.
+// What the person's acts may be refused for. None of them holds an address or a phone number.
 var (
 	ErrNoCustomer   = errors.New("no such customer")
 	ErrEmailTaken   = errors.New("email has already been taken")
 	ErrEmailInvalid = errors.New("email is invalid")
 	ErrNoEmail      = errors.New("customer has no email")
+	ErrPhoneTaken   = errors.New("phone has already been taken")
+	ErrPhoneInvalid = errors.New("phone is invalid")
+	ErrNoPhone      = errors.New("customer has no phone")
 	ErrNoOrder      = errors.New("no such order")
-	ErrState        = errors.New("not a state that an email address can have")
+	ErrState        = errors.New("not a state that a consent to this channel can have")
 )
 
 // Store is one Shopify store in memory. Its methods are of two kinds: those that act as the person or the merchant in the
@@ -39,6 +43,7 @@ type Store struct {
 	switches       Switches
 	customers      map[int64]*customer
 	byEmail        map[string]int64
+	byPhone        map[string]int64
 	orders         map[int64]*Order
 	lastCustomer   int64
 	lastOrder      int64
@@ -81,6 +86,7 @@ func New(config Config) *Store {
 		tokens:         newTokens(config),
 		customers:      map[int64]*customer{},
 		byEmail:        map[string]int64{},
+		byPhone:        map[string]int64{},
 		orders:         map[int64]*Order{},
 		lastCustomer:   config.IDsAfter,
 		lastOrder:      config.IDsAfter,
@@ -123,16 +129,19 @@ func (s *Store) SetSearchLag(lag time.Duration) {
 	s.customerSearch.lag, s.orderSearch.lag = lag, lag
 }
 
-// NewCustomer is a customer to be. Its zero consent means never asked; a consent without Level is SINGLE_OPT_IN, one without a
-// date is dated At. A zero At means now; it becomes the customer's createdAt and updatedAt.
+// NewCustomer is a customer to be. A zero consent means never asked; a consent without Level is SINGLE_OPT_IN, one without a date is
+// dated At. A zero At means now; it becomes the customer's createdAt and updatedAt.
 type NewCustomer struct {
-	Email   string
-	Consent Consent
-	At      time.Time
+	Email string
+	// Consent is the consent to email, SMSConsent that to SMS.
+	Consent    Consent
+	Phone      string
+	SMSConsent Consent
+	At         time.Time
 }
 
-// CreateCustomer acts as a person who signs up, or as the merchant who enters a customer. An empty email makes a customer without
-// one. It returns ErrEmailTaken, ErrEmailInvalid or ErrState.
+// CreateCustomer acts as a person who signs up, or as the merchant who enters a customer. An empty email or phone makes a customer
+// without one. It returns ErrEmailTaken, ErrEmailInvalid, ErrNoEmail, ErrPhoneTaken, ErrPhoneInvalid, ErrNoPhone or ErrState.
 func (s *Store) CreateCustomer(newcomer NewCustomer) (CustomerID, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,51 +150,77 @@ func (s *Store) CreateCustomer(newcomer NewCustomer) (CustomerID, error) {
 	if at.IsZero() {
 		at = now
 	}
-	email := cleanEmail(newcomer.Email)
-	if email != "" {
-		if emailProblem(email) != "" {
-			return "", ErrEmailInvalid
-		}
-		if _, taken := s.byEmail[emailKey(email)]; taken {
-			return "", ErrEmailTaken
+	c := customer{email: cleanEmail(newcomer.Email), phone: cleanPhone(newcomer.Phone), consent: neverAsked(), sms: neverAsked(), created: at}
+	if err := cmp.Or(s.emailFree(c.email, 0), s.phoneFree(c.phone, 0)); err != nil {
+		return "", err
+	}
+	if newcomer.Consent.State != "" {
+		if err := c.actOfPerson(&byMail, newcomer.Consent, at, CollectedByOthers); err != nil {
+			return "", err
 		}
 	}
-	consent := neverAsked()
-	if newcomer.Consent.State != "" {
-		if email == "" {
-			return "", ErrNoEmail
-		}
-		var err error
-		if consent, err = actOfPerson(newcomer.Consent, at); err != nil {
+	if newcomer.SMSConsent.State != "" {
+		if err := c.actOfPerson(&bySMS, newcomer.SMSConsent, at, CollectedByOthers); err != nil {
 			return "", err
 		}
 	}
 	s.begin()
-	return customerID(s.addCustomer(email, consent, at, now).number), nil
+	return customerID(s.addCustomer(c, now).number), nil
 }
 
-// addCustomer wants s.mu held and an email that is clean and free.
-func (s *Store) addCustomer(email string, consent Consent, at, now time.Time) *customer {
-	s.lastCustomer++
-	c := &customer{number: s.lastCustomer, email: email, consent: consent, created: wholeSecond(at), updated: wholeSecond(at)}
-	s.customers[c.number] = c
-	if email != "" {
-		s.byEmail[emailKey(email)] = c.number
+// emailFree says whether a customer (zero for a new one) could have an address, which must be clean. Nobody needs one. It wants s.mu held.
+func (s *Store) emailFree(email string, of int64) error {
+	if email == "" {
+		return nil
 	}
+	if emailProblem(email) != "" {
+		return ErrEmailInvalid
+	}
+	if holder, taken := s.byEmail[emailKey(email)]; taken && holder != of {
+		return ErrEmailTaken
+	}
+	return nil
+}
+
+// phoneFree is emailFree for a phone number.
+func (s *Store) phoneFree(phone string, of int64) error {
+	if phone == "" {
+		return nil
+	}
+	if phoneProblems(phone) != nil {
+		return ErrPhoneInvalid
+	}
+	if holder, taken := s.byPhone[phone]; taken && holder != of {
+		return ErrPhoneTaken
+	}
+	return nil
+}
+
+// addCustomer wants s.mu held, and an email and a phone that are clean and free.
+func (s *Store) addCustomer(c customer, now time.Time) *customer {
+	s.lastCustomer++
+	c.number = s.lastCustomer
+	c.created = wholeSecond(c.created)
+	c.updated = c.created
+	s.customers[c.number] = &c
+	s.claimAddresses(&c)
 	s.customerSearch.changed(now, c.number, c.document())
 	s.emit(Event{Topic: TopicCustomerCreate, Customer: c.view()})
-	if consent != neverAsked() {
-		s.emit(Event{Topic: TopicEmailConsent, Customer: c.view()})
+	for _, to := range channels {
+		if c.held(to) != neverAsked() {
+			s.emit(Event{Topic: to.topic, Customer: c.view()})
+		}
 	}
-	return c
+	return &c
 }
 
-// actOfPerson is the consent that a person's act leaves.
-func actOfPerson(consent Consent, at time.Time) (Consent, error) {
-	switch consent.State {
-	case NotSubscribed, Pending, Subscribed, Unsubscribed, Invalid:
-	default:
-		return Consent{}, fmt.Errorf("%w: %q", ErrState, consent.State)
+// actOfPerson sets a consent as a person's act leaves it. It returns ErrNoEmail, ErrNoPhone or ErrState.
+func (c *customer) actOfPerson(to *channel, consent Consent, at time.Time, collector Collector) error {
+	if c.reached(to) == "" {
+		return to.without
+	}
+	if !slices.Contains(to.states, consent.State) {
+		return fmt.Errorf("%w: %q", ErrState, consent.State)
 	}
 	if consent.Level == "" {
 		consent.Level = SingleOptIn
@@ -197,34 +232,39 @@ func actOfPerson(consent Consent, at time.Time) (Consent, error) {
 		consent.UpdatedAt = at
 	}
 	consent.UpdatedAt = wholeSecond(consent.UpdatedAt)
-	return consent, nil
+	c.hold(to, consent, collector)
+	return nil
 }
 
 // SetEmailConsent acts as the person, or as the merchant in the admin: it always takes effect, and dates the consent at (zero
 // means now). Customer.updatedAt becomes now. It returns ErrNoCustomer, ErrNoEmail or ErrState.
 func (s *Store) SetEmailConsent(id CustomerID, state State, at time.Time) error {
+	return s.setConsent(&byMail, id, state, at)
+}
+
+// SetSMSConsent is SetEmailConsent for SMS. The state may be Redacted, but not Invalid. It returns ErrNoCustomer, ErrNoPhone or ErrState.
+func (s *Store) SetSMSConsent(id CustomerID, state State, at time.Time) error {
+	return s.setConsent(&bySMS, id, state, at)
+}
+
+func (s *Store) setConsent(to *channel, id CustomerID, state State, at time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, err := s.find(id)
 	if err != nil {
 		return err
 	}
-	if c.email == "" {
-		return ErrNoEmail
-	}
 	now := s.config.Now()
 	if at.IsZero() {
 		at = now
 	}
-	consent, err := actOfPerson(Consent{State: state, UpdatedAt: at}, at)
-	if err != nil {
+	before := c.held(to)
+	if err := c.actOfPerson(to, Consent{State: state, UpdatedAt: at}, at, CollectedByOthers); err != nil {
 		return err
 	}
-	before := c.consent
-	c.consent = consent
 	s.begin()
 	s.touch(c, now)
-	s.told(c, before)
+	s.told(c, to, before)
 	return nil
 }
 
@@ -238,30 +278,44 @@ func (s *Store) ChangeEmail(id CustomerID, email string) error {
 		return err
 	}
 	email = cleanEmail(email)
-	if email != "" {
-		if emailProblem(email) != "" {
-			return ErrEmailInvalid
-		}
-		if holder, taken := s.byEmail[emailKey(email)]; taken && holder != c.number {
-			return ErrEmailTaken
-		}
+	if err := s.emailFree(email, c.number); err != nil {
+		return err
 	}
-	before := c.consent
-	sameAddress := emailKey(email) == emailKey(c.email)
-	s.releaseEmail(c)
-	c.email = email
-	if email != "" {
-		s.byEmail[emailKey(email)] = c.number
+	other := emailKey(email) != emailKey(c.email)
+	s.readdress(c, &byMail, email == "" || other && s.switches.EmailChangeResetsConsent, func() { c.email = email })
+	return nil
+}
+
+// ChangePhone acts as the person, or the merchant, who changes the phone number; an empty one takes it away, and the consent with it. What
+// becomes of the consent otherwise is Switches.PhoneChangeResetsConsent. It returns ErrNoCustomer, ErrPhoneTaken or ErrPhoneInvalid.
+func (s *Store) ChangePhone(id CustomerID, phone string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.find(id)
+	if err != nil {
+		return err
 	}
-	if email == "" || !sameAddress && s.switches.EmailChangeResetsConsent {
-		c.consent = neverAsked()
+	phone = cleanPhone(phone)
+	if err := s.phoneFree(phone, c.number); err != nil {
+		return err
+	}
+	other := phone != c.phone
+	s.readdress(c, &bySMS, phone == "" || other && s.switches.PhoneChangeResetsConsent, func() { c.phone = phone })
+	return nil
+}
+
+// readdress gives a customer another address, or number, of a channel; reset takes the consent away. It wants s.mu held.
+func (s *Store) readdress(c *customer, to *channel, reset bool, change func()) {
+	before := *c
+	s.releaseAddresses(c)
+	change()
+	s.claimAddresses(c)
+	if reset {
+		c.hold(to, neverAsked(), "")
 	}
 	s.begin()
 	s.touch(c, s.config.Now())
-	if c.consent != before {
-		s.told(c, before)
-	}
-	return nil
+	s.toldOfChanges(c, before)
 }
 
 // DeleteCustomer acts as the merchant who deletes a customer. Orders stay, without a customer. It returns ErrNoCustomer.
@@ -289,7 +343,8 @@ func (s *Store) Empty() {
 
 // MergeCustomers acts as the merchant who merges two customers and returns the id of the one that stays: the only one with an
 // email, else the only one subscribed or pending, else two (contracts/shopify.md 3.6; account states are not modelled). The other
-// id stops existing and its orders move. It returns ErrNoCustomer.
+// id stops existing and its orders move. Its phone number moves to one that has none, with its consent, unless
+// Switches.MergeDropsPhone. It returns ErrNoCustomer.
 func (s *Store) MergeCustomers(one, two CustomerID) (CustomerID, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -313,9 +368,12 @@ func (s *Store) MergeCustomers(one, two CustomerID) (CustomerID, error) {
 	case a.wantsMail() && !b.wantsMail():
 		keep, drop = a, b
 	}
-	before := keep.consent
-	if s.switches.MergeKeepsNewestConsent && keep.email != "" && drop.consent.UpdatedAt.After(keep.consent.UpdatedAt) {
-		keep.consent = drop.consent
+	before := *keep
+	for _, to := range channels {
+		newer := drop.held(to).UpdatedAt.After(keep.held(to).UpdatedAt)
+		if newer && s.switches.MergeKeepsNewestConsent && keep.reached(to) != "" {
+			keep.hold(to, drop.held(to), drop.collector)
+		}
 	}
 	now := s.config.Now()
 	for number, order := range s.orders {
@@ -326,12 +384,14 @@ func (s *Store) MergeCustomers(one, two CustomerID) (CustomerID, error) {
 	}
 	s.begin()
 	s.remove(drop)
+	if keep.phone == "" && !s.switches.MergeDropsPhone {
+		keep.phone, keep.sms, keep.collector = drop.phone, drop.sms, drop.collector
+		s.claimAddresses(keep)
+	}
 	// Whether customers/delete tells of the other one too is not documented; the harder case for an app is that it does not.
 	s.emit(Event{Topic: TopicCustomerMerge, Customer: keep.view(), Merged: customerID(drop.number)})
 	s.touch(keep, now)
-	if keep.consent != before {
-		s.told(keep, before)
-	}
+	s.toldOfChanges(keep, before)
 	return customerID(keep.number), nil
 }
 
@@ -348,6 +408,18 @@ func (s *Store) Customer(email string) (Customer, bool) {
 		return Customer{}, false
 	}
 	c, ok := s.customers[s.byEmail[key]]
+	if !ok {
+		return Customer{}, false
+	}
+	return c.view(), true
+}
+
+// CustomerByPhone finds a customer by the phone number as it is stored, in E.164. Whether Shopify finds one by another spelling is not
+// documented; the harder case for an app is that it does not.
+func (s *Store) CustomerByPhone(phone string) (Customer, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := s.customers[s.byPhone[phone]]
 	if !ok {
 		return Customer{}, false
 	}
@@ -415,14 +487,27 @@ func (s *Store) touch(c *customer, now time.Time) {
 
 // remove wants s.mu held.
 func (s *Store) remove(c *customer) {
-	s.releaseEmail(c)
+	s.releaseAddresses(c)
 	delete(s.customers, c.number)
 	s.customerSearch.changed(s.config.Now(), c.number, nil)
 }
 
-// releaseEmail wants s.mu held.
-func (s *Store) releaseEmail(c *customer) {
+// releaseAddresses lets others have a customer's address and number. It wants s.mu held.
+func (s *Store) releaseAddresses(c *customer) {
 	if c.email != "" {
 		delete(s.byEmail, emailKey(c.email))
+	}
+	if c.phone != "" {
+		delete(s.byPhone, c.phone)
+	}
+}
+
+// claimAddresses makes a customer found by the address and the number. It wants s.mu held.
+func (s *Store) claimAddresses(c *customer) {
+	if c.email != "" {
+		s.byEmail[emailKey(c.email)] = c.number
+	}
+	if c.phone != "" {
+		s.byPhone[c.phone] = c.number
 	}
 }

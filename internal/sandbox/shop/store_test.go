@@ -52,7 +52,7 @@ func TestCreateCustomer(t *testing.T) {
 			require.Empty(t, id, row.name)
 			continue
 		}
-		row.want.ID = id
+		row.want.ID, row.want.SMSConsent = id, neverAsked()
 		got, ok := store.CustomerByID(id)
 		require.True(t, ok, row.name)
 		require.Equal(t, row.want, got, row.name)
@@ -205,8 +205,8 @@ func TestSwitchesChangeAtRunTime(t *testing.T) {
 	}
 	writes := store.Writes()
 	require.Equal(t, []Write{
-		{At: startTime, Operation: consentOperation, Customer: id, Email: "a@example.com", State: Unsubscribed, Date: late.At},
-		{At: startTime, Operation: consentOperation, Customer: id, Email: "a@example.com", State: Unsubscribed, Date: late.At, Effective: true},
+		{At: startTime, Operation: byMail.operation, Customer: id, Email: "a@example.com", State: Unsubscribed, Date: late.At},
+		{At: startTime, Operation: byMail.operation, Customer: id, Email: "a@example.com", State: Unsubscribed, Date: late.At, Effective: true},
 	}, writes)
 }
 

@@ -24,6 +24,16 @@ type (
 			UpdatedAt *string `json:"consent_updated_at"`
 		} `json:"email_marketing_consent"`
 	}
+	smsConsentPayload struct {
+		ID      int64   `json:"id"`
+		Phone   *string `json:"phone"`
+		Consent struct {
+			State         string  `json:"state"`
+			Level         *string `json:"opt_in_level"`
+			UpdatedAt     *string `json:"consent_updated_at"`
+			CollectedFrom *string `json:"consent_collected_from"`
+		} `json:"sms_marketing_consent"`
+	}
 	customerPayload struct {
 		ID                  int64     `json:"id"`
 		CreatedAt           string    `json:"created_at"`
@@ -143,18 +153,18 @@ func (s *Store) payloadOf(e Event) any {
 	switch e.Topic {
 	case TopicEmailConsent:
 		p := consentPayload{CustomerID: number, Email: e.Customer.Email}
-		// Lower case, unlike GraphQL's (contracts/shopify.md 3.2).
-		p.Consent.State = strings.ToLower(string(e.Customer.Consent.State))
-		p.Consent.Level = orNull(strings.ToLower(string(e.Customer.Consent.Level)))
-		if at := e.Customer.Consent.UpdatedAt; !at.IsZero() {
-			p.Consent.UpdatedAt = orNull(at.Format(time.RFC3339))
-		}
+		p.Consent.State, p.Consent.Level, p.Consent.UpdatedAt = e.Customer.Consent.inPayload()
+		return p
+	case TopicSMSConsent:
+		p := smsConsentPayload{ID: number, Phone: orNull(e.Customer.Phone)}
+		p.Consent.State, p.Consent.Level, p.Consent.UpdatedAt = e.Customer.SMSConsent.inPayload()
+		p.Consent.CollectedFrom = orNull(strings.ToLower(string(e.Customer.SMSCollectedFrom)))
 		return p
 	case TopicCustomerCreate, TopicCustomerUpdate:
 		return customerPayload{
 			ID: number, CreatedAt: e.Customer.CreatedAt.Format(time.RFC3339), UpdatedAt: e.Customer.UpdatedAt.Format(time.RFC3339),
-			State: "disabled", VerifiedEmail: true, Email: orNull(e.Customer.Email), Currency: "USD", Addresses: []string{},
-			TaxExemptions: []string{}, AdminGraphQLID: string(e.Customer.ID),
+			State: "disabled", VerifiedEmail: true, Email: orNull(e.Customer.Email), Phone: orNull(e.Customer.Phone), Currency: "USD",
+			Addresses: []string{}, TaxExemptions: []string{}, AdminGraphQLID: string(e.Customer.ID),
 		}
 	case TopicCustomerDelete:
 		return deletionPayload{ID: number, TaxExemptions: []string{}, AdminGraphQLID: string(e.Customer.ID)}
@@ -171,15 +181,27 @@ func (s *Store) payloadOf(e Event) any {
 			Type: "mutation"}
 	case TopicDataRequest:
 		p := dataRequestPayload{ShopID: shopNumber, ShopDomain: s.config.Domain, Orders: numbersOf(e.Orders),
-			Customer: privacyCustomer{ID: number, Email: orNull(e.Customer.Email)}}
+			Customer: privacyCustomerOf(e)}
 		p.DataRequest.ID = e.Request
 		return p
 	case TopicCustomerRedact:
 		return customerRedactPayload{ShopID: shopNumber, ShopDomain: s.config.Domain,
-			Customer: privacyCustomer{ID: number, Email: orNull(e.Customer.Email)}, Orders: numbersOf(e.Orders)}
+			Customer: privacyCustomerOf(e), Orders: numbersOf(e.Orders)}
 	default:
 		return shopRedactPayload{ShopID: shopNumber, ShopDomain: s.config.Domain}
 	}
+}
+
+// inPayload is in lower case, unlike GraphQL (contracts/shopify.md 3.2).
+func (c Consent) inPayload() (state string, level, updatedAt *string) {
+	if !c.UpdatedAt.IsZero() {
+		updatedAt = orNull(c.UpdatedAt.Format(time.RFC3339))
+	}
+	return strings.ToLower(string(c.State)), orNull(strings.ToLower(string(c.Level))), updatedAt
+}
+
+func privacyCustomerOf(e Event) privacyCustomer {
+	return privacyCustomer{ID: numberOf(string(e.Customer.ID), customerPrefix), Email: orNull(e.Customer.Email), Phone: orNull(e.Customer.Phone)}
 }
 
 func orderPayloadOf(e Event) orderPayload {
@@ -187,13 +209,13 @@ func orderPayloadOf(e Event) orderPayload {
 	number := numberOf(string(e.Order.ID), orderPrefix)
 	p := orderPayload{
 		ID: number, AdminGraphQLID: string(e.Order.ID), AcceptsMarketing: e.Customer.Consent.State == Subscribed,
-		ContactEmail: orNull(e.Order.Email), Email: orNull(e.Order.Email), CreatedAt: at, ProcessedAt: at, UpdatedAt: at, Locale: "en",
+		ContactEmail: orNull(e.Order.Email), Email: orNull(e.Order.Email), Phone: orNull(e.Order.Phone), CreatedAt: at, ProcessedAt: at, UpdatedAt: at, Locale: "en",
 		Name: "#" + itoa(int(number)), Test: e.Order.Test, TotalPrice: "398.00", Currency: "USD", SourceName: e.Order.SourceName,
 		LineItems: []string{},
 	}
 	if e.Customer.ID != "" {
 		p.Customer = &orderCustomer{ID: numberOf(string(e.Customer.ID), customerPrefix), Email: orNull(e.Customer.Email),
-			State: "disabled", AdminGraphQLID: string(e.Customer.ID)}
+			Phone: orNull(e.Customer.Phone), State: "disabled", AdminGraphQLID: string(e.Customer.ID)}
 	}
 	return p
 }
