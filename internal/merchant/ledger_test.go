@@ -32,7 +32,7 @@ func TestOverARealLedger(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			rings[i], stores[i] = ring, NewStore(l, ring, "listrak/email")
+			rings[i], stores[i] = ring, NewStore(l, ring, Cursors{Email: []string{"listrak/email"}})
 		})
 	}
 	done.Wait()

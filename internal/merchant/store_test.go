@@ -24,7 +24,7 @@ func settingsOf(t testing.TB, shop string, list int) Settings {
 func TestStoreKeepsMerchants(t *testing.T) {
 	t.Parallel()
 	rows := newMemory()
-	store := NewStore(rows, newRing(t), "listrak/email")
+	store := NewStore(rows, newRing(t), Cursors{Email: []string{"listrak/email"}})
 	ctx := t.Context()
 	added, err := store.Add(ctx, settingsOf(t, "acme.myshopify.com", 345), secretCredentials())
 	require.NoError(t, err)
@@ -67,7 +67,7 @@ func TestStoreKeepsMerchants(t *testing.T) {
 func TestStoreRefusesWithAdvice(t *testing.T) {
 	t.Parallel()
 	rows := newMemory()
-	store := NewStore(rows, newRing(t))
+	store := NewStore(rows, newRing(t), Cursors{})
 	ctx := t.Context()
 	_, err := store.Add(ctx, settingsOf(t, "acme.myshopify.com", 345), secretCredentials())
 	require.NoError(t, err)
@@ -140,7 +140,7 @@ func TestStoreRefusesWithAdvice(t *testing.T) {
 func TestUpdateChangesOnlyWhatItIsAsked(t *testing.T) {
 	t.Parallel()
 	rows := newMemory()
-	store := NewStore(rows, newRing(t), "listrak/email", "listrak/email/full")
+	store := NewStore(rows, newRing(t), Cursors{Email: []string{"listrak/email", "listrak/email/full"}})
 	ctx := t.Context()
 	_, err := store.Add(ctx, settingsOf(t, "acme.myshopify.com", 345), secretCredentials())
 	require.NoError(t, err)
@@ -185,7 +185,7 @@ func TestUpdateChangesOnlyWhatItIsAsked(t *testing.T) {
 func TestUpdatesAtOnceLoseNothing(t *testing.T) {
 	t.Parallel()
 	rows := newMemory()
-	store := NewStore(rows, newRing(t))
+	store := NewStore(rows, newRing(t), Cursors{})
 	ctx := t.Context()
 	_, err := store.Add(ctx, settingsOf(t, "acme.myshopify.com", 345), secretCredentials())
 	require.NoError(t, err)
@@ -236,7 +236,7 @@ func TestAnotherMasterKey(t *testing.T) {
 	ctx := t.Context()
 	first, err := keys.Generate()
 	require.NoError(t, err)
-	store := NewStore(rows, ringOf(t, rows, first))
+	store := NewStore(rows, ringOf(t, rows, first), Cursors{})
 	for i, shop := range []string{"acme.myshopify.com", "beta.myshopify.com"} {
 		_, err := store.Add(ctx, settingsOf(t, shop, 345+i), secretCredentials())
 		require.NoError(t, err)
@@ -244,7 +244,7 @@ func TestAnotherMasterKey(t *testing.T) {
 
 	second, err := keys.Rotate(first)
 	require.NoError(t, err)
-	rotated := NewStore(rows, ringOf(t, rows, second))
+	rotated := NewStore(rows, ringOf(t, rows, second), Cursors{})
 	count, err := rotated.Reseal(ctx)
 	require.NoError(t, err)
 	require.Equal(t, 2, count)
@@ -254,13 +254,13 @@ func TestAnotherMasterKey(t *testing.T) {
 
 	only, err := keys.Retire(second)
 	require.NoError(t, err)
-	retired := NewStore(rows, ringOf(t, rows, only))
+	retired := NewStore(rows, ringOf(t, rows, only), Cursors{})
 	c, err := retired.Credentials(ctx, "beta")
 	require.NoError(t, err)
 	require.True(t, c == secretCredentials())
 
 	// With a key that cannot open the old credentials, complete new ones are the way out.
-	lost := NewStore(rows, newRing(t))
+	lost := NewStore(rows, newRing(t), Cursors{})
 	_, err = lost.Credentials(ctx, "acme")
 	require.ErrorIs(t, err, keys.ErrWrongKey)
 	_, err = lost.Update(ctx, "acme", nil, &Credentials{ListrakClientSecret: "new"})
@@ -279,7 +279,7 @@ func TestAnotherMasterKey(t *testing.T) {
 func TestAMerchantWithoutCredentialsSaysHowToSetThem(t *testing.T) {
 	t.Parallel()
 	rows := newMemory()
-	store := NewStore(rows, newRing(t))
+	store := NewStore(rows, newRing(t), Cursors{})
 	_, err := store.Add(t.Context(), settingsOf(t, "acme.myshopify.com", 345), secretCredentials())
 	require.NoError(t, err)
 	delete(rows.secrets, "acme")
@@ -290,7 +290,7 @@ func TestAMerchantWithoutCredentialsSaysHowToSetThem(t *testing.T) {
 func TestThePrivacyIntegrationStaysWhenTheRestIsReplaced(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	store := NewStore(newMemory(), newRing(t))
+	store := NewStore(newMemory(), newRing(t), Cursors{})
 	full := secretCredentials()
 	full.ListrakPrivacyClientID, full.ListrakPrivacyClientSecret = "s3cr3t-privacy-id", "s3cr3t-privacy"
 	_, err := store.Add(ctx, settingsOf(t, "acme.myshopify.com", 345), full)

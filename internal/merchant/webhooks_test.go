@@ -13,7 +13,7 @@ import (
 func TestAReplacedSecretSignsForAnHour(t *testing.T) {
 	t.Parallel()
 	rows := newMemory()
-	store := NewStore(rows, newRing(t))
+	store := NewStore(rows, newRing(t), Cursors{})
 	ctx := t.Context()
 	_, err := store.Add(ctx, settingsOf(t, "acme.myshopify.com", 345), secretCredentials())
 	require.NoError(t, err)
@@ -63,7 +63,7 @@ func TestAReplacedSecretSignsForAnHour(t *testing.T) {
 
 func TestATokenHasItsSecretBesideIt(t *testing.T) {
 	t.Parallel()
-	store := NewStore(newMemory(), newRing(t))
+	store := NewStore(newMemory(), newRing(t), Cursors{})
 	ctx := t.Context()
 	_, err := store.Add(ctx, settingsOf(t, "acme.myshopify.com", 345), tokenCredentials())
 	require.NoError(t, err)
@@ -96,7 +96,7 @@ func TestWhoeverUninstallsCanStillBeVerifiedAndComesBack(t *testing.T) {
 		t.Run(string(was), func(t *testing.T) {
 			t.Parallel()
 			rows := newMemory()
-			store := NewStore(rows, newRing(t))
+			store := NewStore(rows, newRing(t), Cursors{})
 			ctx := t.Context()
 			_, err := store.Add(ctx, settingsOf(t, "acme.myshopify.com", 345), secretCredentials())
 			require.NoError(t, err)
@@ -141,6 +141,6 @@ func TestWhoeverUninstallsCanStillBeVerifiedAndComesBack(t *testing.T) {
 			require.Equal(t, []string{"s3cr3t-2"}, secrets)
 		})
 	}
-	store := NewStore(newMemory(), newRing(t))
+	store := NewStore(newMemory(), newRing(t), Cursors{})
 	require.ErrorIs(t, store.Uninstall(t.Context(), "nobody", "x"), ledger.ErrUnknownMerchant)
 }

@@ -52,12 +52,12 @@ func TestAnIdleRoundCostsThreeCalls(t *testing.T) {
 	}
 }
 
-// session begins a session of the world's merchant for benchmarks of a part.
+// session begins a run of the world's merchant for benchmarks of a part.
 func (w *world) session() *session {
 	w.t.Helper()
-	_, s, err := w.engine.session(w.t.Context(), storeID)
+	_, r, err := w.engine.begin(w.t.Context(), storeID)
 	w.must(err)
-	return s
+	return r.of(consent.Email)
 }
 
 func BenchmarkAPageOfContactsWithoutNews(b *testing.B) {

@@ -235,7 +235,7 @@ func TestADrainThatFailsMarksNoWindows(t *testing.T) {
 	if err != nil || !running {
 		t.Fatal(running, err)
 	}
-	if _, err := d.s.readHints(ctx, []ledger.Hint{{Customer: string(id)}}); err != nil {
+	if _, err := d.r.readHints(ctx, []ledger.Hint{{Customer: string(id)}}); err != nil {
 		t.Fatal(err)
 	}
 	d.failed = errRaces

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/merchant"
 	"github.com/concordsync/concord/internal/sandbox/fault"
 	"github.com/concordsync/concord/internal/sandbox/list"
@@ -243,7 +244,7 @@ func TestALostCursorBeginsThePassAgain(t *testing.T) {
 	for {
 		_, err := w.engine.FullRead(t.Context(), storeID, consent.Email, func(FullProgress) {})
 		w.must(err)
-		s := &session{Engine: w.engine, merchant: storeID}
+		s := w.engine.newRun(storeID, nil, ledger.Switches{})
 		p, _, err := s.loadPass(t.Context(), name)
 		w.must(err)
 		if p.Page != "" {
@@ -251,7 +252,7 @@ func TestALostCursorBeginsThePassAgain(t *testing.T) {
 		}
 	}
 	// The side forgets its cursor.
-	_, s, err := w.engine.session(t.Context(), storeID)
+	_, s, err := w.engine.begin(t.Context(), storeID)
 	w.must(err)
 	end, err := s.acquire(t.Context(), FullRun)
 	w.must(err)

@@ -217,7 +217,7 @@ func TestSimulationFinding9AProcessThatWasFrozenKnowsTheTime(t *testing.T) {
 			}
 			i.happen = freeze
 			w.engine.Intercept = func(r Records) Records { return dozingLedger{r, i} }
-			_, s, err := w.engine.session(t.Context(), storeID)
+			_, s, err := w.engine.begin(t.Context(), storeID)
 			w.must(err)
 			if off := w.clock.Now().Sub(s.now().Time()).Abs(); off > time.Second {
 				t.Errorf("the time is off by %s", off)

@@ -228,7 +228,7 @@ func (c *connections) open(ctx context.Context, id string) (*Account, error) {
 	if c.wrap != nil {
 		a, b = c.wrap(a, b)
 	}
-	c.account, err = NewAccount(m.Settings, a, b)
+	c.account, err = NewAccount(m.Settings, a, b, nil)
 	c.generation = m.Generation
 	return c.account, err
 }

@@ -164,7 +164,7 @@ func newBench(t testing.TB, dsn string) *bench {
 	b := &bench{t: t, inbox: &inbox{Ledger: book}, told: make(told, 10_000), logs: &logs{}}
 	b.ring, err = keys.Open(ctx, book, keys.Source{Key: text})
 	require.NoError(t, err)
-	b.merchants = &counted{Store: merchant.NewStore(book, b.ring), reads: &b.inbox.reads}
+	b.merchants = &counted{Store: merchant.NewStore(book, b.ring, merchant.Cursors{}), reads: &b.inbox.reads}
 	b.add(shop, 1)
 	b.now.Store(time.Now().UnixNano())
 	b.door = webhook.New(webhook.Config{Inbox: b.inbox, Merchants: b.merchants, Keys: b.ring, Teller: b.told,
