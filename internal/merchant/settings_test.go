@@ -29,6 +29,7 @@ func TestNewFillsInEveryDefault(t *testing.T) {
 	require.Empty(t, cmp.Diff(Settings{
 		ID: "acme", Shop: "acme.myshopify.com", ListrakRate: 10, OrderBeforeConsent: time.Minute, ImportMethods: DefaultImportMethods(),
 		MachineMethods: DefaultMachineMethods(), SubscriptionSources: []string{"subscription_contract", "subscription_contract_checkout_one"},
+		SMS: SMS{Country: "US"},
 	}, s))
 	_, err = New("acme.com")
 	require.ErrorContains(t, err, "--shop")
@@ -77,9 +78,18 @@ func TestNormalizeNamesWhatIsWrong(t *testing.T) {
 		"a method in both":      {func(s *Settings) { s.MachineMethods = []string{"list-import"} }, "--machine-methods and --import-methods must not share"},
 		"orders far before":     {func(s *Settings) { s.OrderBeforeConsent = 16 * time.Minute }, "--order-before-consent must be between"},
 		"a negative limit":      {func(s *Settings) { s.ResubscribeLimit = -1 }, "--resubscribe-limit must be a number of people"},
-		"unknown webhooks":      {func(s *Settings) { s.Webhooks = "on" }, "--webhooks must be api, app or off"},
-		"a huge limit":          {func(s *Settings) { s.ResubscribeLimit = 1 << 31 }, "--resubscribe-limit must be a number of people"},
-		"orders after":          {func(s *Settings) { s.OrderBeforeConsent = -time.Second }, "--order-before-consent must be between"},
+		"a list of no code":     {func(s *Settings) { s.SMS.List = 9 }, "--sms-sender-code is required with --sms-list"},
+		"a code without a list": {func(s *Settings) { s.SMS.SenderCode = 9 }, "--sms-list is required with --sms-sender-code"},
+		"a checkout list alone": {func(s *Settings) { s.SMS.CheckoutList = 9 }, "--sms-checkout-list is a second list"},
+		"one list for both": {func(s *Settings) { s.SMS = SMS{SenderCode: 1, List: 9, CheckoutList: 9, Country: "US"} },
+			"--sms-checkout-list must be another list"},
+		"a negative code":     {func(s *Settings) { s.SMS.SenderCode, s.SMS.List = -1, 9 }, "--sms-sender-code must be the id of a sender code"},
+		"no country":          {func(s *Settings) { s.SMS.Country = "Atlantis" }, "--country must be the ISO 3166 code"},
+		"an unknown spelling": {func(s *Settings) { s.SMS.Spelling = "words" }, "--sms-phone-spelling must be plus, digits or national"},
+		"an open SMS address": {func(s *Settings) { s.SMS.URL = "http://api.example.com" }, "--listrak-sms-url must begin with https://"},
+		"unknown webhooks":    {func(s *Settings) { s.Webhooks = "on" }, "--webhooks must be api, app or off"},
+		"a huge limit":        {func(s *Settings) { s.ResubscribeLimit = 1 << 31 }, "--resubscribe-limit must be a number of people"},
+		"orders after":        {func(s *Settings) { s.OrderBeforeConsent = -time.Second }, "--order-before-consent must be between"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -198,8 +208,13 @@ func settingsGenerator(t *rapid.T) Settings {
 		SubscriptionSources: rapid.SampledFrom([][]string{nil, {}, {"a"}}).Draw(t, "sources"),
 		MachineMethods:      rapid.SampledFrom([][]string{nil, {}, {"Bounce!"}}).Draw(t, "machines"),
 		Webhooks:            rapid.SampledFrom([]WebhookMode{"", WebhooksByAPI, WebhooksByApp, WebhooksOff}).Draw(t, "webhooks"),
-		ResubscribeLimit:    rapid.IntRange(0, maxNumber-1).Draw(t, "limit"),
-		OrderBeforeConsent:  time.Duration(rapid.Int64Range(0, int64(MaxOrderBeforeConsent)).Draw(t, "before")),
+		SMS: SMS{
+			SenderCode: 5, List: rapid.IntRange(1, 1000).Draw(t, "sms list"), CheckoutList: rapid.SampledFrom([]int{0, 2000}).Draw(t, "sms checkout list"),
+			Country: rapid.SampledFrom([]string{"US", "DE"}).Draw(t, "country"), NoWindow: rapid.Bool().Draw(t, "no window"),
+			OptOut: rapid.Bool().Draw(t, "opt out"), Spelling: rapid.SampledFrom([]PhoneSpelling{"", SpellDigits, SpellNational}).Draw(t, "spelling"),
+		},
+		ResubscribeLimit:   rapid.IntRange(0, maxNumber-1).Draw(t, "limit"),
+		OrderBeforeConsent: time.Duration(rapid.Int64Range(0, int64(MaxOrderBeforeConsent)).Draw(t, "before")),
 	}
 }
 
