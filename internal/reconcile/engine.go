@@ -135,6 +135,7 @@ type Records interface {
 	RaiseAlarm(ctx context.Context, merchant string, limit ledger.ResubscribeLimit) (alarm ledger.Alarm, news bool, err error)
 	KnownCustomers(ctx context.Context, merchant string, ids []string) (map[string]ledger.Customer, error)
 	Unlisted(ctx context.Context, merchant string, channel consent.Channel, since consent.Instant, after consent.Subject, limit int) ([]ledger.Located, error)
+	NotListed(ctx context.Context, merchant string, channel consent.Channel, subjects []consent.Subject, since consent.Instant) ([]consent.Subject, error)
 	MarkListed(ctx context.Context, merchant string, channel consent.Channel, subjects []consent.Subject, at consent.Instant) error
 	HeldCustomers(ctx context.Context, merchant string, channel consent.Channel, limit int) ([]ledger.Held, error)
 	HoldsEnded(ctx context.Context, merchant string, channel consent.Channel, now consent.Instant, lag consent.Span, limit int) ([]ledger.Held, error)
