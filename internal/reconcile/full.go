@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
@@ -157,10 +158,17 @@ func (s *session) fullListrak(ctx context.Context, src source) (bool, error) {
 }
 
 func (s *session) fullShopify(ctx context.Context) (bool, error) {
-	// Customers who were read while only the other channel was on have not been read for this one.
+	channels, err := s.observed(ctx)
+	if err != nil {
+		return false, err
+	}
+	if !slices.Contains(channels, s) {
+		channels = append(channels, s)
+	}
+	// Customers who were read for the other channel alone have not been read for this one.
 	all := s.channel == consent.SMS
 	return s.scan(ctx, source{cursor: s.fullName(shopifyChanges), full: true, page: func(ctx context.Context, from reach, cursor string) (page, error) {
-		return s.scanShopify(ctx, from.since, cursor, []*session{s}, all)
+		return s.scanShopify(ctx, from.since, cursor, channels, all)
 	}})
 }
 

@@ -186,7 +186,7 @@ func (r *run) scan(ctx context.Context, src source) (done bool, err error) {
 		case p.Rows >= pagingEnd && read.reached.After(since):
 			p.From, p.Page, p.Rows = read.reached, "", 0
 		}
-		news := r.saved.Load() != before || len(read.people.customers) > 0
+		news := r.saved.Load() != before || len(read.people.customers)+len(read.people.unreadable) > 0
 		if mayRest = mayRest && !news && read.next == ""; !mayRest {
 			if err := r.savePass(ctx, src.cursor, p, read.people); err != nil {
 				return false, err
@@ -213,7 +213,11 @@ var errTimeIsUp = errors.New("time is up")
 // shopifySource is what a poll reads of Shopify, for all channels that are read.
 func (r *run) shopifySource() source {
 	return source{cursor: shopifyChanges, overlap: r.Timing.SearchLag, page: func(ctx context.Context, from reach, cursor string) (page, error) {
-		return r.scanShopify(ctx, from.since, cursor, r.channelsRead(), false)
+		channels, err := r.observed(ctx)
+		if err != nil {
+			return page{}, err
+		}
+		return r.scanShopify(ctx, from.since, cursor, channels, false)
 	}}
 }
 

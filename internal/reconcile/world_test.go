@@ -81,15 +81,15 @@ type plan struct {
 
 // world is one merchant with both sides over real HTTP, a real ledger, and an engine without Temporal.
 type world struct {
-	t         testing.TB
-	clock     *clock
-	began     time.Time
-	sandbox   *sandbox.Sandbox
-	shop      *shop.Store
-	list      *list.Store
-	code      *list.SenderCode
+	t       testing.TB
+	clock   *clock
+	began   time.Time
+	sandbox *sandbox.Sandbox
+	shop    *shop.Store
+	list    *list.Store
+	code    *list.SenderCode
 	// channel is the one on which people act, and on which what is expected is looked for.
-	channel consent.Channel
+	channel   consent.Channel
 	dsn       string
 	ledger    *ledger.Ledger
 	ring      *keys.Ring
