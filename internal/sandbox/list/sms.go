@@ -115,6 +115,8 @@ type SenderCodeConfig struct {
 	Spelling PhoneSpelling
 	// RefusesPlus answers 404 without a code to a path with a plus in it, as Listrak's kind of web server does unless told otherwise.
 	RefusesPlus bool
+	// NoAccess answers every call with 401 ERROR_UNAUTHORIZED although there is a token, as for an integration that allows nothing.
+	NoAccess bool
 	// Paused and IPRefused, TokenLife, RatePerSecond, MaxBody and Latency are those of Config.
 	Paused, IPRefused bool
 	TokenLife         time.Duration

@@ -157,6 +157,10 @@ func (s *Server) serveSMS(w http.ResponseWriter, r *http.Request, mux *http.Serv
 	if addressed != nil && slices.Contains(codes, addressed) {
 		asked = []*SenderCode{addressed}
 	}
+	if asked[0].Config().NoAccess {
+		answer(w, unauthorized())
+		return
+	}
 	if !asked[0].admit() {
 		answer(w, tooManyRequests())
 		return
