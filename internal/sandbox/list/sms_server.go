@@ -76,9 +76,14 @@ func (s *SenderCode) closed() bool {
 	return config.Paused || config.IPRefused
 }
 
+// setDate dates an answer by Listrak's clock, as setDate does for a list.
+func (s *SenderCode) setDate(w http.ResponseWriter) {
+	w.Header().Set("Date", s.Clock().UTC().Format(http.TimeFormat))
+}
+
 // smsToken answers the token endpoint for an SMS integration.
 func (s *Server) smsToken(w http.ResponseWriter, r *http.Request, client string, codes []*SenderCode) {
-	w.Header().Set("Date", codes[0].Clock().UTC().Format(http.TimeFormat))
+	codes[0].setDate(w)
 	fault.Pause(r.Context(), codes[0].Config().Latency)
 	strike(w, r, codeFaults(codes), "token", func(w http.ResponseWriter, r *http.Request) {
 		secret := r.PostForm.Get("client_secret")
@@ -129,9 +134,8 @@ func (s *Server) SMSAPI() http.Handler {
 
 func (s *Server) serveSMS(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 	addressed := s.addressedCode(r.URL.Path)
-	setDate(w, s.now(), nil)
-	if addressed != nil {
-		w.Header().Set("Date", addressed.Clock().UTC().Format(http.TimeFormat))
+	if setDate(w, s.now(), nil); addressed != nil {
+		addressed.setDate(w)
 	}
 	if strings.ContainsAny(r.URL.Path, `<>*%&:\?`) {
 		answer(w, refuse(CodeUnsafeRoute, "An invalid character was supplied in the route."))
@@ -149,6 +153,9 @@ func (s *Server) serveSMS(w http.ResponseWriter, r *http.Request, mux *http.Serv
 	}
 	client, let := s.authorize(r)
 	codes := s.smsAccount(client)
+	if addressed == nil && len(codes) > 0 {
+		codes[0].setDate(w)
+	}
 	if !let || len(codes) == 0 || slices.ContainsFunc(codes, (*SenderCode).closed) {
 		answer(w, unauthorized())
 		return
