@@ -202,7 +202,7 @@ func lostCursor(err error, cursor string) error {
 	return err
 }
 
-// Contact reads one phone number's subscription to the client's list. False: the sender code does not know the number, or (then Known) it
+// Contact reads one phone number's subscription to the client's list, which takes two calls. False: the sender code does not know the number, or (then Known) it
 // was never on this list. Whoever is opted out of the sender code is found even if the list never had them. Compare the phone number that
 // came back before writing.
 func (c *SMSClient) Contact(ctx context.Context, phone string) (SMSContact, bool, error) {

@@ -62,7 +62,7 @@ func TestAPhonesWayThroughTheSandbox(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, %s, 404: %v", same, spelling, missing), func(t *testing.T) {
 					t.Parallel()
 					client, code, listrak := sandboxSMS(t, func(c *sandbox.SenderCodeConfig) {
-						c.SameState, c.Spelling, c.Missing404 = same, spelling, missing
+						c.SameState, c.Spelling, c.Missing404, c.LowerStates = same, spelling, missing, missing
 					})
 					shown := map[sandbox.PhoneSpelling]string{sandbox.PlusDigits: phone, sandbox.OnlyDigits: phone[1:], sandbox.NationalDigits: phone[2:]}[spelling]
 					read := func(want State) SMSContact {

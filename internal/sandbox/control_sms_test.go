@@ -94,7 +94,7 @@ func TestControlConfiguresSenderCodesAndResets(t *testing.T) {
 		Lists: []list.PhoneList{{ID: 60, Name: "More texts", DoubleOptIn: true, AgeGate: true, Inactive: true}}, Disabled: true, Zone: "Europe/Berlin",
 		ClockSkew: Duration(time.Minute), SameState: list.KeepsDates, OptedOut: list.StaysOut, OptOutLeavesLists: true, StartKeepsDates: true,
 		StopReason: list.OptOutAdmin, HidesOptOutDate: true, OnlySubscribed: true, UnpagedOptOuts: true, NumberedReasons: true, Missing404: true,
-		Spelling: list.OnlyDigits, RefusesPlus: true, NoAccess: true, Paused: true, IPRefused: true, TokenLife: Duration(time.Minute),
+		LowerStates: true, Spelling: list.OnlyDigits, RefusesPlus: true, NoAccess: true, Paused: true, IPRefused: true, TokenLife: Duration(time.Minute),
 		RatePerSecond: 3, MaxBody: 1 << 10, Latency: Duration(time.Millisecond)}
 	view, err = control.ConfigureSenderCode(ctx, settings)
 	require.NoError(t, err)

@@ -22,19 +22,26 @@ func (s *Server) AddSenderCode(code *SenderCode) error {
 	if len(s.account(config.ClientID)) > 0 || s.privacy(config.ClientID) != nil {
 		return fmt.Errorf("add sender code %d: its client id is that of an integration of another kind", code.id)
 	}
-	for _, list := range config.Lists {
-		if s.SenderCodeOf(list.ID) != nil {
-			return fmt.Errorf("add sender code %d: there is a phone list %d already", code.id, list.ID)
-		}
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at, taken := slices.BinarySearchFunc(s.codes, code.id, func(c *SenderCode, id int) int { return c.id - id })
 	if taken {
 		return fmt.Errorf("add sender code: there is a sender code %d already", code.id)
 	}
+	for _, list := range config.Lists {
+		if slices.ContainsFunc(s.codes, func(c *SenderCode) bool { return c.has(list.ID) }) {
+			return fmt.Errorf("add sender code %d: there is a phone list %d already", code.id, list.ID)
+		}
+	}
 	s.codes = slices.Insert(s.codes, at, code)
 	return nil
+}
+
+// has tells whether the sender code has a phone list.
+func (s *SenderCode) has(list int) bool {
+	config := s.Config()
+	_, has := config.list(list)
+	return has
 }
 
 // SenderCodes returns all sender codes, by id.
@@ -51,11 +58,7 @@ func (s *Server) SenderCode(id int) *SenderCode {
 
 // SenderCodeOf returns the sender code that has a phone list, or nil.
 func (s *Server) SenderCodeOf(list int) *SenderCode {
-	return s.senderCode(func(c *SenderCode) bool {
-		config := c.Config()
-		_, has := config.list(list)
-		return has
-	})
+	return s.senderCode(func(c *SenderCode) bool { return c.has(list) })
 }
 
 func (s *Server) senderCode(wanted func(*SenderCode) bool) *SenderCode {
@@ -370,6 +373,9 @@ func (r smsRoutes) GetSubscriptions(ctx context.Context, ask smswire.GetSubscrip
 			continue
 		}
 		id, state := int32(list.ID), string(held.State)
+		if config.LowerStates {
+			state = strings.ToLower(state)
+		}
 		data = append(data, smswire.ContactListSubscription{PhoneListID: &id, SubscriptionState: &state,
 			SubscribeDate: WriteDate(held.SubscribedAt, config.Zone), UnsubscribeDate: WriteDate(held.UnsubscribedAt, config.Zone),
 			PendingDate: WriteDate(held.PendingAt, config.Zone), PendingDoubleOptIn: &held.AwaitsOptIn, PendingAgeGate: &held.AwaitsAge})
