@@ -230,6 +230,8 @@ func TestDateOfSMSConsent(t *testing.T) {
 			SMSContact{State: Unsubscribed, RawDate: second}, true},
 		{"a state we do not know", `"optedOut":false`, `{"phoneListId":80,"subscriptionState":"Active","subscribeDate":"` + first + `"}`,
 			SMSContact{State: Unknown}, true},
+		{"a state in other letters", `"optedOut":false`, `{"phoneListId":80,"subscriptionState":"unsubscribed","unsubscribeDate":"` + second + `"}`,
+			SMSContact{State: Unsubscribed, RawDate: second}, true},
 		{"no state", `"optedOut":false`, `{"phoneListId":80,"subscriptionState":null}`, SMSContact{State: Unknown}, true},
 	} {
 		t.Run(row.what, func(t *testing.T) {
