@@ -83,7 +83,7 @@ func TestAPhonesWayThroughTheSandbox(t *testing.T) {
 					if contact, found, err := client.Contact(t.Context(), phone); found || err != nil || contact.Known {
 						t.Fatalf("before all: %+v, found %v, error %v", contact, found, err)
 					}
-					if result := write(client.Unsubscribe(t.Context(), phone)); !result.AlreadySo {
+					if result := write(client.Unsubscribe(t.Context(), phone, 0)); !result.AlreadySo {
 						t.Errorf("unsubscribe nobody: %+v", result)
 					}
 					if _, err := client.OptOut(t.Context(), phone); failure.ClassOf(err) != failure.Retry || !isUnknownPhone(err) {
@@ -103,9 +103,9 @@ func TestAPhonesWayThroughTheSandbox(t *testing.T) {
 						}
 					}
 					listrak.ExpireTokens()
-					write(client.Unsubscribe(t.Context(), phone))
+					write(client.Unsubscribe(t.Context(), phone, 0))
 					left := read(Unsubscribed)
-					if again := write(client.Unsubscribe(t.Context(), phone)); again.AlreadySo != (same == sandbox.AnswersError) {
+					if again := write(client.Unsubscribe(t.Context(), phone, 0)); again.AlreadySo != (same == sandbox.AnswersError) {
 						t.Errorf("unsubscribed again: %+v", again)
 					}
 					write(client.Subscribe(t.Context(), phone, SMSSubscribeOptions{}))
@@ -181,7 +181,7 @@ func TestPendingIsNoConsent(t *testing.T) {
 		if result, err := client.Subscribe(t.Context(), phone, SMSSubscribeOptions{}); err != nil || !result.Pending {
 			t.Errorf("list %d, a second one: %+v, error %v; want pending", list, result, err)
 		}
-		if result, err := client.Unsubscribe(t.Context(), phone); err != nil || !result.AlreadySo {
+		if result, err := client.Unsubscribe(t.Context(), phone, 0); err != nil || !result.AlreadySo {
 			t.Errorf("list %d, unsubscribe: %+v, error %v; want already so", list, result, err)
 		}
 		if err := code.Confirm(list, phone); err != nil {

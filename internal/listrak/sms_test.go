@@ -75,7 +75,7 @@ func trySMS(ctx context.Context, c *SMSClient, name string) (result WriteResult,
 	case smsSubscribeCall:
 		return c.Subscribe(ctx, leakyPhone, SMSSubscribeOptions{Known: true})
 	case smsUnsubscribeCall:
-		return c.Unsubscribe(ctx, leakyPhone)
+		return c.Unsubscribe(ctx, leakyPhone, 0)
 	case smsOptOutCall:
 		return c.OptOut(ctx, leakyPhone)
 	case smsContactCall:
@@ -321,7 +321,7 @@ func TestWhatIsNoPhoneNumberIsNotSent(t *testing.T) {
 			case smsCreateCall, smsSubscribeCall:
 				_, err = client.Subscribe(t.Context(), phone, SMSSubscribeOptions{Known: name == smsSubscribeCall})
 			case smsUnsubscribeCall:
-				_, err = client.Unsubscribe(t.Context(), phone)
+				_, err = client.Unsubscribe(t.Context(), phone, 0)
 			case smsOptOutCall:
 				_, err = client.OptOut(t.Context(), phone)
 			case smsContactCall:
@@ -544,7 +544,7 @@ func TestAMissingPhoneIsNotAMissingPhoneList(t *testing.T) {
 		t.Errorf("%d requests for three contacts, want 4: the list is confirmed once a minute", got)
 	}
 	now = now.Add(listSeenFor + time.Second)
-	if result, err := client.Unsubscribe(t.Context(), leakyPhone); err != nil || !result.AlreadySo || len(server.requests()) != 6 {
+	if result, err := client.Unsubscribe(t.Context(), leakyPhone, 0); err != nil || !result.AlreadySo || len(server.requests()) != 6 {
 		t.Errorf("unsubscribe nobody: %+v, error %v, %d requests; want already so, and the list confirmed again after a minute", result, err, len(server.requests()))
 	}
 	// One that the sender code knows and that vanished before its lists were read was on none.
