@@ -89,7 +89,7 @@ func TestEachVariableOfTheTableSetsItsField(t *testing.T) {
 				value = "127.0.0.1:8080"
 			case "PublicURL":
 				value = "https://sync.example"
-			case "RunLease", "ClaimLease":
+			case "RunLease", "ClaimLease", "ListComparison":
 				value = "11m0s"
 			case "Interval", "RoundLimit", "CheckoutWindow", "OrderLag", "CallTimeout", "OptOutRetention":
 				value = "3s"
