@@ -1,11 +1,14 @@
 package simulation
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"errors"
 	"iter"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -18,9 +21,9 @@ type scheduler struct {
 	now    time.Time
 	random *rand.Rand
 	agenda agenda
-	// arranged numbers what was arranged.
-	arranged int64
-	current  *task
+	// arranged numbers what was arranged, and spawned tasks.
+	arranged, spawned int64
+	current           *task
 	// idle are coroutines whose tasks have ended: a new one would grow its stack anew with every task.
 	idle []*coroutine
 }
@@ -123,6 +126,8 @@ type process struct {
 
 // task is one thread of a process.
 type task struct {
+	// number is in the order in which tasks were spawned.
+	number  int64
 	process *process
 	*coroutine
 	dead  bool
@@ -140,7 +145,8 @@ const (
 
 // spawn starts a task in a process; then, which may be nil, is called when it has ended well.
 func (s *scheduler) spawn(p *process, body, then func()) {
-	t := &task{process: p, then: then, coroutine: s.coroutine()}
+	s.spawned++
+	t := &task{number: s.spawned, process: p, then: then, coroutine: s.coroutine()}
 	t.body = body
 	p.tasks[t] = true
 	s.at(s.now, func() { s.resume(t) })
@@ -206,10 +212,7 @@ func (s *scheduler) kill(p *process) {
 		// It is the one that runs: it unwinds by itself.
 		s.current.dead = true
 	}
-	tasks := make([]*task, 0, len(p.tasks))
-	for t := range p.tasks {
-		tasks = append(tasks, t)
-	}
+	tasks := slices.SortedFunc(maps.Keys(p.tasks), func(a, b *task) int { return cmp.Compare(a.number, b.number) })
 	before := s.current
 	for _, t := range tasks {
 		if t == before || t.ended {
