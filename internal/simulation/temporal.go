@@ -3,7 +3,6 @@ package simulation
 import (
 	"context"
 	"errors"
-	"math"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -28,8 +27,6 @@ type temporal struct {
 	rounds      int
 	elided      int
 	windows     map[window]bool
-	// waiting is what waits has found, as long as it is known to be so.
-	waiting struct{ known, held, owed bool }
 }
 
 type window struct {
@@ -148,39 +145,35 @@ func (w *world) elide(next time.Time) time.Time {
 	return next.Add(time.Duration(steps) * interval)
 }
 
-// waits reports whether anybody is held, or owed something. It asks the ledger only when somebody has written to it since.
+// waits reports whether anybody is held, or owed something.
 func (w *world) waits() (held, owed bool) {
-	if !w.waiting.known {
-		w.waiting.held, w.waiting.owed = w.askWaits()
-		w.waiting.known = true
-	}
-	return w.waiting.held, w.waiting.owed
+	// A ledger that cannot tell is asked again: then somebody may be.
+	held, _ = w.anyoneHeld(w.context)
+	owed, _ = w.memory.owed.learn(func() (bool, error) { return w.anyoneOwed(w.context) })
+	hinted, _ := w.anyoneHinted(w.context)
+	return held, owed || hinted
 }
 
-func (w *world) askWaits() (held, owed bool) {
-	n, _, err := w.book.CountHeld(w.context, merchantID)
-	if err != nil {
-		return true, true
+// anyoneOwed: somebody is owed what may be delivered, due or not.
+func (w *world) anyoneOwed(ctx context.Context) (bool, error) {
+	if due, err := w.anyoneDue(ctx); err != nil || !due {
+		return false, err
 	}
-	held = n > 0
-	if hints, err := w.book.Hints(w.context, merchantID, consent.Instant(math.MaxInt64), 1); err != nil || len(hints) > 0 {
-		return held, true
-	}
-	switches, err := w.book.Switches(w.context, merchantID)
+	switches, err := w.rememberedSwitches(func() (ledger.Switches, error) { return w.book.Switches(ctx, merchantID) })
 	if err != nil {
-		return held, true
+		return false, err
 	}
 	for _, side := range consent.Sides {
 		sync := consent.SyncTo(consent.Email, side)
 		if !switches.May(sync) {
 			continue
 		}
-		debts, err := w.book.Debts(w.context, merchantID, consent.Email, side, reconcile.LedgerPermit(switches, sync))
+		debts, err := w.book.Debts(ctx, merchantID, consent.Email, side, reconcile.LedgerPermit(switches, sync))
 		if err != nil || debts.OwedSubscribes+debts.OwedUnsubscribes > 0 {
-			return held, true
+			return true, err
 		}
 	}
-	return held, false
+	return false, nil
 }
 
 // processEnded gives the work of a process that died or fell silent to another one.
@@ -323,7 +316,7 @@ func (w *world) operate(act func(ctx context.Context) error) {
 	if err := act(w.context); err != nil {
 		w.watch.failed(err)
 	}
-	w.waiting.known = false
+	w.memory.forget()
 	w.quiet = 0
 	w.arrangeRound(w.now)
 }

@@ -73,8 +73,9 @@ type world struct {
 	hired   int
 	temporal
 	webhooks
-	watch *watch
-	faced map[fault.Kind]int
+	memory memory
+	watch  *watch
+	faced  map[fault.Kind]int
 	// lastChange is when a side last changed in any way.
 	lastChange      time.Time
 	ledgerAwayUntil time.Time
@@ -105,6 +106,8 @@ type scenario struct {
 	existingOptOuts       ledger.OptOuts
 	// resubscribeLimit is the merchant's setting; zero is the default, which no run of a few people reaches.
 	resubscribeLimit int
+	// forgetful: every question goes to the ledger. A test plays it so.
+	forgetful bool
 }
 
 // book is a ledger in memory for one run after another.
