@@ -182,12 +182,10 @@ func play(ctx context.Context, p plan) (outcome, error) {
 	}
 	defer w.close()
 	for _, e := range p.events {
-		w.at(w.began.Add(e.at), func() {
+		w.arrange(w.began.Add(e.at), func() {
 			w.watch.tell("* %s", e.what)
-			w.quiet = 0
 			e.do(w)
-			w.arrangeRound(w.grid(w.now))
-		})
+		}, e.aside)
 	}
 	w.runUntil(w.began.Add(p.length))
 	calm := w.now

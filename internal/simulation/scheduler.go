@@ -64,6 +64,8 @@ type due struct {
 	at     time.Time
 	number int64
 	run    func()
+	// aside: it does nothing to a side or the ledger that a round could find.
+	aside bool
 }
 
 type agenda []due
@@ -86,15 +88,30 @@ func (a *agenda) Pop() any {
 }
 
 // at arranges run for a moment; one that has passed means now.
-func (s *scheduler) at(when time.Time, run func()) {
+func (s *scheduler) at(when time.Time, run func()) { s.arrange(when, run, false) }
+
+func (s *scheduler) after(span time.Duration, run func()) { s.at(s.now.Add(span), run) }
+
+// aside is at for what does nothing that a round could find: it only looks after processes, or lets calls fail.
+func (s *scheduler) aside(when time.Time, run func()) { s.arrange(when, run, true) }
+
+func (s *scheduler) arrange(when time.Time, run func(), aside bool) {
 	if when.Before(s.now) {
 		when = s.now
 	}
 	s.arranged++
-	heap.Push(&s.agenda, due{when, s.arranged, run})
+	heap.Push(&s.agenda, due{when, s.arranged, run, aside})
 }
 
-func (s *scheduler) after(span time.Duration, run func()) { s.at(s.now.Add(span), run) }
+// nothingUntil is the first moment until end at which something is due that a round could find.
+func (s *scheduler) nothingUntil(end time.Time) time.Time {
+	for _, d := range s.agenda {
+		if !d.aside {
+			end = earlier(end, d.at)
+		}
+	}
+	return end
+}
 
 // run does everything that is due until the moment end, and leaves the clock there.
 func (s *scheduler) run(end time.Time) {

@@ -13,7 +13,7 @@ const shortenRuns = 300
 // the story of what is left.
 func shorten(ctx context.Context, f Failure, length time.Duration) Failure {
 	whole := newPlan(f.Seed, length)
-	rule := f.Violations[0].Rule
+	first := f.Violations[0]
 	runs := 0
 	last, err := play(ctx, whole)
 	if err != nil {
@@ -26,7 +26,7 @@ func shorten(ctx context.Context, f Failure, length time.Duration) Failure {
 		p := whole
 		p.events = events
 		out, err := play(ctx, p)
-		if err != nil || !slices.ContainsFunc(out.violations, func(v Violation) bool { return v.Rule == rule }) {
+		if err != nil || !slices.ContainsFunc(out.violations, first.like) {
 			return false
 		}
 		last = out

@@ -50,7 +50,7 @@ func (w *world) arrangeRound(at time.Time) {
 		return
 	}
 	w.nextRound = at
-	w.at(at, func() {
+	w.aside(at, func() {
 		if w.nextRound.Equal(at) {
 			w.nextRound = time.Time{}
 			w.giveRound()
@@ -74,7 +74,7 @@ func (w *world) startRound(one *worker) {
 	w.round = one
 	w.shift++
 	shift := w.shift
-	changed := w.lastChange
+	began, changed := w.now, w.lastChange
 	var result reconcile.RoundResult
 	var err error
 	w.spawn(one.process, func() {
@@ -82,13 +82,13 @@ func (w *world) startRound(one *worker) {
 	}, func() {
 		if shift == w.shift {
 			w.round = nil
-			w.roundEnded(result, err, changed)
+			w.roundEnded(result, err, began, changed)
 		}
 		w.watch.failed(err)
 	})
 }
 
-func (w *world) roundEnded(result reconcile.RoundResult, err error, changed time.Time) {
+func (w *world) roundEnded(result reconcile.RoundResult, err error, began, changed time.Time) {
 	w.rounds++
 	if errors.Is(err, reconcile.ErrBusy) {
 		w.count(leaseRanOut)
@@ -110,20 +110,21 @@ func (w *world) roundEnded(result reconcile.RoundResult, err error, changed time
 	default:
 		w.quiet = 0
 	}
-	w.arrangeRound(w.elide(next))
+	w.arrangeRound(w.elide(began, next))
 }
 
-// elide puts the next round off until something has happened: those between would find nothing. Now and then the last of them is played,
-// so that what happens then meets fresh watermarks as well as old ones.
-func (w *world) elide(next time.Time) time.Time {
-	settled := w.lastChange.Add(w.scenario.lag + interval + 10*time.Second)
-	if w.quiet == 0 || w.now.Before(settled) || w.fullReads > 0 {
+// foundAgain is how long Shopify's dates are too fresh for one read to be the last: they have whole seconds, and its clock is not ours.
+const foundAgain = 10 * time.Second
+
+// elide puts the next round off until something has happened: those between would find nothing. The last one began after both sides had
+// changed last and search hid nothing of that any more, it read both to the end without an error and wrote to neither; nobody has written
+// to the ledger since but what is looked at here. So the next one would read the same and find it recorded. Now and then the last of them
+// is played all the same, so that what happens then meets fresh watermarks as well as old ones.
+func (w *world) elide(began, next time.Time) time.Time {
+	if w.quiet == 0 || began.Before(w.lastChange.Add(w.scenario.lag+foundAgain)) || w.fullReads > 0 {
 		return next
 	}
-	until := w.end
-	if len(w.agenda) > 0 {
-		until = earlier(until, w.agenda[0].at)
-	}
+	until := w.nothingUntil(w.end)
 	switch held, owed := w.waits(); {
 	case owed && w.quiet < 12:
 		return next
@@ -179,14 +180,14 @@ func (w *world) anyoneOwed(ctx context.Context) (bool, error) {
 // processEnded gives the work of a process that died or fell silent to another one.
 func (w *world) processEnded(p *process, kind fault.Kind, length time.Duration) {
 	if kind == crash {
-		w.after(time.Duration(5+w.random.IntN(120))*time.Second, func() { w.hire() })
+		w.aside(w.now.Add(time.Duration(5+w.random.IntN(120))*time.Second), func() { w.hire() })
 	}
 	w.count(kind)
 	w.watch.trouble(p, length)
 	w.watch.tell("%s: %s", p.name, kind)
 	if w.round != nil && w.round.process == p {
 		shift := w.shift
-		w.after(silence, func() {
+		w.aside(w.now.Add(silence), func() {
 			if w.shift == shift && w.round != nil && w.round.process == p {
 				w.round = nil
 				w.giveRound()
@@ -256,7 +257,7 @@ func (w *world) wakeWindow(key window, order *ledger.Order, tries int) {
 			})
 		}
 	}
-	w.after(time.Minute, func() {
+	w.aside(w.now.Add(time.Minute), func() {
 		if !answered && tries > 1 {
 			w.wakeWindow(key, order, tries-1)
 		}
@@ -295,7 +296,7 @@ func (w *world) slice() {
 			w.slice()
 		}
 	})
-	w.after(3*time.Minute, func() {
+	w.aside(w.now.Add(3*time.Minute), func() {
 		if !answered && (!one.alive || one.frozenUntil.After(w.now)) {
 			answered = true
 			w.slice()

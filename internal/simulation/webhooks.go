@@ -141,7 +141,7 @@ func (w *world) nudge() {
 		}
 	})
 	// A process that dies takes its drain with it.
-	w.after(6*time.Minute, func() {
+	w.aside(w.now.Add(6*time.Minute), func() {
 		if !done && !one.alive {
 			done, w.draining = true, false
 		}

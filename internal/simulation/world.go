@@ -285,7 +285,12 @@ func (w *world) latency() time.Duration {
 	return w.scenario.slow/2 + time.Duration(w.random.Int64N(int64(w.scenario.slow)))
 }
 
-func (w *world) changed() { w.lastChange = w.now }
+// changed is told that a side shows something else now: the next round shall read it.
+func (w *world) changed() {
+	w.lastChange = w.now
+	w.quiet = 0
+	w.arrangeRound(w.grid(w.now))
+}
 
 func (w *world) count(kind fault.Kind) { w.faced[kind]++ }
 
