@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"strings"
 
 	"modernc.org/sqlite"
 )
@@ -169,7 +170,8 @@ func (c *sqliteConn) statement(ctx context.Context, text string) (*keptStatement
 	if len(c.kept) >= maxStatements {
 		return nil, nil
 	}
-	prepared, err := c.PrepareContext(ctx, text)
+	// SQLite plans by the value behind LIMIT, and so prepares the statement anew whenever a parameter there is bound. A sum it does not plan by.
+	prepared, err := c.PrepareContext(ctx, strings.ReplaceAll(text, "LIMIT $", "LIMIT 0+$"))
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,8 @@ type event struct {
 	do   func(*world)
 	// aside: it does nothing that a round could find.
 	aside bool
+	// setUp: a life without it is no merchant's. Where nothing was switched on, and so nothing read, everybody's word goes unheard.
+	setUp bool
 }
 
 // plan is everything that will happen in a run but for the chance within calls.
@@ -201,6 +203,12 @@ func (w *world) hadSaid(address string, where side, what word, before time.Durat
 
 // start switches the syncs on, in either order or at once.
 func (d *draft) start() {
+	past := len(d.events)
+	defer func() {
+		for i := range d.events[past:] {
+			d.events[past+i].setUp = true
+		}
+	}()
 	both := []consent.Sync{consent.EmailToShopify, consent.EmailToListrak}
 	if d.plan.scenario.doubleOptIn {
 		d.add(time.Second, func(w *world) {
@@ -543,7 +551,7 @@ func (w *world) provoke(address string, where side, what word) {
 		return
 	}
 	if f.writes++; f.writes > fightWrites {
-		w.watch.violate("I3", "%d writes in a fight for %s", f.writes, address)
+		w.watch.violate("I3", address, "%d writes in a fight for %s", f.writes, address)
 	}
 	w.after(f.patience[where], func() {
 		if !f.over {

@@ -60,6 +60,13 @@ type Violation struct {
 	// Rule is I1 to I10, or Checkout, Date, Forward, Gone or Off, as docs/consent.md names them.
 	Rule string `json:"rule"`
 	What string `json:"what"`
+	// person is the address for whom it did not hold; empty when it is nobody's alone.
+	person string
+}
+
+// like: the same rule did not hold for the same person.
+func (v Violation) like(other Violation) bool {
+	return v.Rule == other.Rule && v.person == other.person
 }
 
 type span struct{ from, to time.Time }
@@ -155,8 +162,9 @@ func (o *watch) tell(format string, args ...any) {
 	o.story = append(o.story, fmt.Sprintf("%9.3fs  %s", o.world.since().Seconds(), fmt.Sprintf(format, args...)))
 }
 
-func (o *watch) violate(rule, format string, args ...any) {
-	v := Violation{rule, fmt.Sprintf(format, args...)}
+// violate takes note of a rule that did not hold for a person, or for nobody in particular.
+func (o *watch) violate(rule, person, format string, args ...any) {
+	v := Violation{Rule: rule, What: fmt.Sprintf(format, args...), person: person}
 	o.tell("VIOLATION of %s: %s", v.Rule, v.What)
 	o.violations = append(o.violations, v)
 }
@@ -259,7 +267,7 @@ func (o *watch) owed(p *process, to side, found []ledger.Located) {
 			waiting[o.addressOf(f.Subject)] = true
 		}
 		if optOut && yesBefore {
-			o.violate("I9", "an opt-out stands behind an opt-in in what is owed to %s", to)
+			o.violate("I9", "", "an opt-out stands behind an opt-in in what is owed to %s", to)
 		}
 		yesBefore = yesBefore || !optOut
 	}
@@ -286,7 +294,7 @@ func (o *watch) lookedUp(p *process, where side, address string) {
 func (o *watch) optOutsFirst(p *process, where side, l *life) {
 	for _, address := range o.order {
 		if o.batches[batch{p, where}][address] {
-			o.violate("I9", "%s is subscribed in %s while the opt-out of %s waits", l.address, where, address)
+			o.violate("I9", l.address, "%s is subscribed in %s while the opt-out of %s waits", l.address, where, address)
 			return
 		}
 	}
@@ -306,14 +314,14 @@ func (o *watch) writeBegins(p *process, where side, address string, what word) *
 	o.deliveries++
 	o.tell("%s: %s begins to write %s to %s", l.address, p.name, what, where)
 	if call.look.IsZero() || now.Sub(call.look) > 85*time.Second {
-		o.violate("I8", "%s is written to %s without a look-up just before", l.address, where)
+		o.violate("I8", l.address, "%s is written to %s without a look-up just before", l.address, where)
 	}
 	if silent := o.silent[where]; !silent.IsZero() && now.After(silent) {
-		o.violate("Off", "%s is written to %s after off was answered", l.address, where)
+		o.violate("Off", l.address, "%s is written to %s after off was answered", l.address, where)
 	}
 	for _, other := range l.writes {
 		if other.side == where && other.ended.IsZero() && other.process.alive && now.Sub(other.began) < 30*time.Second {
-			o.violate("I5", "%s is written to %s twice at a time", l.address, where)
+			o.violate("I5", l.address, "%s is written to %s twice at a time", l.address, where)
 		}
 	}
 	if what == yes {
@@ -343,7 +351,7 @@ func (o *watch) writeTook(call *writeCall, address string, effective bool, befor
 	o.tell("%s: %s takes our %s: effective %t, it showed %q", call.life.address, call.side, call.word, effective, before)
 	movedSince := slices.ContainsFunc(call.life.disturbances, func(d disturbance) bool { return d.at.After(call.look) })
 	if effective && normal(address) != call.life.address && !movedSince {
-		o.violate("I8", "a write for %s reached %s", call.life.address, normal(address))
+		o.violate("I8", call.life.address, "a write for %s reached %s", call.life.address, normal(address))
 	}
 	if effective && call.word == yes {
 		o.againstANo(call)
@@ -369,7 +377,7 @@ func (o *watch) avalanche(call *writeCall) {
 		}
 	}
 	if limit > 0 && people > limit+o.approved {
-		o.violate("I10", "%d people were resubscribed, the limit is %d, and %d were approved", people, limit, o.approved)
+		o.violate("I10", "", "%d people were resubscribed, the limit is %d, and %d were approved", people, limit, o.approved)
 	}
 }
 
@@ -395,7 +403,7 @@ func (o *watch) againstANo(call *writeCall) {
 			}
 		}
 		if visible {
-			o.violate("I2", "%s is subscribed in %s against the no in %s of %s%s", l.address, call.side, n.side, o.clock(n.at), o.record(l))
+			o.violate("I2", l.address, "%s is subscribed in %s against the no in %s of %s%s", l.address, call.side, n.side, o.clock(n.at), o.record(l))
 			return
 		}
 	}
@@ -431,7 +439,7 @@ func (o *watch) Write(line []byte) (int, error) {
 // text is anything that leaves the ledger's sealed column: it holds no address (I7).
 func (o *watch) text(where, text string) {
 	if strings.ContainsRune(text, '@') || strings.Contains(strings.ToLower(text), "zebedee") {
-		o.violate("I7", "%s holds an address: %s", where, text)
+		o.violate("I7", "", "%s holds an address: %s", where, text)
 	}
 }
 
