@@ -244,6 +244,13 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 			return true
 		}
 	}
+	for _, stray := range l.strays {
+		// A write by a customer's id finds the customer at the address of then. It was for the same person, under the old address, and no
+		// look could have shown the word that the customer had brought along.
+		if stray.side == w.side && stray.word != w.word && stray.took.After(w.made) && !o.learnedBetween(l, w.side, w.made, stray.took) {
+			return true
+		}
+	}
 	if w.word == yes && o.whileContested(l, w) {
 		return true
 	}

@@ -101,6 +101,8 @@ type life struct {
 	acts    []act
 	seen    [2][]glimpse
 	writes  []*writeCall
+	// strays are writes for somebody else that reached this address, because their customer was given it on the way.
+	strays []*writeCall
 	// disturbances are deletions, changes of address and merges.
 	disturbances []disturbance
 	refusedAt    time.Time
@@ -349,6 +351,10 @@ func (o *watch) writeTook(call *writeCall, address string, effective bool, befor
 		o.lastEffect = o.world.now
 	}
 	o.tell("%s: %s takes our %s: effective %t, it showed %q", call.life.address, call.side, call.word, effective, before)
+	if effective && normal(address) != call.life.address {
+		l := o.life(address)
+		l.strays = append(l.strays, call)
+	}
 	movedSince := slices.ContainsFunc(call.life.disturbances, func(d disturbance) bool { return d.at.After(call.look) })
 	if effective && normal(address) != call.life.address && !movedSince {
 		o.violate("I8", call.life.address, "a write for %s reached %s", call.life.address, normal(address))
