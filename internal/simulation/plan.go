@@ -537,7 +537,10 @@ type fight struct {
 	holds    [2]word
 	patience [2]time.Duration
 	over     bool
-	writes   int
+	// answering: what is being said is said by an application and not by the person.
+	answering bool
+	// writes counts ours since the fight began, or since the person or an operator gave a reason to begin anew.
+	writes int
 }
 
 // fightWrites bounds the writes of ours that a fight may take while both sides flip within minutes: three flips within ten minutes, or
@@ -555,7 +558,9 @@ func (w *world) provoke(address string, where side, what word) {
 	}
 	w.after(f.patience[where], func() {
 		if !f.over {
+			f.answering = true
 			w.says(address, where, f.holds[where])
+			f.answering = false
 		}
 	})
 }

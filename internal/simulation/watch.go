@@ -174,6 +174,9 @@ func (o *watch) violate(rule, person, format string, args ...any) {
 // act takes note of a word.
 func (o *watch) act(a act) {
 	l := o.life(a.address)
+	if f := o.fights[l.address]; f != nil && a.own && !f.answering && len(l.acts) > 0 && a.made.Sub(l.acts[len(l.acts)-1].made) > 10*time.Minute {
+		f.writes = 0 // by the rules' text the person is heard again after ten minutes in which nobody said anything
+	}
 	l.acts = append(l.acts, a)
 	kind := ""
 	switch {
