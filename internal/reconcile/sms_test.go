@@ -355,6 +355,34 @@ func TestAPhoneThatIsTakenAndCannotBeFoundIsAPersonsWork(t *testing.T) {
 	}
 }
 
+// vanishing takes the phone away between the look-up and the write.
+type vanishing struct {
+	Shopify
+	w *world
+}
+
+func (v vanishing) UpdateSMSConsents(ctx context.Context, writes []shopify.ConsentWrite) ([]shopify.WriteResult, error) {
+	for _, write := range writes {
+		v.w.must(v.w.shop.ChangePhone(shop.CustomerID(write.Customer), ""))
+	}
+	return v.Shopify.UpdateSMSConsents(ctx, writes)
+}
+
+func TestAConsentOfACustomerWithoutThatPhoneIsAPersonsWork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, plan{sms: true})
+	w.engine.Connect = (&connections{world: w, wrap: func(a Shopify, b Listrak) (Shopify, Listrak) { return vanishing{a, w}, b }}).open
+	w.enable()
+	w.customer(person, "", time.Time{})
+	w.subscribes(person, w.clock.Now())
+	w.agree()
+	found, err := w.ledger.Unsettled(t.Context(), storeID, consent.SMS, consent.Shopify, consent.Refused, 10)
+	w.must(err)
+	if len(found) != 1 || found[0].Code != shopify.CodeNoPhone || len(found[0].SealedAddress) == 0 {
+		t.Errorf("listed for a person are %+v\n%s", found, w.history(person))
+	}
+}
+
 // Whoever has left the list alone, and whoever vanished from it, is found by the comparison, a little in every round.
 func TestTheComparisonGoesOnWhereItWas(t *testing.T) {
 	t.Parallel()
