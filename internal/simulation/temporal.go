@@ -43,10 +43,11 @@ const interval = time.Minute
 // silence is after how long without a heartbeat work is given to another process.
 const silence = 25 * time.Second
 
+// clockwork tells when rounds begin, which is the same for every engine.
+var clockwork = reconcile.Engine{Timing: reconcile.DefaultTiming()}
+
 // grid is the next moment of a round after t.
-func (w *world) grid(t time.Time) time.Time {
-	return w.workers[0].engine.NextRound(merchantID, t)
-}
+func (w *world) grid(t time.Time) time.Time { return clockwork.NextRound(merchantID, t) }
 
 // arrangeRound arranges the next round, unless one is arranged for earlier or under way.
 func (w *world) arrangeRound(at time.Time) {
