@@ -106,6 +106,37 @@ func TestRecord(t *testing.T) {
 	s.save("merchant-removed", s.ended(workflows.MerchantSyncID(s.id)), "")
 }
 
+// TestRecordSMS is TestRecord for SMS, which came later.
+func TestRecordSMS(t *testing.T) {
+	if !*record {
+		t.Skip("only with -record")
+	}
+	s := startServer(t)
+	s.set(consent.EmailToListrak, true)
+	s.set(consent.SMSToListrak, true)
+	s.save("sms-backfill", s.ended(workflows.BackfillID(s.id, consent.SMS)), "")
+	// A window for each channel.
+	yes := shop.Consent{State: shop.Subscribed}
+	_, err := s.shop.CreateCustomer(shop.NewCustomer{Email: "both@example.com", Consent: yes, Phone: "+15550001111", SMSConsent: yes})
+	must(t, err)
+	var windows []string
+	s.until("two windows", func() (bool, string) {
+		windows = nil
+		for _, run := range s.executions("CheckoutWindow") {
+			windows = append(windows, run.Execution.WorkflowId)
+		}
+		return len(windows) == 2, fmt.Sprint(windows)
+	})
+	for _, id := range windows {
+		if s.ended(id); strings.HasSuffix(id, "/sms") {
+			s.save("sms-checkout", id, "")
+		}
+	}
+	must(t, s.host.Merchants.Remove(t.Context(), s.id))
+	must(t, workflows.SignalResume(t.Context(), s.temporal, s.id))
+	s.save("sms-merchant", s.ended(workflows.MerchantSyncID(s.id)), "")
+}
+
 // TestRecordPrivacy is TestRecord for privacy requests, which came later.
 func TestRecordPrivacy(t *testing.T) {
 	if !*record {

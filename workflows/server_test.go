@@ -75,6 +75,7 @@ func startServer(t *testing.T) *server {
 		ID: listID, Name: "Newsletter", ClientID: "integration", Secret: secret, Zone: zone,
 		Events: []list.Event{{ID: 11, Name: "Marketing"}, {ID: 22, Name: "Checkout"}},
 	})
+	code := sb.AddSenderCode(list.SenderCodeConfig{ID: 5, ClientID: "sms", Secret: secret, Zone: zone, Lists: []list.PhoneList{{ID: 51}}})
 	s.privacy = sb.AddPrivacy(list.PrivacyConfig{ClientID: "privacy", Secret: secret, Account: "integration", Processing: time.Hour})
 	// The default identity, process@machine, would look like an address in recorded histories.
 	s.temporal, err = client.Dial(client.Options{HostPort: dev.Address(), Identity: "recorder", Logger: host.TemporalLogger(logger)})
@@ -89,10 +90,11 @@ func startServer(t *testing.T) *server {
 	settings.ShopifyURL, settings.ListrakURL, settings.ListrakAuthURL = sb.ShopifyURL(domain), sb.ListrakURL(), sb.ListrakAuthURL()
 	settings.ListrakPrivacyURL = sb.ListrakPrivacyURL()
 	settings.EmailList, settings.MarketingEvent, settings.CheckoutEvent, settings.Zone = listID, 11, 22, zone.String()
+	settings.SMS.URL, settings.SMS.SenderCode, settings.SMS.List = sb.ListrakSMSURL(), code.Config().ID, 51
 	settings.ListrakRate, settings.OrderBeforeConsent = 200, time.Second
 	_, err = s.host.Merchants.Add(ctx, settings, merchant.Credentials{
 		ShopifyClientID: "app", ShopifyClientSecret: secret, ListrakClientID: "integration", ListrakClientSecret: secret,
-		ListrakPrivacyClientID: "privacy", ListrakPrivacyClientSecret: secret,
+		ListrakPrivacyClientID: "privacy", ListrakPrivacyClientSecret: secret, ListrakSMSClientID: "sms", ListrakSMSClientSecret: secret,
 	})
 	must(t, err)
 	s.id = settings.ID
