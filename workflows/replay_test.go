@@ -289,6 +289,9 @@ func TestRecordedHistoriesHoldNoPersonalData(t *testing.T) {
 			if at := strings.IndexByte(place, '@'); at >= 0 {
 				t.Errorf("%s holds what may be an address: …%s…", name, place[max(0, at-60):min(len(place), at+40)])
 			}
+			if strings.Contains(place, "5550001111") {
+				t.Errorf("%s holds the phone number", name)
+			}
 		}
 	})
 }
