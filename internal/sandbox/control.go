@@ -27,9 +27,10 @@ import (
 //	POST  /shops                        ShopSettings → ShopView
 //	PATCH /shops/{domain}               {"searchLag":"30s","switches":{…}} → ShopView
 //	POST  /shops/{domain}/customers, /subscribe, /unsubscribe, /consent, /email   CustomerAct → Customer
+//	POST  /shops/{domain}/sms-subscribe, /sms-unsubscribe, /sms-consent, /phone   CustomerAct → Customer
 //	POST  /shops/{domain}/delete        CustomerAct
 //	POST  /shops/{domain}/orders        OrderAct → OrderPlaced
-//	GET   /shops/{domain}/customer?email=, /writes, /faults                       Customer, []ShopWrite, Struck
+//	GET   /shops/{domain}/customer?email= or ?phone=, /writes, /faults            Customer, []ShopWrite, Struck
 //	PUT   /shops/{domain}/faults        Faults
 //	POST  /shops/{domain}/merge         CustomerAct → Customer
 //	GET   /shops/{domain}/webhooks, /webhook-faults                               WebhooksView, Struck
@@ -73,7 +74,7 @@ func (e *ControlError) Error() string {
 }
 
 // Is lets errors.Is find the sandbox's own error behind the answer: ErrNoShop, ErrNoList, ErrExists, list.ErrNoContact,
-// shop.ErrNoCustomer or shop.ErrEmailTaken.
+// shop.ErrNoCustomer, shop.ErrEmailTaken or shop.ErrPhoneTaken.
 func (e *ControlError) Is(target error) bool {
 	return slices.ContainsFunc(refusals, func(r refusal) bool { return r.err == target && r.code == e.code })
 }
@@ -160,14 +161,25 @@ func (c *Control) SetSearchLag(ctx context.Context, domain string, lag time.Dura
 	}{Duration(lag)})
 }
 
-// CreateCustomer creates a Shopify customer, with act.State as consent or, without one, never asked.
+// CreateCustomer creates a Shopify customer, with act.State as consent to email and act.SMSState as that to SMS or, without one, never
+// asked.
 func (c *Control) CreateCustomer(ctx context.Context, domain string, act CustomerAct) (Customer, error) {
 	return call[Customer](ctx, c, http.MethodPost, shopPath(domain, "/customers"), act)
 }
 
-// SetConsent is the person deciding in Shopify: act.State, dated act.At.
+// SetConsent is the person deciding in Shopify about email: act.State, dated act.At.
 func (c *Control) SetConsent(ctx context.Context, domain string, act CustomerAct) (Customer, error) {
 	return call[Customer](ctx, c, http.MethodPost, shopPath(domain, "/consent"), act)
+}
+
+// SetSMSConsent is the person deciding in Shopify about SMS: act.State, dated act.At.
+func (c *Control) SetSMSConsent(ctx context.Context, domain string, act CustomerAct) (Customer, error) {
+	return call[Customer](ctx, c, http.MethodPost, shopPath(domain, "/sms-consent"), act)
+}
+
+// ChangePhone is a customer changing the phone number to act.To.
+func (c *Control) ChangePhone(ctx context.Context, domain string, act CustomerAct) (Customer, error) {
+	return call[Customer](ctx, c, http.MethodPost, shopPath(domain, "/phone"), act)
 }
 
 // ChangeEmail is a customer changing the address from act.Email to act.To.
@@ -181,7 +193,8 @@ func (c *Control) DeleteCustomer(ctx context.Context, domain, email string) erro
 	return err
 }
 
-// PlaceOrder is a person ordering; the order belongs to the customer of that address, if there is one.
+// PlaceOrder is a person ordering, and ticking boxes; the order belongs to the customer of that address or else that number, if there is
+// one.
 func (c *Control) PlaceOrder(ctx context.Context, domain string, act OrderAct) (shop.OrderID, error) {
 	placed, err := call[OrderPlaced](ctx, c, http.MethodPost, shopPath(domain, "/orders"), act)
 	return placed.ID, err
@@ -189,7 +202,16 @@ func (c *Control) PlaceOrder(ctx context.Context, domain string, act OrderAct) (
 
 // Customer shows a Shopify customer; false when there is none of that address.
 func (c *Control) Customer(ctx context.Context, domain, email string) (Customer, bool, error) {
-	customer, err := call[Customer](ctx, c, http.MethodGet, shopPath(domain, "/customer")+emailQuery(email), nil)
+	return c.customer(ctx, domain, emailQuery(email))
+}
+
+// CustomerByPhone shows a Shopify customer; false when there is none of that number, in E.164.
+func (c *Control) CustomerByPhone(ctx context.Context, domain, phone string) (Customer, bool, error) {
+	return c.customer(ctx, domain, "?"+url.Values{"phone": {phone}}.Encode())
+}
+
+func (c *Control) customer(ctx context.Context, domain, query string) (Customer, bool, error) {
+	customer, err := call[Customer](ctx, c, http.MethodGet, shopPath(domain, "/customer")+query, nil)
 	if errors.Is(err, shop.ErrNoCustomer) {
 		return Customer{}, false, nil
 	}

@@ -28,7 +28,7 @@ type action struct {
 type none struct{}
 
 func (sb *Sandbox) actions() []action {
-	const person = `{"email":"ann@example.com"}`
+	const person, phone = `{"email":"ann@example.com"}`, `{"phone":"+14155552797"}`
 	return []action{
 		{"GET", "", "show all addresses, shops and lists with their settings", "", handle(sb.overview)},
 		{"GET", "/person?email=ann@example.com", "show what both sides know of an address", "", handle(sb.person)},
@@ -39,22 +39,31 @@ func (sb *Sandbox) actions() []action {
 			`{"domain":"b.myshopify.com","clientId":"id","clientSecret":"secret"}`, handle(sb.postShop)},
 		{"PATCH", "/shops/{domain}", "change how far a store's search lags, or its switches",
 			`{"searchLag":"30s","switches":{"takeOlderWrites":true}}`, handle(sb.patchShop)},
-		{"POST", "/shops/{domain}/customers", "create a customer; without a state: never asked",
-			`{"email":"ann@example.com","state":"SUBSCRIBED"}`, handle(sb.createCustomer)},
+		{"POST", "/shops/{domain}/customers", "create a customer, by email, phone or both; without a state: never asked",
+			`{"email":"ann@example.com","state":"SUBSCRIBED","phone":"+14155552797","smsState":"SUBSCRIBED"}`, handle(sb.createCustomer)},
 		{"POST", "/shops/{domain}/subscribe", "the person subscribes (or subscribes again)", person,
-			handle(sb.consent(shop.Subscribed))},
+			handle(sb.consent((*shop.Store).SetEmailConsent, shop.Subscribed))},
 		{"POST", "/shops/{domain}/unsubscribe", "the person unsubscribes", `{"email":"ann@example.com","ago":"6m"}`,
-			handle(sb.consent(shop.Unsubscribed))},
+			handle(sb.consent((*shop.Store).SetEmailConsent, shop.Unsubscribed))},
 		{"POST", "/shops/{domain}/consent", "any other consent state, dated at a time",
-			`{"email":"ann@example.com","state":"PENDING","at":"2026-11-22T14:03:07Z"}`, handle(sb.consent(""))},
+			`{"email":"ann@example.com","state":"PENDING","at":"2026-11-22T14:03:07Z"}`,
+			handle(sb.consent((*shop.Store).SetEmailConsent, ""))},
+		{"POST", "/shops/{domain}/sms-subscribe", "the person subscribes to SMS (or subscribes again); who has both can be named by the email too",
+			phone, handle(sb.consent((*shop.Store).SetSMSConsent, shop.Subscribed))},
+		{"POST", "/shops/{domain}/sms-unsubscribe", "the person unsubscribes from SMS", `{"phone":"+14155552797","ago":"6m"}`,
+			handle(sb.consent((*shop.Store).SetSMSConsent, shop.Unsubscribed))},
+		{"POST", "/shops/{domain}/sms-consent", "any other consent state of SMS, dated at a time",
+			`{"phone":"+14155552797","state":"REDACTED","at":"2026-11-22T14:03:07Z"}`, handle(sb.consent((*shop.Store).SetSMSConsent, ""))},
+		{"POST", "/shops/{domain}/phone", "the person changes the phone number; an empty one takes it away",
+			`{"email":"ann@example.com","to":"+16134505293"}`, handle(sb.changePhone)},
 		{"POST", "/shops/{domain}/email", "the person changes the address", `{"email":"ann@example.com","to":"anna@example.com"}`,
 			handle(sb.changeEmail)},
 		{"POST", "/shops/{domain}/delete", "the merchant deletes the customer", person, handle(sb.deleteCustomer)},
 		{"POST", "/shops/{domain}/merge", "the merchant merges two customers; shows the one that stays",
 			`{"email":"ann@example.com","to":"bob@example.com"}`, handle(sb.mergeCustomers)},
-		{"POST", "/shops/{domain}/orders", "the person places an order", `{"email":"ann@example.com","ago":"1m"}`,
-			handle(sb.placeOrder)},
-		{"GET", "/shops/{domain}/customer?email=ann@example.com", "show a customer", "", handle(sb.customer)},
+		{"POST", "/shops/{domain}/orders", "the person places an order; emailTicked and smsTicked are the boxes of the checkout",
+			`{"email":"ann@example.com","smsTicked":true,"ago":"1m"}`, handle(sb.placeOrder)},
+		{"GET", "/shops/{domain}/customer?email=ann@example.com", "show a customer; by number: ?phone=%2B14155552797", "", handle(sb.customer)},
 		{"GET", "/shops/{domain}/writes", "list what apps wrote through the API", "", handle(sb.shopWrites)},
 		{"GET", "/shops/{domain}/faults", "count the failures handed out", "", handle(sb.shopStruck)},
 		{"PUT", "/shops/{domain}/faults", "make calls fail; no rules: all is well again",
@@ -172,6 +181,7 @@ var refusals = []refusal{
 	{shop.ErrNoCustomer, "no_customer", http.StatusNotFound},
 	{ErrExists, "exists", http.StatusConflict},
 	{shop.ErrEmailTaken, "email_taken", http.StatusConflict},
+	{shop.ErrPhoneTaken, "phone_taken", http.StatusConflict},
 }
 
 // maxControlBody is far more than any act needs.
@@ -330,7 +340,8 @@ func (sb *Sandbox) createCustomer(r *http.Request, act CustomerAct) (Customer, e
 	}
 	// Only the consent is dated back: a customer whose updatedAt lay in the past would be missed by every poll, which cannot happen
 	// at Shopify.
-	id, err := store.CreateCustomer(shop.NewCustomer{Email: act.Email, Consent: shop.Consent{State: act.State, UpdatedAt: at}})
+	id, err := store.CreateCustomer(shop.NewCustomer{Email: act.Email, Consent: shop.Consent{State: act.State, UpdatedAt: at},
+		Phone: act.Phone, SMSConsent: shop.Consent{State: act.SMSState, UpdatedAt: at}})
 	if err != nil {
 		return Customer{}, fmt.Errorf("create customer: %w", err)
 	}
@@ -341,23 +352,26 @@ func (sb *Sandbox) createCustomer(r *http.Request, act CustomerAct) (Customer, e
 	return customerView(customer), nil
 }
 
-// find returns the store that a path names and its customer of an address.
-func (sb *Sandbox) find(r *http.Request, email string) (*shop.Store, shop.Customer, error) {
+// find returns the store that a path names and its customer of an address or, without one, of a phone number.
+func (sb *Sandbox) find(r *http.Request, email, phone string) (*shop.Store, shop.Customer, error) {
 	store, err := sb.Shop(r.PathValue("domain"))
 	if err != nil {
 		return nil, shop.Customer{}, err
 	}
 	customer, known := store.Customer(email)
+	if email == "" {
+		customer, known = store.CustomerByPhone(phone)
+	}
 	if !known {
 		return nil, shop.Customer{}, fmt.Errorf("find customer: %w; create one with POST …/customers", shop.ErrNoCustomer)
 	}
 	return store, customer, nil
 }
 
-// consent sets a state, or the one that the act names when state is empty.
-func (sb *Sandbox) consent(state shop.State) func(*http.Request, CustomerAct) (Customer, error) {
+// consent sets a state of a channel, or the one that the act names when state is empty.
+func (sb *Sandbox) consent(set func(*shop.Store, shop.CustomerID, shop.State, time.Time) error, state shop.State) func(*http.Request, CustomerAct) (Customer, error) {
 	return func(r *http.Request, act CustomerAct) (Customer, error) {
-		store, customer, err := sb.find(r, act.Email)
+		store, customer, err := sb.find(r, act.Email, act.Phone)
 		if err != nil {
 			return Customer{}, err
 		}
@@ -369,7 +383,7 @@ func (sb *Sandbox) consent(state shop.State) func(*http.Request, CustomerAct) (C
 		if state != "" {
 			wanted = state
 		}
-		if err := store.SetEmailConsent(customer.ID, wanted, at); err != nil {
+		if err := set(store, customer.ID, wanted, at); err != nil {
 			return Customer{}, fmt.Errorf("set consent: %w", err)
 		}
 		customer, _ = store.CustomerByID(customer.ID)
@@ -378,7 +392,7 @@ func (sb *Sandbox) consent(state shop.State) func(*http.Request, CustomerAct) (C
 }
 
 func (sb *Sandbox) changeEmail(r *http.Request, act CustomerAct) (Customer, error) {
-	store, customer, err := sb.find(r, act.Email)
+	store, customer, err := sb.find(r, act.Email, act.Phone)
 	if err != nil {
 		return Customer{}, err
 	}
@@ -389,8 +403,20 @@ func (sb *Sandbox) changeEmail(r *http.Request, act CustomerAct) (Customer, erro
 	return customerView(customer), nil
 }
 
+func (sb *Sandbox) changePhone(r *http.Request, act CustomerAct) (Customer, error) {
+	store, customer, err := sb.find(r, act.Email, act.Phone)
+	if err != nil {
+		return Customer{}, err
+	}
+	if err := store.ChangePhone(customer.ID, act.To); err != nil {
+		return Customer{}, fmt.Errorf("change phone: %w", err)
+	}
+	customer, _ = store.CustomerByID(customer.ID)
+	return customerView(customer), nil
+}
+
 func (sb *Sandbox) deleteCustomer(r *http.Request, act CustomerAct) (none, error) {
-	store, customer, err := sb.find(r, act.Email)
+	store, customer, err := sb.find(r, act.Email, act.Phone)
 	if err != nil {
 		return none{}, err
 	}
@@ -406,12 +432,13 @@ func (sb *Sandbox) placeOrder(r *http.Request, act OrderAct) (OrderPlaced, error
 	if err != nil {
 		return OrderPlaced{}, err
 	}
-	id, err := store.PlaceOrder(shop.Order{Email: act.Email, CreatedAt: at, SourceName: act.SourceName, Test: act.Test})
+	order := shop.Order{Email: act.Email, Phone: act.Phone, CreatedAt: at, SourceName: act.SourceName, Test: act.Test}
+	id, err := store.CheckOut(order, shop.Ticked{Email: act.EmailTicked, SMS: act.SMSTicked})
 	return OrderPlaced{id}, err
 }
 
 func (sb *Sandbox) customer(r *http.Request, _ none) (Customer, error) {
-	_, customer, err := sb.find(r, r.URL.Query().Get("email"))
+	_, customer, err := sb.find(r, r.URL.Query().Get("email"), r.URL.Query().Get("phone"))
 	return customerView(customer), err
 }
 
@@ -425,7 +452,7 @@ func (sb *Sandbox) shopWrites(r *http.Request, _ none) ([]ShopWrite, error) {
 	sb.mu.RUnlock()
 	writes := []ShopWrite{}
 	for _, w := range store.Writes()[forgotten:] {
-		writes = append(writes, ShopWrite{At: w.At, Operation: w.Operation, Customer: w.Customer, Email: w.Email, State: w.State,
+		writes = append(writes, ShopWrite{At: w.At, Operation: w.Operation, Customer: w.Customer, Email: w.Email, Phone: w.Phone, State: w.State,
 			Date: w.Date, Effective: w.Effective})
 	}
 	return writes, nil

@@ -8,11 +8,11 @@ import (
 )
 
 func (sb *Sandbox) mergeCustomers(r *http.Request, act CustomerAct) (Customer, error) {
-	store, one, err := sb.find(r, act.Email)
+	store, one, err := sb.find(r, act.Email, act.Phone)
 	if err != nil {
 		return Customer{}, err
 	}
-	_, two, err := sb.find(r, act.To)
+	_, two, err := sb.find(r, act.To, "")
 	if err != nil {
 		return Customer{}, err
 	}
@@ -63,7 +63,7 @@ func (sb *Sandbox) putWebhookFaults(r *http.Request, faults Faults) (none, error
 
 // asking does what a store does with a request about a customer's data.
 func (sb *Sandbox) asking(r *http.Request, act CustomerAct, ask func(*shop.Store, shop.CustomerID) error) (none, error) {
-	store, customer, err := sb.find(r, act.Email)
+	store, customer, err := sb.find(r, act.Email, act.Phone)
 	if err != nil {
 		return none{}, err
 	}

@@ -176,10 +176,14 @@ func listSettings(c list.Config) ListSettings {
 
 // CustomerAct is a person's or the merchant's act on a Shopify store.
 type CustomerAct struct {
-	Email string `json:"email"`
-	// State is the consent that a creation or a consent act leaves; empty on a creation means never asked.
+	Email string `json:"email,omitempty"`
+	// Phone is the number of a customer to create; elsewhere it names the customer, in E.164, when there is no Email.
+	Phone string `json:"phone,omitempty"`
+	// State is the consent that a creation leaves, to email, or a consent act, to its channel; empty on a creation means never asked.
 	State shop.State `json:"state,omitempty"`
-	// To is the new address of a change, where empty takes the address away; of a merge it is the other customer's.
+	// SMSState is the consent to SMS that a creation leaves; empty means never asked.
+	SMSState shop.State `json:"smsState,omitempty"`
+	// To is the new address or number of a change, where empty takes it away; of a merge it is the other customer's address.
 	To string `json:"to,omitempty"`
 	// When dates the consent; the customer's updatedAt is always the real time of the act, as at Shopify.
 	When
@@ -187,9 +191,13 @@ type CustomerAct struct {
 
 // OrderAct is a buyer placing an order.
 type OrderAct struct {
-	Email      string `json:"email"`
+	Email      string `json:"email,omitempty"`
+	Phone      string `json:"phone,omitempty"`
 	SourceName string `json:"sourceName,omitempty"` // empty means web
 	Test       bool   `json:"test,omitempty"`
+	// EmailTicked and SMSTicked are the boxes of the checkout: a ticked one subscribes the buyer.
+	EmailTicked bool `json:"emailTicked,omitempty"`
+	SMSTicked   bool `json:"smsTicked,omitempty"`
 	When
 }
 
@@ -245,13 +253,22 @@ type Customer struct {
 	Level shop.OptInLevel `json:"level,omitempty"`
 	// ConsentUpdatedAt is zero for Shopify's null.
 	ConsentUpdatedAt time.Time `json:"consentUpdatedAt,omitzero"`
-	CreatedAt        time.Time `json:"createdAt"`
-	UpdatedAt        time.Time `json:"updatedAt"`
+	// Phone is empty for a customer without one, and then all about SMS is empty too.
+	Phone               string          `json:"phone,omitempty"`
+	SMSState            shop.State      `json:"smsState,omitempty"`
+	SMSLevel            shop.OptInLevel `json:"smsLevel,omitempty"`
+	SMSConsentUpdatedAt time.Time       `json:"smsConsentUpdatedAt,omitzero"`
+	CreatedAt           time.Time       `json:"createdAt"`
+	UpdatedAt           time.Time       `json:"updatedAt"`
 }
 
 func customerView(c shop.Customer) Customer {
-	return Customer{ID: c.ID, Email: c.Email, State: c.Consent.State, Level: c.Consent.Level, ConsentUpdatedAt: c.Consent.UpdatedAt,
+	view := Customer{ID: c.ID, Email: c.Email, State: c.Consent.State, Level: c.Consent.Level, ConsentUpdatedAt: c.Consent.UpdatedAt,
 		CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt}
+	if c.Phone != "" {
+		view.Phone, view.SMSState, view.SMSLevel, view.SMSConsentUpdatedAt = c.Phone, c.SMSConsent.State, c.SMSConsent.Level, c.SMSConsent.UpdatedAt
+	}
+	return view
 }
 
 // ShopWrite is one write that an app made at a store; see shop.Write.
@@ -260,6 +277,7 @@ type ShopWrite struct {
 	Operation string          `json:"operation"`
 	Customer  shop.CustomerID `json:"customer,omitempty"`
 	Email     string          `json:"email,omitempty"`
+	Phone     string          `json:"phone,omitempty"`
 	State     shop.State      `json:"state,omitempty"`
 	Date      time.Time       `json:"date,omitzero"`
 	Effective bool            `json:"effective"`

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -191,6 +192,74 @@ func TestControlActsOnShopify(t *testing.T) {
 
 	_, _, err = control.Customer(ctx, "nobody.myshopify.com", "anna@example.com")
 	require.ErrorIs(t, err, ErrNoShop, "an unknown store is not a store without that customer")
+}
+
+func TestControlActsOnPhoneNumbers(t *testing.T) {
+	t.Parallel()
+	sb, control, client := start(t)
+	ctx := t.Context()
+	const number, other = "+14155552797", "+16134505293"
+	joe, err := control.CreateCustomer(ctx, domain, CustomerAct{Phone: "+1 (415) 555-2797", SMSState: shop.Subscribed, When: When{Ago: Duration(time.Hour)}})
+	require.NoError(t, err)
+	require.Equal(t, Customer{ID: joe.ID, State: shop.NotSubscribed, Level: shop.SingleOptIn, Phone: number, SMSState: shop.Subscribed,
+		SMSLevel: shop.SingleOptIn, SMSConsentUpdatedAt: began.Add(-time.Hour), CreatedAt: began, UpdatedAt: began}, joe)
+	seen, known, err := control.CustomerByPhone(ctx, domain, number)
+	require.NoError(t, err)
+	require.True(t, known)
+	require.Equal(t, joe, seen)
+	_, known, err = control.CustomerByPhone(ctx, domain, other)
+	require.NoError(t, err)
+	require.False(t, known)
+
+	changed, err := control.SetSMSConsent(ctx, domain, CustomerAct{Phone: number, State: shop.Redacted, When: When{Ago: Duration(time.Minute)}})
+	require.NoError(t, err)
+	require.Equal(t, shop.Redacted, changed.SMSState)
+	require.Equal(t, began.Add(-time.Minute), changed.SMSConsentUpdatedAt)
+	require.Equal(t, shop.NotSubscribed, changed.State, "the other channel")
+	for path, want := range map[string]string{"/sms-unsubscribe": `"smsState": "UNSUBSCRIBED"`, "/sms-subscribe": `"smsState": "SUBSCRIBED"`} {
+		status, answer := send(t, client, request(t, http.MethodPost, sb.ControlURL()+"/shops/"+domain+path, `{"phone":"`+number+`"}`))
+		require.Equal(t, http.StatusOK, status, answer)
+		require.Contains(t, answer, want)
+	}
+	_, err = control.SetSMSConsent(ctx, domain, CustomerAct{Phone: number, State: shop.Invalid})
+	require.ErrorContains(t, err, "state")
+	ann, err := control.CreateCustomer(ctx, domain, CustomerAct{Email: "ann@example.com", State: shop.Subscribed})
+	require.NoError(t, err)
+	require.Empty(t, ann.SMSState, "without a number there is no consent to SMS")
+	_, err = control.SetSMSConsent(ctx, domain, CustomerAct{Email: "ann@example.com", State: shop.Subscribed})
+	require.ErrorContains(t, err, "no phone")
+
+	for _, act := range []CustomerAct{{Email: "ann@example.com", To: number}, {Phone: other, To: number}} {
+		_, err = control.ChangePhone(ctx, domain, act)
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "5552797")
+		require.NotContains(t, err.Error(), "4505293")
+		require.Equal(t, act.Email != "", errors.Is(err, shop.ErrPhoneTaken), "%v", err)
+	}
+	moved, err := control.ChangePhone(ctx, domain, CustomerAct{Phone: number, To: other})
+	require.NoError(t, err)
+	require.Equal(t, other, moved.Phone)
+
+	_, err = control.PlaceOrder(ctx, domain, OrderAct{Email: "ann@example.com", Phone: number, SMSTicked: true})
+	require.NoError(t, err)
+	_, err = control.PlaceOrder(ctx, domain, OrderAct{Phone: other, SourceName: "pos"})
+	require.NoError(t, err)
+	seen, _, err = control.Customer(ctx, domain, "ann@example.com")
+	require.NoError(t, err)
+	require.Equal(t, number, seen.Phone)
+	require.Equal(t, shop.Subscribed, seen.SMSState)
+	store, err := sb.Shop(domain)
+	require.NoError(t, err)
+	require.Equal(t, joe.ID, store.Orders()[1].CustomerID, "an order belongs to the customer of its number")
+
+	_, err = store.UpdateSMSConsent(joe.ID, shop.ConsentInput{State: shop.Unsubscribed})
+	require.NoError(t, err)
+	writes, err := control.ShopWrites(ctx, domain)
+	require.NoError(t, err)
+	require.Len(t, writes, 1)
+	require.Equal(t, other, writes[0].Phone)
+	require.Equal(t, "customerSmsMarketingConsentUpdate", writes[0].Operation)
+	require.NoError(t, control.AskToRedact(ctx, domain, "ann@example.com"))
 }
 
 func TestControlActsOnListrak(t *testing.T) {
@@ -394,8 +463,8 @@ func TestTheIndexTellsTheTruth(t *testing.T) {
 			if !strings.HasSuffix(a.path, "/customers") {
 				shopStore, err := own.Shop(domain)
 				require.NoError(t, err)
-				for _, email := range []string{"ann@example.com", "bob@example.com"} {
-					_, err = shopStore.CreateCustomer(shop.NewCustomer{Email: email})
+				for email, phone := range map[string]string{"ann@example.com": "+14155552797", "bob@example.com": ""} {
+					_, err = shopStore.CreateCustomer(shop.NewCustomer{Email: email, Phone: phone})
 					require.NoError(t, err)
 				}
 			}

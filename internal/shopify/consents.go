@@ -93,7 +93,7 @@ func (c *Client) CreateCustomers(ctx context.Context, customers []NewCustomer) (
 	}
 	inputs := make([]admin.CustomerInput, len(customers))
 	for n := range customers {
-		if own := &customers[n]; strings.TrimSpace(own.Phone) != "" {
+		if own := &customers[n]; own.Phone != "" {
 			consent := smsInput(Subscribed, own.At)
 			inputs[n] = admin.CustomerInput{Phone: &own.Phone, SmsMarketingConsent: &consent}
 		} else {
@@ -206,7 +206,8 @@ func CheckNewCustomers(customers []NewCustomer) error {
 		return err
 	}
 	for n, c := range customers {
-		if (strings.TrimSpace(c.Email) == "") == (strings.TrimSpace(c.Phone) == "") || c.At.IsZero() {
+		both := c.Email != "" && c.Phone != ""
+		if both || strings.TrimSpace(c.Email+c.Phone) == "" || c.At.IsZero() {
 			return fmt.Errorf("create customers: customer %d needs an address or a phone number, not both, and a date", n)
 		}
 	}

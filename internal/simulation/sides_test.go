@@ -34,8 +34,15 @@ import (
 type twin struct {
 	store   *shop.Store
 	list    *list.Store
-	shopify reconcile.Shopify
+	shopify bothChannels
 	listrak reconcile.Listrak
+}
+
+// bothChannels is what a store's client can do, SMS included.
+type bothChannels interface {
+	reconcile.Shopify
+	CustomersByPhone(ctx context.Context, phones []string) ([]shopify.Customer, error)
+	UpdateSMSConsents(ctx context.Context, writes []shopify.ConsentWrite) ([]shopify.WriteResult, error)
 }
 
 // sides are the two ways, on one clock.
@@ -387,6 +394,10 @@ func byEmail(emails ...string) question {
 	return func(ctx context.Context, tw *twin) (any, error) { return tw.shopify.CustomersByEmail(ctx, emails) }
 }
 
+func byPhone(phones ...string) question {
+	return func(ctx context.Context, tw *twin) (any, error) { return tw.shopify.CustomersByPhone(ctx, phones) }
+}
+
 func ordersOf(lookups ...shopify.OrderLookup) question {
 	return func(ctx context.Context, tw *twin) (any, error) { return tw.shopify.OrdersOf(ctx, lookups) }
 }
@@ -394,6 +405,12 @@ func ordersOf(lookups ...shopify.OrderLookup) question {
 func update(writes ...shopify.ConsentWrite) question {
 	return func(ctx context.Context, tw *twin) (any, error) {
 		return results(tw.shopify.UpdateEmailConsents(ctx, writes))
+	}
+}
+
+func updateSMS(writes ...shopify.ConsentWrite) question {
+	return func(ctx context.Context, tw *twin) (any, error) {
+		return results(tw.shopify.UpdateSMSConsents(ctx, writes))
 	}
 }
 
@@ -433,6 +450,17 @@ func (s *sides) customer(email string, state shop.State, at time.Time) shopify.C
 	var id shop.CustomerID
 	s.prepare(func(tw *twin) (err error) {
 		id, err = tw.store.CreateCustomer(shop.NewCustomer{Email: email, Consent: shop.Consent{State: state, UpdatedAt: at}})
+		return err
+	})
+	return shopify.CustomerID(id)
+}
+
+// reachable prepares a customer with a phone number on both models.
+func (s *sides) reachable(phone string, state shop.State, at time.Time) shopify.CustomerID {
+	s.t.Helper()
+	var id shop.CustomerID
+	s.prepare(func(tw *twin) (err error) {
+		id, err = tw.store.CreateCustomer(shop.NewCustomer{Phone: phone, SMSConsent: shop.Consent{State: state, UpdatedAt: at}})
 		return err
 	})
 	return shopify.CustomerID(id)
@@ -711,6 +739,117 @@ func TestSidesNewCustomers(t *testing.T) {
 	s.ask("as many as fit, some of them twice", create(many[:shopify.MaxWrites]...))
 }
 
+func TestSidesPhones(t *testing.T) {
+	t.Parallel()
+	s := newSides(t, setting{shop: shop.Config{SearchLag: time.Hour}})
+	var ids []shopify.CustomerID
+	var phones []string
+	for n := range 120 {
+		phones = append(phones, fmt.Sprintf("+1415555%04d", n))
+		ids = append(ids, s.reachable(phones[n], []shop.State{shop.Subscribed, shop.Unsubscribed, shop.Pending, shop.Redacted, ""}[n%5], noon.Add(-time.Hour)))
+	}
+	both := s.customer("both@example.com", shop.Unsubscribed, noon.Add(-time.Hour))
+	s.prepare(func(tw *twin) error { return tw.store.ChangePhone(shop.CustomerID(both), "+16134505293") })
+	s.prepare(func(tw *twin) error { return tw.store.DeleteCustomer(shop.CustomerID(ids[3])) })
+	s.prepare(func(tw *twin) error { return tw.store.ChangePhone(shop.CustomerID(ids[4]), "") })
+	for what, call := range map[string]question{
+		"by id":              byID(append(slices.Clone(ids), both)...),
+		"no numbers":         byPhone(),
+		"blank and unknown":  byPhone("", phones[5], " \t", "+15550000000", phones[3], phones[4]),
+		"only blank":         byPhone("", " "),
+		"spelled otherwise":  byPhone("+1 (613) 450-5293", "6134505293", "16134505293", " +16134505293 "),
+		"no number at all":   byPhone(`"; } mutation`, "both@example.com"),
+		"by an address":      byEmail("both@example.com", "+16134505293"),
+		"numbers for chunks": byPhone(append([]string{"+15550000000", ""}, phones...)...),
+	} {
+		s.ask(what, call)
+	}
+	found := s.ask("of both channels", byPhone("+16134505293")).Value.([]shopify.Customer)
+	if len(found) != 1 || found[0].ID != both || found[0].EmailConsent.State != shopify.Unsubscribed || found[0].SMSConsent.State != shopify.NotSubscribed {
+		t.Errorf("both find %+v by the number, want %s, who left email and was never asked for SMS", found, both)
+	}
+}
+
+func TestSidesSMSConsents(t *testing.T) {
+	t.Parallel()
+	for name, switches := range map[string]shop.Switches{
+		"as observed": {},
+		"the others": {
+			TakeOlderWrites: true, TakeEqualDateWrites: true, SameStateMovesDate: true, SameStateKeepsUpdatedAt: true, FutureTolerance: time.Minute,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSides(t, setting{at: noon.Add(500 * time.Millisecond), shop: shop.Config{Switches: switches}})
+			held := noon.Add(-time.Hour)
+			ann := s.reachable("+14155550001", shop.Subscribed, held)
+			bob := s.reachable("+14155550002", "", time.Time{})
+			redacted := s.reachable("+14155550003", shop.Redacted, held)
+			withoutPhone := s.customer("mail@example.com", shop.Subscribed, held)
+			gone := s.reachable("+14155550004", shop.Subscribed, held)
+			s.prepare(func(tw *twin) error { return tw.store.DeleteCustomer(shop.CustomerID(gone)) })
+			one := func(id shopify.CustomerID, state shopify.ConsentState, at time.Time) shopify.ConsentWrite {
+				return shopify.ConsentWrite{Customer: id, State: state, At: at}
+			}
+			tooMany := make([]shopify.ConsentWrite, shopify.MaxWrites+1)
+			for n := range tooMany {
+				tooMany[n] = one(ann, shopify.Subscribed, held)
+			}
+			for _, step := range []struct {
+				what, code string
+				writes     []shopify.ConsentWrite
+			}{
+				{"nothing", "", nil},
+				{"an older date", "", []shopify.ConsentWrite{one(ann, shopify.Unsubscribed, held.Add(-time.Second))}},
+				{"an equal date but for a fraction", "", []shopify.ConsentWrite{one(ann, shopify.Unsubscribed, held.Add(900*time.Millisecond))}},
+				{"the same state, later", "", []shopify.ConsentWrite{one(ann, shopify.Subscribed, held.Add(time.Minute))}},
+				{"a newer date", "", []shopify.ConsentWrite{one(ann, shopify.Unsubscribed, held.Add(2*time.Minute).In(time.FixedZone("", 3600)))}},
+				{"a far future date", shopify.CodeFutureDate, []shopify.ConsentWrite{one(ann, shopify.Unsubscribed, noon.Add(time.Hour))}},
+				{"one who was never asked", "", []shopify.ConsentWrite{one(bob, shopify.Unsubscribed, held)}},
+				{"one who was redacted", "", []shopify.ConsentWrite{one(redacted, shopify.Unsubscribed, held.Add(time.Second))}},
+				{"one who was deleted", shopify.CodeCustomerNotFound, []shopify.ConsentWrite{one(gone, shopify.Subscribed, held)}},
+				{"one without a number", shopify.CodeNoPhone, []shopify.ConsentWrite{one(withoutPhone, shopify.Subscribed, held)}},
+				{"many, one of them twice", "", []shopify.ConsentWrite{
+					one(ann, shopify.Unsubscribed, noon), one(gone, shopify.Subscribed, held), one(ann, shopify.Subscribed, noon), one(withoutPhone, shopify.Subscribed, noon),
+				}},
+				{"a state that cannot be written", "", []shopify.ConsentWrite{one(ann, shopify.NotSubscribed, held)}},
+				{"as many as fit", "", tooMany[:shopify.MaxWrites]},
+				{"too many", "", tooMany},
+			} {
+				s.wants(step.what, s.ask(step.what, updateSMS(step.writes...)), step.code)
+				s.later(time.Millisecond)
+			}
+			s.ask("afterwards", byID(ann, bob, redacted, withoutPhone))
+		})
+	}
+}
+
+func TestSidesNewCustomersByPhone(t *testing.T) {
+	t.Parallel()
+	s := newSides(t, setting{})
+	s.reachable("+16134505293", "", time.Time{})
+	for _, step := range []struct {
+		what string
+		new  shopify.NewCustomer
+		code string
+	}{
+		{"new", shopify.NewCustomer{Phone: "+14155550001", At: noon.Add(-time.Hour)}, ""},
+		{"spelled otherwise", shopify.NewCustomer{Phone: " +1 (415) 555-0002", At: noon.Add(-time.Hour)}, ""},
+		{"taken", shopify.NewCustomer{Phone: "+16134505293", At: noon}, shopify.CodeTaken},
+		{"taken, spelled otherwise", shopify.NewCustomer{Phone: "+1 613-450-5293", At: noon}, shopify.CodeTaken},
+		{"invalid", shopify.NewCustomer{Phone: "613", At: noon}, shopify.CodePhoneInvalid},
+		{"too long", shopify.NewCustomer{Phone: "+" + strings.Repeat("1", 256), At: noon}, shopify.CodePhoneInvalid},
+		{"of the future", shopify.NewCustomer{Phone: "+14155550003", At: noon.Add(time.Hour)}, shopify.CodeFutureDate},
+		{"with an address", shopify.NewCustomer{Email: "a@example.com", Phone: "+14155550003", At: noon}, ""},
+		{"with a blank address", shopify.NewCustomer{Email: " ", Phone: "+14155550004", At: noon}, ""},
+		{"neither", shopify.NewCustomer{Email: " ", Phone: " ", At: noon}, ""},
+	} {
+		s.wants(step.what, s.ask(step.what, create(step.new)), step.code)
+	}
+	s.ask("both kinds in one request", create(shopify.NewCustomer{Email: "b@example.com", At: noon}, shopify.NewCustomer{Phone: "+14155550005", At: noon},
+		shopify.NewCustomer{Phone: "+14155550005", At: noon}))
+}
+
 func TestSidesReserve(t *testing.T) {
 	t.Parallel()
 	s := newSides(t, setting{})
@@ -900,6 +1039,7 @@ func TestSidesListWrites(t *testing.T) {
 func faultyCalls(s *sides) map[string]question {
 	const address = "ann@example.com"
 	ann := s.customer(address, shop.Unsubscribed, noon.Add(-time.Hour))
+	joe := s.reachable("+14155550001", shop.Subscribed, noon.Add(-time.Hour))
 	s.prepare(func(tw *twin) error { return tw.list.Subscribe(address, noon.Add(-time.Hour), "") })
 	s.prepare(func(tw *twin) error { _, err := tw.store.PlaceOrder(shop.Order{Email: address}); return err })
 	span := shopify.OrderLookup{From: noon.Add(-time.Hour), To: noon.Add(time.Hour)}
@@ -909,6 +1049,7 @@ func faultyCalls(s *sides) map[string]question {
 		"customers":                           changed(time.Time{}, ""),
 		"nodes":                               byID(ann),
 		"customerByIdentifier":                byEmail("", address, "nobody@example.com"),
+		"customerSmsMarketingConsentUpdate":   updateSMS(shopify.ConsentWrite{Customer: joe, State: shopify.Unsubscribed, At: noon}),
 		"customer":                            ordersOf(ofCustomer, span, ofEmail),
 		"orders":                              ordersOf(ofCustomer, ofEmail),
 		"customerEmailMarketingConsentUpdate": update(shopify.ConsentWrite{Customer: ann, State: shopify.Subscribed, At: noon}),
@@ -988,6 +1129,7 @@ func TestSidesFollowingCalls(t *testing.T) {
 	}{
 		"the second chunk of ids":        {"nodes", 1, byID(ids...), 0},
 		"the second chunk of addresses":  {"customerByIdentifier", 1, byEmail(append([]string{""}, emails...)...), 0},
+		"the second chunk of numbers":    {"customerByIdentifier", 1, byPhone(emails...), 0},
 		"the second chunk of customers":  {"customer", 1, ordersOf(lookups...), 0},
 		"the second chunk of guests":     {"orders", 1, ordersOf(lookups...), 0},
 		"the second page of a customer":  {"customer", 1, ordersOf(lookups[0], lookups[1]), 0},
@@ -1049,7 +1191,9 @@ func TestSidesEndedContext(t *testing.T) {
 		s.ask("a token", contact("ann@example.com"))
 		if reserved {
 			// A write whose budget is reserved does not look at the clock once more.
-			s.ask("reserve", func(ctx context.Context, tw *twin) (any, error) { return nil, tw.shopify.Reserve(ctx, 22) })
+			s.ask("reserve", func(ctx context.Context, tw *twin) (any, error) {
+				return nil, tw.shopify.Reserve(ctx, 2*shopify.WriteCost)
+			})
 			s.ask("reserve", func(ctx context.Context, tw *twin) (any, error) { return nil, tw.listrak.Reserve(ctx) })
 		}
 		withoutCodes := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Code" }, cmp.Ignore())
@@ -1079,6 +1223,7 @@ func TestSidesAnyHistory(t *testing.T) {
 			shop: shop.Config{SearchLag: time.Duration(rapid.IntRange(0, 2).Draw(t, "lag")) * 40 * time.Second, Switches: shop.Switches{
 				SameStateMovesDate: one("same state moves"), TakeEqualDateWrites: one("equal dates"), SameStateKeepsUpdatedAt: one("keeps updated at"),
 				EmailChangeResetsConsent: one("reset"), MergeKeepsNewestConsent: one("merge"), TokenisedEmailSearch: one("tokenised"),
+				PhoneChangeResetsConsent: one("reset phone"), MergeDropsPhone: one("drop phone"),
 			}},
 			list: list.Config{
 				SameState:   rapid.SampledFrom([]list.SameState{list.MovesDates, list.AnswersError, list.KeepsDates}).Draw(t, "same state"),
@@ -1107,7 +1252,8 @@ func (s *sides) step(t *rapid.T) {
 	if yes {
 		state, word, asked = shopify.Subscribed, shop.Subscribed, listrak.Subscribed
 	}
-	switch rapid.IntRange(0, 21).Draw(t, "step") {
+	phone := rapid.SampledFrom([]string{"+14155550001", "+14155550002", "+1 (415) 555-0002", "415", ""})
+	switch rapid.IntRange(0, 27).Draw(t, "step") {
 	case 0, 1:
 		s.later(time.Duration(rapid.SampledFrom([]int{7, 999, 1000, 30_000, 61_000, 1_800_000}).Draw(t, "span")) * time.Millisecond)
 	case 2:
@@ -1189,5 +1335,26 @@ func (s *sides) step(t *rapid.T) {
 		s.ask(fmt.Sprintf("subscribe %q with %+v", email, options), subscribe(email, options))
 	case 21:
 		s.ask(fmt.Sprintf("unsubscribe %q", email), unsubscribe(email))
+	case 22:
+		who, number := id("who"), phone.Draw(t, "phone")
+		s.act(fmt.Sprintf("%s changes the number to %q", who, number), func(tw *twin) error { return tw.store.ChangePhone(shop.CustomerID(who), number) })
+	case 23:
+		who, said := id("who"), rapid.SampledFrom([]shop.State{word, shop.Redacted}).Draw(t, "said")
+		s.act(fmt.Sprintf("%s says %s to SMS at Shopify", who, said), func(tw *twin) error {
+			return tw.store.SetSMSConsent(shop.CustomerID(who), said, time.Time{})
+		})
+	case 24:
+		order := shop.Order{Email: email, Phone: phone.Draw(t, "phone"), CreatedAt: moment("order")}
+		ticked := shop.Ticked{Email: yes, SMS: rapid.Bool().Draw(t, "SMS")}
+		s.act(fmt.Sprintf("an order: %+v with %+v", order, ticked), func(tw *twin) error { _, err := tw.store.CheckOut(order, ticked); return err })
+	case 25:
+		number, another := phone.Draw(t, "phone"), phone.Draw(t, "other phone")
+		s.ask(fmt.Sprintf("customers of %q and %q", number, another), byPhone(number, another))
+	case 26:
+		writes := []shopify.ConsentWrite{{Customer: id("one"), State: state, At: moment("date")}, {Customer: id("two"), State: state, At: moment("other date")}}
+		s.ask(fmt.Sprintf("write to SMS %+v", writes), updateSMS(writes...))
+	case 27:
+		customers := []shopify.NewCustomer{{Email: other, At: moment("date")}, {Phone: phone.Draw(t, "phone"), At: moment("other date")}}
+		s.ask(fmt.Sprintf("create %+v", customers), create(customers...))
 	}
 }

@@ -94,7 +94,7 @@ func (c storeClient) CustomersByID(ctx context.Context, ids []shopify.CustomerID
 	customers := make([]shopify.Customer, 0, len(ids))
 	for chunk := range slices.Chunk(ids, shopify.MaxIDs) {
 		read := make([]shopify.Customer, len(chunk))
-		err := c.request(ctx, "nodes", 2, func() {
+		err := c.request(ctx, "nodes", 4, func() {
 			for i, id := range chunk {
 				if found, ok := c.store.CustomerByID(shop.CustomerID(id)); ok {
 					read[i] = c.read(found)
@@ -110,18 +110,30 @@ func (c storeClient) CustomersByID(ctx context.Context, ids []shopify.CustomerID
 }
 
 func (c storeClient) CustomersByEmail(ctx context.Context, emails []string) ([]shopify.Customer, error) {
-	return shopify.LookUp(emails, func(addresses []string) ([]shopify.Customer, shopify.ItemErrors, error) {
-		customers := make([]shopify.Customer, len(addresses))
-		err := c.request(ctx, "customerByIdentifier", 2*len(addresses), func() {
-			for i, email := range addresses {
-				if found, ok := c.store.Customer(email); ok {
+	return c.lookUp(ctx, emails, func(email string) (shop.Customer, bool) {
+		found, ok := c.store.Customer(email)
+		if !ok {
+			c.world.watch.read(c.process, c.side, email, nobodyThere)
+		}
+		return found, ok
+	})
+}
+
+func (c storeClient) CustomersByPhone(ctx context.Context, phones []string) ([]shopify.Customer, error) {
+	return c.lookUp(ctx, phones, c.store.CustomerByPhone)
+}
+
+func (c storeClient) lookUp(ctx context.Context, keys []string, find func(string) (shop.Customer, bool)) ([]shopify.Customer, error) {
+	return shopify.LookUp(keys, func(keys []string) ([]shopify.Customer, shopify.ItemErrors, error) {
+		customers := make([]shopify.Customer, len(keys))
+		err := c.request(ctx, "customerByIdentifier", 4*len(keys), func() {
+			for i, key := range keys {
+				if found, ok := find(key); ok {
 					customers[i] = c.read(found)
-				} else {
-					c.world.watch.read(c.process, c.side, email, nobodyThere)
 				}
 			}
 		})
-		return customers, make(shopify.ItemErrors, len(addresses)), err
+		return customers, make(shopify.ItemErrors, len(keys)), err
 	})
 }
 
@@ -200,6 +212,25 @@ func (c storeClient) UpdateEmailConsents(ctx context.Context, writes []shopify.C
 	return results, nil
 }
 
+// UpdateSMSConsents goes past the watch, which follows addresses and knows no phone numbers.
+func (c storeClient) UpdateSMSConsents(ctx context.Context, writes []shopify.ConsentWrite) ([]shopify.WriteResult, error) {
+	if err := shopify.CheckConsents(writes); err != nil || len(writes) == 0 {
+		return nil, err
+	}
+	results := make([]shopify.WriteResult, len(writes))
+	err := c.exchange(ctx, "customerSmsMarketingConsentUpdate", true, len(writes), func(i int) {
+		answer, err := c.store.UpdateSMSConsent(shop.CustomerID(writes[i].Customer), shop.ConsentInput{
+			State: shop.State(writes[i].State), Level: shop.SingleOptIn, At: shopify.ConsentDate(writes[i].At),
+		})
+		results[i] = c.result("update SMS consents", answer, err)
+		c.world.changed()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return results, nil
+}
+
 func (c storeClient) CreateCustomers(ctx context.Context, customers []shopify.NewCustomer) ([]shopify.WriteResult, error) {
 	if err := shopify.CheckNewCustomers(customers); err != nil || len(customers) == 0 {
 		return nil, err
@@ -208,24 +239,33 @@ func (c storeClient) CreateCustomers(ctx context.Context, customers []shopify.Ne
 		return nil, c.exchange(ctx, "customerCreate", true, 0, nil)
 	}
 	results := make([]shopify.WriteResult, len(customers))
-	calls := make([]*writeCall, len(customers))
+	// Those with a phone number go past the watch, as in UpdateSMSConsents.
+	calls := map[int]*writeCall{}
 	for i, customer := range customers {
-		calls[i] = c.world.watch.writeBegins(c.process, c.side, customer.Email, yes)
-		calls[i].date = customer.At
+		if customer.Phone == "" {
+			calls[i] = c.world.watch.writeBegins(c.process, c.side, customer.Email, yes)
+			calls[i].date = customer.At
+		}
 	}
 	var err error
 	defer func() {
-		for _, call := range calls {
-			c.world.watch.writeEnds(call, err)
+		for i := range customers {
+			if call := calls[i]; call != nil {
+				c.world.watch.writeEnds(call, err)
+			}
 		}
 	}()
 	err = c.exchange(ctx, "customerCreate", true, len(customers), func(i int) {
-		answer, err := c.store.CreateCustomerByAPI(shop.CustomerInput{
-			Email:   customers[i].Email,
-			Consent: &shop.ConsentInput{State: shop.Subscribed, Level: shop.SingleOptIn, At: shopify.ConsentDate(customers[i].At)},
-		})
+		consent := &shop.ConsentInput{State: shop.Subscribed, Level: shop.SingleOptIn, At: shopify.ConsentDate(customers[i].At)}
+		input := shop.CustomerInput{Email: customers[i].Email, Consent: consent}
+		if customers[i].Phone != "" {
+			input = shop.CustomerInput{Phone: customers[i].Phone, SMSConsent: consent}
+		}
+		answer, err := c.store.CreateCustomerByAPI(input)
 		results[i] = c.result("create customers", answer, err)
-		c.world.watch.writeTook(calls[i], customers[i].Email, answer.Customer != nil && len(answer.UserErrors) == 0, "", true)
+		if call := calls[i]; call != nil {
+			c.world.watch.writeTook(call, customers[i].Email, answer.Customer != nil && len(answer.UserErrors) == 0, "", true)
+		}
 		c.world.changed()
 	})
 	if err != nil {
@@ -253,10 +293,15 @@ func (c storeClient) read(customer shop.Customer) shopify.Customer {
 	read := shopify.Customer{ID: shopify.CustomerID(customer.ID), UpdatedAt: customer.UpdatedAt, Email: customer.Email}
 	if customer.Email != "" {
 		c.seenAs[read.ID] = customer.Email
-		read.EmailConsent = shopify.Consent{
-			State: shopify.ConsentState(customer.Consent.State), OptInLevel: string(customer.Consent.Level), UpdatedAt: customer.Consent.UpdatedAt,
-		}
+		read.EmailConsent = consentOf(customer.Consent)
 		c.world.watch.read(c.process, c.side, customer.Email, string(customer.Consent.State))
 	}
+	if customer.Phone != "" {
+		read.Phone, read.SMSConsent = customer.Phone, consentOf(customer.SMSConsent)
+	}
 	return read
+}
+
+func consentOf(held shop.Consent) shopify.Consent {
+	return shopify.Consent{State: shopify.ConsentState(held.State), OptInLevel: string(held.Level), UpdatedAt: held.UpdatedAt}
 }

@@ -3,6 +3,8 @@ package shop_test
 import (
 	"fmt"
 	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,6 +119,116 @@ func TestOurClientMeetsTheStore(t *testing.T) {
 	require.Len(t, store.Writes(), 5)
 	require.Equal(t, 3, effective)
 	require.Empty(t, store.Requests()[""], "every request was understood")
+}
+
+// TestOurClientMeetsPhoneNumbers: every call about phone numbers, and every way in which it is refused, by the real client.
+func TestOurClientMeetsPhoneNumbers(t *testing.T) {
+	t.Parallel()
+	store := shop.New(shop.Config{Domain: "example.myshopify.com", ClientID: "id", ClientSecret: "secret"})
+	server := httptest.NewServer(shop.NewServer(store))
+	t.Cleanup(server.Close)
+	client, err := shopify.New(shopify.Config{
+		Shop: "example.myshopify.com", BaseURL: server.URL, ClientID: "id", ClientSecret: "secret", HTTP: server.Client(),
+	})
+	require.NoError(t, err)
+	ctx := t.Context()
+	past := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	held := shopify.Consent{State: shopify.Subscribed, OptInLevel: "SINGLE_OPT_IN", UpdatedAt: past}
+
+	const people = 300 // more than a chunk of ids, more than a request of look-ups
+	var phones []string
+	var ids []shopify.CustomerID
+	for n := range people {
+		phones = append(phones, fmt.Sprintf("+1415555%04d", n))
+		id, err := store.CreateCustomer(shop.NewCustomer{Phone: phones[n], At: past})
+		require.NoError(t, err)
+		ids = append(ids, shopify.CustomerID(id))
+	}
+	before := store.Budget().CurrentlyAvailable
+	byID, err := client.CustomersByID(ctx, ids)
+	require.NoError(t, err)
+	require.Len(t, byID, people)
+	require.LessOrEqual(t, before-store.Budget().CurrentlyAvailable, 8, "two requests, of 4 points each whatever they name")
+	byPhone, err := client.CustomersByPhone(ctx, append([]string{"+15550000000", " "}, phones[:60]...))
+	require.NoError(t, err)
+	require.Zero(t, byPhone[0])
+	require.Zero(t, byPhone[1])
+	for n, found := range byPhone[2:] {
+		require.Equal(t, byID[n], found)
+		require.Equal(t, shopify.Customer{ID: ids[n], UpdatedAt: past, Phone: phones[n],
+			SMSConsent: shopify.Consent{State: shopify.NotSubscribed, OptInLevel: "SINGLE_OPT_IN"}}, found)
+	}
+
+	mail, err := store.CreateCustomer(shop.NewCustomer{Email: "ann@example.com"})
+	require.NoError(t, err)
+	require.NoError(t, client.Reserve(ctx, 5*shopify.WriteCost))
+	results, err := client.UpdateSMSConsents(ctx, []shopify.ConsentWrite{
+		{Customer: ids[0], State: shopify.Subscribed, At: past},
+		{Customer: "gid://shopify/Customer/999999", State: shopify.Subscribed, At: past},
+		{Customer: shopify.CustomerID(mail), State: shopify.Subscribed, At: past},
+		{Customer: ids[1], State: shopify.Subscribed, At: time.Now().Add(time.Hour)},
+		{Customer: ids[2], State: shopify.Unsubscribed, At: past},
+	})
+	require.NoError(t, err)
+	require.NoError(t, results[0].Err)
+	require.Equal(t, held, results[0].Customer.SMSConsent)
+	require.NoError(t, results[4].Err)
+	require.Equal(t, shopify.Unsubscribed, results[4].Customer.SMSConsent.State)
+	refused := func(result shopify.WriteResult, class failure.Class, code string) {
+		t.Helper()
+		f := failure.As(result.Err)
+		require.NotNil(t, f, "%v", result.Err)
+		require.Equal(t, class, f.Class)
+		require.Equal(t, code, f.Code)
+		require.Zero(t, result.Customer)
+		for _, spelled := range []string{"5550000", "6134505293", "613-450-5293", "450 5293"} {
+			require.NotContains(t, fmt.Sprintf("%v %+v %#v", result.Err, f, f), spelled)
+		}
+	}
+	refused(results[1], failure.Retry, shopify.CodeCustomerNotFound)
+	refused(results[2], failure.Refused, shopify.CodeNoPhone)
+	require.NotEmpty(t, failure.As(results[2].Err).Advice, "a person must enter the number")
+	refused(results[3], failure.Retry, shopify.CodeFutureDate)
+
+	require.NoError(t, client.Reserve(ctx, 6*shopify.CreateCost))
+	results, err = client.CreateCustomers(ctx, []shopify.NewCustomer{
+		{Phone: "+16134505293", At: past}, {Phone: phones[0], At: past}, {Phone: "613-450-5293", At: past}, {Phone: "+1 613 450 5293", At: past},
+		{Email: "bob@example.com", At: past}, {Phone: "+" + strings.Repeat("1", 300), At: past},
+	})
+	require.NoError(t, err)
+	require.NoError(t, results[0].Err)
+	require.Equal(t, "+16134505293", results[0].Customer.Phone)
+	require.Equal(t, held, results[0].Customer.SMSConsent)
+	require.Zero(t, results[0].Customer.EmailConsent)
+	refused(results[1], failure.Retry, shopify.CodeTaken)
+	refused(results[2], failure.Refused, shopify.CodePhoneInvalid)
+	refused(results[3], failure.Retry, shopify.CodeTaken)
+	refused(results[5], failure.Refused, shopify.CodePhoneInvalid)
+	require.NoError(t, results[4].Err)
+	require.Equal(t, held, results[4].Customer.EmailConsent)
+	require.Zero(t, results[4].Customer.SMSConsent)
+	stored, _ := store.CustomerByPhone("+16134505293")
+	require.Equal(t, shop.Consent{State: shop.Subscribed, Level: shop.SingleOptIn, UpdatedAt: past}, stored.SMSConsent)
+
+	require.NoError(t, store.SetSMSConsent(shop.CustomerID(ids[3]), shop.Redacted, past))
+	byID, err = client.CustomersByID(ctx, ids[3:4])
+	require.NoError(t, err)
+	require.Equal(t, shopify.Redacted, byID[0].SMSConsent.State)
+	require.Len(t, store.Writes(), 11)
+	require.Empty(t, store.Requests()[""], "every request was understood")
+
+	hidden := shop.New(shop.Config{Domain: "example.myshopify.com", Token: "shpat_1", ProtectedData: shop.ProtectedDataLevel1})
+	_, err = hidden.CreateCustomer(shop.NewCustomer{Phone: phones[0]})
+	require.NoError(t, err)
+	other := httptest.NewServer(shop.NewServer(hidden))
+	t.Cleanup(other.Close)
+	client, err = shopify.New(shopify.Config{Shop: "example.myshopify.com", BaseURL: other.URL, Token: "shpat_1", HTTP: other.Client()})
+	require.NoError(t, err)
+	_, err = client.CustomersByPhone(ctx, phones[:1])
+	require.Equal(t, shopify.CodeProtectedData, failure.As(err).Code)
+	require.Contains(t, failure.As(err).Advice, "phoneNumber field")
+	findings := client.VerifyAccess(ctx)
+	require.True(t, slices.ContainsFunc(findings, func(f shopify.Finding) bool { return !f.OK && strings.Contains(f.Advice, "phone") }), "%+v", findings)
 }
 
 // TestOurClientSubscribes: subscriptions by the real client, over more than a page, and its failures by class.
