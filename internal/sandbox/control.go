@@ -45,6 +45,14 @@ import (
 //	POST  /lists/{list}/delete, /refuse                                           ContactAct
 //	GET   /lists/{list}/contact?email=, /writes, /faults                          list.Contact, []list.Write, Struck
 //	PUT   /lists/{list}/faults          Faults
+//	POST  /sender-codes                 SenderCodeSettings → SenderCodeView
+//	PATCH /sender-codes/{code}          any of SenderCodeSettings → SenderCodeView
+//	GET   /sender-codes/{code}/writes, /faults                                    []list.PhoneWrite, Struck
+//	PUT   /sender-codes/{code}/faults   Faults
+//	POST  /sms/{list}/subscribe, /unsubscribe, /confirm, /stop, /start, /opt-out  PhoneAct → list.Phone
+//	POST  /sms/{list}/import            PhoneAct → Imported
+//	POST  /sms/{list}/delete, /refuse                                             PhoneAct
+//	GET   /sms/{list}/contact?phone=    list.Phone
 //
 // Refusals are {"error":"…"}: 404 for what does not exist, 409 for what exists already, 400 for the rest; Control returns them as
 // *ControlError.
@@ -73,8 +81,8 @@ func (e *ControlError) Error() string {
 	return fmt.Sprintf("the sandbox refused (HTTP %d): %s", e.Status, e.Message)
 }
 
-// Is lets errors.Is find the sandbox's own error behind the answer: ErrNoShop, ErrNoList, ErrExists, list.ErrNoContact,
-// shop.ErrNoCustomer, shop.ErrEmailTaken or shop.ErrPhoneTaken.
+// Is lets errors.Is find the sandbox's own error behind the answer: ErrNoShop, ErrNoList, ErrNoSenderCode, ErrExists,
+// list.ErrNoPhoneList, list.ErrNoContact, shop.ErrNoCustomer, shop.ErrEmailTaken or shop.ErrPhoneTaken.
 func (e *ControlError) Is(target error) bool {
 	return slices.ContainsFunc(refusals, func(r refusal) bool { return r.err == target && r.code == e.code })
 }

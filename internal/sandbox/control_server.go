@@ -103,7 +103,7 @@ func (sb *Sandbox) actions() []action {
 
 func (sb *Sandbox) control() http.Handler {
 	mux := http.NewServeMux()
-	for _, a := range sb.actions() {
+	for _, a := range append(sb.actions(), sb.smsActions()...) {
 		path, _, _ := strings.Cut(a.path, "?")
 		mux.Handle(a.method+" /control"+path, a.handler)
 	}
@@ -113,10 +113,10 @@ func (sb *Sandbox) control() http.Handler {
 // serveIndex tells, in plain text, what can be done and how.
 func (sb *Sandbox) serveIndex(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	domain, id := "example.myshopify.com", "1"
+	domain, id, code, phoneList := "example.myshopify.com", "1", "1", "1"
 	var page strings.Builder
 	fmt.Fprintf(&page, "Shopify and Listrak on this machine, for Concord. Nothing here reaches a real person.\n\n"+
-		"Listrak's Email API   %s\nListrak's tokens      %s\n", sb.ListrakURL(), sb.ListrakAuthURL())
+		"Listrak's Email API   %s\nListrak's SMS API     %s\nListrak's tokens      %s\n", sb.ListrakURL(), sb.ListrakSMSURL(), sb.ListrakAuthURL())
 	for n, front := range sb.fronts() {
 		if n == 0 {
 			domain = front.config.Domain
@@ -130,12 +130,24 @@ func (sb *Sandbox) serveIndex(w http.ResponseWriter, _ *http.Request) {
 		}
 		fmt.Fprintf(&page, "Listrak list          %d (%s)\n", config.ID, config.Name)
 	}
+	for n, sender := range sb.listrak.SenderCodes() {
+		config := sender.Config()
+		fmt.Fprintf(&page, "Listrak sender code   %d (%s)\n", config.ID, config.Name)
+		for m, phones := range config.Lists {
+			if n == 0 && m == 0 {
+				code, phoneList = strconv.Itoa(config.ID), strconv.Itoa(phones.ID)
+			}
+			fmt.Fprintf(&page, "  phone list          %d (%s)\n", phones.ID, phones.Name)
+		}
+	}
 	fmt.Fprintf(&page, "\nFault kinds: %s.\nOf webhooks: %s.\nShopify operations are root fields (customers, customerCreate, …) and token; Listrak's are "+
-		"token, GET Lists, GET List, GET Contacts, GET Contact, POST Contact and GET Events; none means every call.\n"+
+		"token, GET Lists, GET List, GET Contacts, GET Contact, POST Contact and GET Events, and of SMS token, GET SenderCodes, GET PhoneLists, "+
+		"GET Contacts, GET Contact, GET Subscriptions, GET OptOuts, POST Contact, POST Subscription, DELETE Subscription and PUT Contact; "+
+		"none means every call.\n"+
 		"Dates: \"at\" (RFC 3339) or \"ago\" (6m, 1h30m); without either, now.\n\n"+
 		"The control API takes and gives JSON:\n\n", joinKinds(faultKinds), joinKinds(webhookFaultKinds))
-	names := strings.NewReplacer("{domain}", domain, "{list}", id)
-	for _, a := range sb.actions() {
+	names := strings.NewReplacer("{domain}", domain, "{list}", id, "{code}", code, "{phonelist}", phoneList)
+	for _, a := range append(sb.actions(), sb.smsActions()...) {
 		target := "'" + sb.ControlURL() + names.Replace(a.path) + "'"
 		switch {
 		case a.method == http.MethodGet:
@@ -177,6 +189,8 @@ type refusal struct {
 var refusals = []refusal{
 	{ErrNoShop, "no_shop", http.StatusNotFound},
 	{ErrNoList, "no_list", http.StatusNotFound},
+	{ErrNoSenderCode, "no_sender_code", http.StatusNotFound},
+	{list.ErrNoPhoneList, "no_phone_list", http.StatusNotFound},
 	{list.ErrNoContact, "no_contact", http.StatusNotFound},
 	{shop.ErrNoCustomer, "no_customer", http.StatusNotFound},
 	{ErrExists, "exists", http.StatusConflict},
@@ -237,13 +251,16 @@ func refusalOf(err error) (status int, answer controlError) {
 }
 
 func (sb *Sandbox) overview(*http.Request, none) (Overview, error) {
-	overview := Overview{ListrakURL: sb.ListrakURL(), ListrakAuthURL: sb.ListrakAuthURL(), ControlURL: sb.ControlURL(),
-		Shops: []ShopView{}, Lists: []ListView{}}
+	overview := Overview{ListrakURL: sb.ListrakURL(), ListrakAuthURL: sb.ListrakAuthURL(), ListrakSMSURL: sb.ListrakSMSURL(),
+		ControlURL: sb.ControlURL(), Shops: []ShopView{}, Lists: []ListView{}, SenderCodes: []SenderCodeView{}}
 	for _, front := range sb.fronts() {
 		overview.Shops = append(overview.Shops, sb.shopView(front))
 	}
 	for _, store := range sb.listrak.Lists() {
 		overview.Lists = append(overview.Lists, listView(store))
+	}
+	for _, code := range sb.listrak.SenderCodes() {
+		overview.SenderCodes = append(overview.SenderCodes, senderCodeView(code))
 	}
 	return overview, nil
 }

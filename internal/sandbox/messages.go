@@ -48,9 +48,12 @@ func (w When) on(now time.Time) (time.Time, error) {
 type Overview struct {
 	ListrakURL     string     `json:"listrakUrl"`
 	ListrakAuthURL string     `json:"listrakAuthUrl"`
+	ListrakSMSURL  string     `json:"listrakSmsUrl"`
 	ControlURL     string     `json:"controlUrl"`
 	Shops          []ShopView `json:"shops"`
 	Lists          []ListView `json:"lists"`
+	// SenderCodes are Listrak's of SMS.
+	SenderCodes []SenderCodeView `json:"senderCodes"`
 }
 
 // ShopView is a store with its settings.

@@ -8,6 +8,7 @@
 //	/shopify/{domain}           a store's base address: POST /admin/oauth/access_token, POST /admin/api/2026-10/graphql.json
 //	/listrak                    Listrak's Email API: /v1/List/…
 //	/listrak-privacy            Listrak's Privacy API: /v1/Forget
+//	/listrak-sms                Listrak's SMS API: /v1/ShortCode/…
 //	/listrak-auth/OAuth2/Token  Listrak's token endpoint
 //	/control/…                  the control API; see Control
 package sandbox
@@ -46,6 +47,8 @@ var (
 	ErrNoShop = errors.New("the sandbox has no such shop")
 	ErrNoList = errors.New("the sandbox has no such list")
 	ErrExists = errors.New("the sandbox has it already")
+	// ErrNoSenderCode is about Listrak's SMS API; a phone list that does not exist is list.ErrNoPhoneList.
+	ErrNoSenderCode = errors.New("the sandbox has no such sender code")
 )
 
 // Sandbox is a running sandbox. All methods are safe for concurrent use.
@@ -288,6 +291,10 @@ func (sb *Sandbox) Reset() {
 		store.Faults.Set(0)
 		store.Reset()
 	}
+	for _, code := range sb.listrak.SenderCodes() {
+		code.Faults.Set(0)
+		code.Reset()
+	}
 }
 
 func (sb *Sandbox) forget(log string, entries int) {
@@ -301,6 +308,7 @@ func (sb *Sandbox) routes() http.Handler {
 	mux.Handle("/shopify/{domain}/", http.HandlerFunc(sb.serveShop))
 	mux.Handle("/listrak/", http.StripPrefix("/listrak", sb.listrak.API()))
 	mux.Handle("/listrak-privacy/", http.StripPrefix("/listrak-privacy", sb.listrak.PrivacyAPI()))
+	mux.Handle("/listrak-sms/", http.StripPrefix("/listrak-sms", sb.listrak.SMSAPI()))
 	mux.Handle("/listrak-auth/", http.StripPrefix("/listrak-auth", sb.listrak.Auth()))
 	// A web page that the developer happens to look at must not act in the sandbox.
 	sameOrigin := http.NewCrossOriginProtection()

@@ -46,6 +46,18 @@ const (
 	CodeUnsubscribeWithFields   = "ERROR_UNSUBSCRIBE_WITH_SEGMENTATION_DATA"
 	CodeUpdateUnsubscribedEvent = "ERROR_UPDATE_UNSUBSCRIBE_WITH_EVENTS"
 
+	CodeInvalidListID      = "ERROR_INVALID_LIST_ID"
+	CodeInvalidPhone       = "ERROR_INVALID_PHONE_NUMBER"
+	CodeListInactive       = "ERROR_LIST_INACTIVE"
+	CodePhoneBanned        = "ERROR_BANNED_PHONE_NUMBER"
+	CodePhoneFound         = "ERROR_PHONE_NUMBER_FOUND"
+	CodePhoneNotFound      = "ERROR_PHONE_NUMBER_NOT_FOUND"
+	CodePhoneNotSubscribed = "ERROR_PHONE_NUMBER_NOT_SUBSCRIBED"
+	CodePhonePending       = "ERROR_PENDING_PHONE_NUMBER"
+	CodePhoneSubscribed    = "ERROR_SUBSCRIBED_PHONE_NUMBER"
+	CodePhoneSuspended     = "ERROR_PHONE_NUMBER_SUSPENDED"
+	CodeSenderCodeDisabled = "ERROR_SENDER_CODE_DISABLED"
+
 	// CodeTooManyRequests is ours: Listrak publishes no code for 429, so a client must go by the status.
 	CodeTooManyRequests = "ERROR_TOO_MANY_REQUESTS"
 )

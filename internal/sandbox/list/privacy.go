@@ -20,7 +20,8 @@ import (
 type PrivacyConfig struct {
 	// ClientID and Secret are its credentials; both are required.
 	ClientID, Secret string
-	// Account is the client id of the Email integration of the same account: whoever is forgotten vanishes from its lists.
+	// Account is the client id of the Email integration of the same account: whoever is forgotten vanishes from its lists and
+	// from the sender codes that name it.
 	Account string
 	// Processing is how long a request is PROCESSING before it is COMPLETE; Listrak publishes no time. Zero completes it at once.
 	Processing time.Duration
@@ -88,7 +89,7 @@ func (s *Server) AddPrivacy(config PrivacyConfig) (*Privacy, error) {
 		return nil, fmt.Errorf("configure the privacy integration: %w", err)
 	}
 	p := &Privacy{server: s, config: config}
-	taken := len(s.account(config.ClientID)) > 0
+	taken := len(s.account(config.ClientID))+len(s.smsAccount(config.ClientID)) > 0
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if taken || s.privacies[config.ClientID] != nil {
@@ -155,6 +156,11 @@ func (p *Privacy) complete(due func(*ForgetRequest) bool) {
 			for _, list := range p.server.account(p.config.Account) {
 				// Whom the list does not know, it need not forget.
 				_ = list.Delete(r.Email)
+			}
+			for _, code := range p.server.SenderCodes() {
+				if code.Config().Account == p.config.Account {
+					_ = code.Delete(r.Phone)
+				}
 			}
 		}
 	}

@@ -21,13 +21,14 @@ import (
 	"github.com/concordsync/concord/internal/sandbox/list/wire"
 )
 
-// Server answers Listrak's token endpoint, Email API and Privacy API for any number of lists. It is safe for concurrent use.
+// Server answers Listrak's token endpoint, Email API, Privacy API and SMS API for any number of lists. It is safe for concurrent use.
 type Server struct {
 	now    func() time.Time
 	routes *http.ServeMux
 
 	mu    sync.RWMutex
-	lists []*Store // by id
+	lists []*Store      // by id
+	codes []*SenderCode // by id
 	// privacies are the Privacy integrations by client id.
 	privacies map[string]*Privacy
 	tokens    map[string]token
@@ -276,6 +277,10 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
+	if codes := s.smsAccount(client); len(codes) > 0 {
+		s.smsToken(w, r, client, codes)
+		return
+	}
 	lists := s.account(client)
 	if len(lists) > 0 {
 		setDate(w, s.now(), lists[0])
@@ -333,12 +338,13 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) bool {
 	return true
 }
 
-// readJSON is readBody for routes of the APIs, which take nothing but JSON. It answers a POST of anything else itself.
+// readJSON is readBody for routes of the APIs, which take nothing but JSON. It answers a POST or PUT of anything else itself.
 func readJSON(w http.ResponseWriter, r *http.Request, limit int64) bool {
 	if !readBody(w, r, limit) {
 		return false
 	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); r.Method == http.MethodPost && (err != nil || kind != "application/json") {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if (r.Method == http.MethodPost || r.Method == http.MethodPut) && (err != nil || kind != "application/json") {
 		answer(w, &Error{Status: http.StatusUnsupportedMediaType, Code: CodeUnsupportedContentType,
 			Message: "Please use a Content-Type of application/json."})
 		return false
