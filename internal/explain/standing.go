@@ -10,6 +10,8 @@ import (
 
 // Person is what is known of one person now.
 type Person struct {
+	// Channel is the one whose record Entry is.
+	Channel  consent.Channel
 	Entry    ledger.Entry
 	Switches ledger.Switches
 	// Permits are what the switches allow, by side.
@@ -155,7 +157,7 @@ func (p *Person) owed(side consent.Side, debt consent.Debt, now *SideNow) string
 // notYet says why what is owed has not been delivered.
 func (p *Person) notYet(side consent.Side, debt consent.Debt, now *SideNow) string {
 	rec := &p.Entry.Record
-	sync := consent.SyncTo(consent.Email, side)
+	sync := consent.SyncTo(p.Channel, side)
 	permit := p.Permits[side]
 	switch {
 	case permit.FirstOn == 0:
