@@ -98,7 +98,7 @@ func TestAnUnknownOrRemovedMerchantIsNeverRetried(t *testing.T) {
 		in := activities.MerchantInput{Merchant: id}
 		calls := map[string]func() error{
 			"Reconcile": func() error { _, err := run(w, w.acts.Reconcile, activities.ReconcileInput{Merchant: id}); return err },
-			"Backfill":  func() error { _, err := run(w, w.acts.Backfill, in); return err },
+			"Backfill":  func() error { _, err := run(w, w.acts.Backfill, activities.BackfillInput{Merchant: id}); return err },
 			"Pause":     func() error { _, err := run(w, w.acts.Pause, in); return err },
 			"Resume":    func() error { _, err := run(w, w.acts.Resume, in); return err },
 			"SetSyncs": func() error {

@@ -51,7 +51,7 @@ func TestResumeAsksForTheFullReadThatNeverWas(t *testing.T) {
 	w := newWorld(t, consent.EmailToListrak)
 	_, err := run(w, w.acts.Pause, activities.MerchantInput{Merchant: w.id})
 	must(t, err)
-	waiting, err := run(w, w.acts.Backfill, activities.MerchantInput{Merchant: w.id})
+	waiting, err := run(w, w.acts.Backfill, activities.BackfillInput{Merchant: w.id})
 	application(t, err, activities.IdleType)
 	if waiting.Done || requests(w) != 0 {
 		t.Errorf("a paused merchant was read: %+v", waiting)
@@ -61,7 +61,7 @@ func TestResumeAsksForTheFullReadThatNeverWas(t *testing.T) {
 	if resumed.State != activities.StateRunning || !resumed.BackfillNeeded {
 		t.Errorf("resumed with %+v, want that a full read is needed", resumed)
 	}
-	done, err := run(w, w.acts.Backfill, activities.MerchantInput{Merchant: w.id})
+	done, err := run(w, w.acts.Backfill, activities.BackfillInput{Merchant: w.id})
 	must(t, err)
 	on, err := run(w, w.acts.SetSyncs, activities.SetSyncsInput{Merchant: w.id, Delta: map[consent.Sync]bool{consent.EmailToListrak: true}})
 	must(t, err)

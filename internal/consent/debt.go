@@ -13,7 +13,7 @@ const (
 	Held Debt = 2
 	// Refused: the side will not take this decision (rules 9, 17).
 	Refused Debt = 3
-	// Awaiting: the person has to confirm first; nothing is sent again (rule 16).
+	// Awaiting: what was sent has to be confirmed by the person first; nothing is sent again (rule 16).
 	Awaiting Debt = 4
 	// Disputed: after MaxTries the side still shows something else (rule 16).
 	Disputed Debt = 5
@@ -78,7 +78,7 @@ func (rec *Record) DebtTo(side Side) Debt {
 	}
 	carried := last.carries(*decision)
 	switch {
-	case carried && last.Outcome == AwaitingConfirmation:
+	case carried && (last.Outcome == AwaitingConfirmation || last.Outcome == Delivered && seen.State == Pending):
 		return Awaiting
 	case carried && last.Outcome == RefusedForGood:
 		return Refused

@@ -79,6 +79,7 @@ type stack struct {
 	sandbox   *sandbox.Sandbox
 	shop      *shop.Store
 	list      *list.Store
+	code      *list.SenderCode
 	privacy   *list.Privacy
 	temporal  client.Client
 	host      *host.Host
@@ -124,6 +125,11 @@ func newStackIn(t *testing.T, namespace string, change ...func(*config.Settings)
 		Events: []list.Event{{ID: marketing, Name: "Marketing"}, {ID: checkout, Name: "Checkout"}},
 	})
 
+	s.code = s.sandbox.AddSenderCode(list.SenderCodeConfig{
+		ID: int(1000 + number), ClientID: fmt.Sprint("sms-", number), Secret: clientSecret, Zone: zone, Account: "integration",
+		Lists: []list.PhoneList{{ID: int(10_000 + 2*number)}, {ID: int(10_001 + 2*number)}},
+	})
+
 	s.privacy = s.sandbox.AddPrivacy(list.PrivacyConfig{ClientID: "privacy", Secret: clientSecret, Account: "integration"})
 
 	s.temporal, err = client.Dial(client.Options{HostPort: temporalServer.Address(), Namespace: namespace, Logger: host.TemporalLogger(logger)})
@@ -138,11 +144,15 @@ func newStackIn(t *testing.T, namespace string, change ...func(*config.Settings)
 	settings.ShopifyURL, settings.ListrakURL, settings.ListrakAuthURL = s.sandbox.ShopifyURL(domain), s.sandbox.ListrakURL(), s.sandbox.ListrakAuthURL()
 	settings.ListrakPrivacyURL = s.sandbox.ListrakPrivacyURL()
 	settings.EmailList, settings.MarketingEvent, settings.CheckoutEvent, settings.Zone = int(1000+number), marketing, checkout, listrakZone
+	phoneLists := s.code.Config().Lists
+	settings.SMS.URL, settings.SMS.SenderCode = s.sandbox.ListrakSMSURL(), s.code.Config().ID
+	settings.SMS.List, settings.SMS.CheckoutList = phoneLists[0].ID, phoneLists[1].ID
 	settings.ListrakRate = 200
 	settings.OrderBeforeConsent = time.Second
 	_, err = s.host.Merchants.Add(ctx, settings, merchant.Credentials{
 		ShopifyClientID: "app", ShopifyClientSecret: clientSecret, ListrakClientID: "integration", ListrakClientSecret: clientSecret,
 		ListrakPrivacyClientID: "privacy", ListrakPrivacyClientSecret: clientSecret,
+		ListrakSMSClientID: s.code.Config().ClientID, ListrakSMSClientSecret: clientSecret,
 	})
 	must(t, err)
 	must(t, workflows.StartMerchantSync(ctx, s.temporal, s.settings.TaskQueue, s.id))
@@ -249,6 +259,36 @@ func (s *stack) listShows(email string, want list.State) list.Contact {
 		return ok && found.State == want, fmt.Sprintf("found %t, %+v", ok, found)
 	})
 	return contact
+}
+
+// shopShowsPhone waits until Shopify shows a state of SMS of a phone.
+func (s *stack) shopShowsPhone(phone string, want shop.State) shop.Customer {
+	s.t.Helper()
+	var customer shop.Customer
+	s.until(fmt.Sprintf("%s %s in Shopify", phone, want), func() (bool, string) {
+		found, ok := s.shop.CustomerByPhone(phone)
+		customer = found
+		return ok && found.SMSConsent.State == want, fmt.Sprintf("found %t, %+v", ok, found)
+	})
+	return customer
+}
+
+// listShowsPhone waits until Listrak consents, or does not, to messages of the merchant's list to a phone it knows.
+func (s *stack) listShowsPhone(phone string, want bool) list.Phone {
+	s.t.Helper()
+	var contact list.Phone
+	s.until(fmt.Sprintf("%s may be texted: %t", phone, want), func() (bool, string) {
+		found, ok := s.code.Phone(phone)
+		contact = found
+		return ok && found.Consents(s.phoneLists()[0]) == want, fmt.Sprintf("found %t, %+v", ok, found)
+	})
+	return contact
+}
+
+// phoneLists are the ids of the merchant's list and of the one that stands for the checkout point.
+func (s *stack) phoneLists() [2]int {
+	lists := s.code.Config().Lists
+	return [2]int{lists[0].ID, lists[1].ID}
 }
 
 func must(t *testing.T, err error) {

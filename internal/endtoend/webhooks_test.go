@@ -48,7 +48,7 @@ func TestWebhooksChangeNothingButTheTimeItTakes(t *testing.T) {
 				s.work().openDoor()
 				s.set(workflows.SyncDelta{consent.EmailToListrak: true, consent.EmailToShopify: true})
 				s.until("the full read", func() (bool, string) {
-					done, err := s.host.Engine.FullReadDone(t.Context(), s.id)
+					done, err := s.host.Engine.FullReadDone(t.Context(), s.id, consent.Email)
 					return done, fmt.Sprint(err)
 				})
 				s.shop.WebhookFaults.Set(1, c.faults...)

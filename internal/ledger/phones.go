@@ -103,6 +103,32 @@ func (l *Ledger) MarkListed(ctx context.Context, merchant string, channel consen
 	})
 }
 
+// NotListed returns those of the subjects that were not marked as listed since then, known or not.
+func (l *Ledger) NotListed(ctx context.Context, merchant string, channel consent.Channel, subjects []consent.Subject, since consent.Instant,
+) ([]consent.Subject, error) {
+	listed := make(map[consent.Subject]bool, len(subjects))
+	err := in(ctx, l.dialect, l.reads, "SELECT subject FROM subjects WHERE merchant = $1 AND channel = $2 AND listed >= $3 AND subject ",
+		[]any{merchant, int64(channel), int64(since)}, subjectBytes(subjects), "", func(rows *sql.Rows) error {
+			var raw []byte
+			if err := rows.Scan(&raw); err != nil {
+				return err
+			}
+			subject, err := subjectOf(raw)
+			listed[subject] = true
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("read who is listed: %w", explain(err))
+	}
+	left := make([]consent.Subject, 0, len(subjects)-len(listed))
+	for _, subject := range subjects {
+		if !listed[subject] {
+			left = append(left, subject)
+		}
+	}
+	return left, nil
+}
+
 // Unlisted pages, in order of the hash and beginning after the given one, through subjects that were not marked as listed since then.
 func (l *Ledger) Unlisted(ctx context.Context, merchant string, channel consent.Channel, since consent.Instant, after consent.Subject, limit int,
 ) ([]Located, error) {

@@ -202,7 +202,7 @@ func lostCursor(err error, cursor string) error {
 	return err
 }
 
-// Contact reads one phone number's subscription to the client's list. False: the sender code does not know the number, or (then Known) it
+// Contact reads one phone number's subscription to the client's list, which takes two calls. False: the sender code does not know the number, or (then Known) it
 // was never on this list. Whoever is opted out of the sender code is found even if the list never had them. Compare the phone number that
 // came back before writing.
 func (c *SMSClient) Contact(ctx context.Context, phone string) (SMSContact, bool, error) {
@@ -361,6 +361,13 @@ func (c *SMSClient) OptOut(ctx context.Context, phone string) (WriteResult, erro
 	answer, err := c.callCode(ctx, call, func() (*http.Request, error) {
 		return sms.NewPutContactRequest(c.baseURL, c.code, sms.Contact{PhoneNumber: ptr(c.spelling.spell(phone)), OptedOut: ptr(true)})
 	})
+	if hasCode(err, codeNotFound) {
+		// It may mean the sender code or the phone number.
+		if err = c.touchOptOuts(ctx); err == nil {
+			err = unknownPhone(call)
+		}
+		return WriteResult{}, err
+	}
 	if err == nil {
 		err = c.decode(call, answer, &sms.ResourceUpdated{})
 	}
@@ -512,7 +519,7 @@ func (c *SMSClient) callPhone(ctx context.Context, call call, list int32, phone 
 				return a, wrong
 			}
 		}
-		return a, &failure.Error{Class: failure.Retry, Op: call.op, Code: codePhoneNotFound, Advice: adviceOtherState}
+		return a, unknownPhone(call)
 	case codeUnknownRoute, codeUnsupportedMethod, codeUnsafeRoute, httpCode(http.StatusNotFound), httpCode(http.StatusBadRequest):
 		// What stands before Listrak's program may reject a path for its plus. As all phone numbers are spelt alike this concerns them
 		// all, so it is not refused for one person; but if the list cannot be read either, the URL is wrong.
@@ -537,6 +544,11 @@ func (c *SMSClient) touchList(ctx context.Context, list int32) error {
 func hasCode(err error, code string) bool {
 	f := failure.As(err)
 	return f != nil && f.Code == code
+}
+
+// unknownPhone is the failure of a call about a phone number that the sender code does not know.
+func unknownPhone(call call) error {
+	return &failure.Error{Class: failure.Retry, Op: call.op, Code: codePhoneNotFound, Advice: adviceOtherState}
 }
 
 // isUnknownPhone tells whether a call failed because the sender code does not know the phone number.

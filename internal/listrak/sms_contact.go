@@ -174,10 +174,16 @@ func (c *SMSContact) take(raw string, zone *time.Location) error {
 	return err
 }
 
-// smsState reads a state whose values are not published. A pending flag counts against Subscribed, which must be beyond doubt, and not
-// against Unsubscribed.
+// smsState reads a state whose values are not published, so its letter case does not count. A pending flag counts against Subscribed,
+// which must be beyond doubt, and not against Unsubscribed.
 func smsState(s sms.ContactListSubscription) State {
-	state := stateOf(text(s.SubscriptionState))
+	word := text(s.SubscriptionState)
+	for _, known := range []State{Subscribed, Unsubscribed} {
+		if strings.EqualFold(word, string(known)) {
+			word = string(known)
+		}
+	}
+	state := stateOf(word)
 	if state != Unsubscribed && (isTrue(s.PendingDoubleOptIn) || isTrue(s.PendingAgeGate)) {
 		return Pending
 	}

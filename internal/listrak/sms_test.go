@@ -75,7 +75,7 @@ func trySMS(ctx context.Context, c *SMSClient, name string) (result WriteResult,
 	case smsSubscribeCall:
 		return c.Subscribe(ctx, leakyPhone, SMSSubscribeOptions{Known: true})
 	case smsUnsubscribeCall:
-		return c.Unsubscribe(ctx, leakyPhone)
+		return c.Unsubscribe(ctx, leakyPhone, 0)
 	case smsOptOutCall:
 		return c.OptOut(ctx, leakyPhone)
 	case smsContactCall:
@@ -230,6 +230,8 @@ func TestDateOfSMSConsent(t *testing.T) {
 			SMSContact{State: Unsubscribed, RawDate: second}, true},
 		{"a state we do not know", `"optedOut":false`, `{"phoneListId":80,"subscriptionState":"Active","subscribeDate":"` + first + `"}`,
 			SMSContact{State: Unknown}, true},
+		{"a state in other letters", `"optedOut":false`, `{"phoneListId":80,"subscriptionState":"unsubscribed","unsubscribeDate":"` + second + `"}`,
+			SMSContact{State: Unsubscribed, RawDate: second}, true},
 		{"no state", `"optedOut":false`, `{"phoneListId":80,"subscriptionState":null}`, SMSContact{State: Unknown}, true},
 	} {
 		t.Run(row.what, func(t *testing.T) {
@@ -319,7 +321,7 @@ func TestWhatIsNoPhoneNumberIsNotSent(t *testing.T) {
 			case smsCreateCall, smsSubscribeCall:
 				_, err = client.Subscribe(t.Context(), phone, SMSSubscribeOptions{Known: name == smsSubscribeCall})
 			case smsUnsubscribeCall:
-				_, err = client.Unsubscribe(t.Context(), phone)
+				_, err = client.Unsubscribe(t.Context(), phone, 0)
 			case smsOptOutCall:
 				_, err = client.OptOut(t.Context(), phone)
 			case smsContactCall:
@@ -542,7 +544,7 @@ func TestAMissingPhoneIsNotAMissingPhoneList(t *testing.T) {
 		t.Errorf("%d requests for three contacts, want 4: the list is confirmed once a minute", got)
 	}
 	now = now.Add(listSeenFor + time.Second)
-	if result, err := client.Unsubscribe(t.Context(), leakyPhone); err != nil || !result.AlreadySo || len(server.requests()) != 6 {
+	if result, err := client.Unsubscribe(t.Context(), leakyPhone, 0); err != nil || !result.AlreadySo || len(server.requests()) != 6 {
 		t.Errorf("unsubscribe nobody: %+v, error %v, %d requests; want already so, and the list confirmed again after a minute", result, err, len(server.requests()))
 	}
 	// One that the sender code knows and that vanished before its lists were read was on none.

@@ -186,7 +186,12 @@ func (d *drain) refresh(ctx context.Context) (_ context.Context, running bool, e
 		return ctx, false, err
 	}
 	ctx, d.r, err = d.beginWith(ctx, d.merchant, switches)
+	if err != nil {
+		return ctx, true, err
+	}
 	d.at = d.Now()
+	// Now, because tasks that run side by side must not load the cursors that it looks at.
+	_, err = d.r.observed(ctx)
 	return ctx, true, err
 }
 
@@ -481,7 +486,11 @@ func (r *run) readHints(ctx context.Context, hints []ledger.Hint) ([]decided, er
 	if err != nil {
 		return nil, fmt.Errorf("read known customers: %w", err)
 	}
-	read, people, err := r.readCustomers(ctx, customers, known, r.channelsRead())
+	channels, err := r.observed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	read, people, err := r.readCustomers(ctx, customers, known, channels)
 	if err != nil {
 		return nil, err
 	}

@@ -135,6 +135,7 @@ type Records interface {
 	RaiseAlarm(ctx context.Context, merchant string, limit ledger.ResubscribeLimit) (alarm ledger.Alarm, news bool, err error)
 	KnownCustomers(ctx context.Context, merchant string, ids []string) (map[string]ledger.Customer, error)
 	Unlisted(ctx context.Context, merchant string, channel consent.Channel, since consent.Instant, after consent.Subject, limit int) ([]ledger.Located, error)
+	NotListed(ctx context.Context, merchant string, channel consent.Channel, subjects []consent.Subject, since consent.Instant) ([]consent.Subject, error)
 	MarkListed(ctx context.Context, merchant string, channel consent.Channel, subjects []consent.Subject, at consent.Instant) error
 	HeldCustomers(ctx context.Context, merchant string, channel consent.Channel, limit int) ([]ledger.Held, error)
 	HoldsEnded(ctx context.Context, merchant string, channel consent.Channel, now consent.Instant, lag consent.Span, limit int) ([]ledger.Held, error)
@@ -207,6 +208,23 @@ func (r *run) channelsRead() []*session {
 		}
 	}
 	return sessions
+}
+
+// observed lists the channels whose consents are looked at when customers are read: those that are read, and those that ever were. A
+// customer is remembered as read up to a date, for all channels: what changed while one of them was off would never be seen.
+func (r *run) observed(ctx context.Context) ([]*session, error) {
+	sessions := make([]*session, 0, len(consent.Channels))
+	for _, channel := range consent.Channels {
+		s := r.of(channel)
+		_, begun, err := r.loadPass(ctx, s.fullName(shopifyChanges))
+		if err != nil {
+			return nil, err
+		}
+		if begun || r.switches.Syncs[s.to(consent.Shopify)].FirstOn != 0 || r.switches.Syncs[s.to(consent.Listrak)].FirstOn != 0 {
+			sessions = append(sessions, s)
+		}
+	}
+	return sessions, nil
 }
 
 // Stats counts what a run did.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"slices"
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
@@ -158,10 +158,17 @@ func (s *session) fullListrak(ctx context.Context, src source) (bool, error) {
 }
 
 func (s *session) fullShopify(ctx context.Context) (bool, error) {
-	// Customers who were read while only the other channel was on have not been read for this one.
+	channels, err := s.observed(ctx)
+	if err != nil {
+		return false, err
+	}
+	if !slices.Contains(channels, s) {
+		channels = append(channels, s)
+	}
+	// Customers who were read for the other channel alone have not been read for this one.
 	all := s.channel == consent.SMS
-	return s.scan(ctx, source{cursor: s.fullName(shopifyChanges), full: true, page: func(ctx context.Context, since time.Time, cursor string) (page, error) {
-		return s.scanShopify(ctx, since, cursor, []*session{s}, all)
+	return s.scan(ctx, source{cursor: s.fullName(shopifyChanges), full: true, page: func(ctx context.Context, from reach, cursor string) (page, error) {
+		return s.scanShopify(ctx, from.since, cursor, channels, all)
 	}})
 }
 
@@ -184,7 +191,7 @@ func (s *session) fullMissing(ctx context.Context) (bool, error) {
 		consent.Shopify: consent.InstantOf(shopifyRead.Since), consent.Listrak: consent.InstantOf(listrakRead.Since),
 	}
 	return s.scan(ctx, source{cursor: s.fullName(missing), full: true,
-		page: func(ctx context.Context, _ time.Time, cursor string) (page, error) {
+		page: func(ctx context.Context, _ reach, cursor string) (page, error) {
 			var after consent.Subject
 			if cursor != "" {
 				if after, err = consent.SubjectFromHex(cursor); err != nil {

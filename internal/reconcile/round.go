@@ -97,7 +97,7 @@ func (r *run) round(ctx context.Context) (more bool, err error) {
 	step(true, r.deliver(ctx, everything))
 	step(true, r.alarm(ctx))
 	if sms := r.of(consent.SMS); slices.Contains(channels, sms) {
-		step(sms.compare(ctx))
+		step(true, sms.compare(ctx))
 	}
 	return !complete || r.timeIsUp(), errors.Join(errs...)
 }

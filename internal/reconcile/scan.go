@@ -37,11 +37,22 @@ type source struct {
 	overlap time.Duration
 	// full reads everything once, from the beginning, and ends.
 	full bool
-	page func(ctx context.Context, since time.Time, cursor string) (page, error)
+	// slow: one page may take several runs, so the pass is saved before its first.
+	slow bool
+	page func(ctx context.Context, from reach, cursor string) (page, error)
+}
+
+// reach is what a page of a pass is asked for.
+type reach struct {
+	// since is the oldest change that is wanted, zero for everything.
+	since time.Time
+	// pass is when a slow pass began, zero otherwise.
+	pass time.Time
 }
 
 // whole is the same source read completely.
 func (src source) whole() source {
+	src.slow = src.cursor == smsSubscribed
 	src.cursor, src.full = fullPrefix+src.cursor, true
 	return src
 }
@@ -132,8 +143,14 @@ func (r *run) scan(ctx context.Context, src source) (done bool, err error) {
 		// Looks forward only; what was before is the full read'r.
 		p.Since = r.now().Time()
 	}
-	if p.Began.IsZero() {
+	underWay := !p.Began.IsZero()
+	if !underWay {
 		p.Began = r.now().Time()
+	}
+	if src.slow && !underWay {
+		if err := r.savePass(ctx, src.cursor, p, customersRead{}); err != nil {
+			return false, err
+		}
 	}
 	if !src.full {
 		defer func() { r.behind = max(r.behind, r.now().Time().Sub(p.Since)) }()
@@ -144,7 +161,11 @@ func (r *run) scan(ctx context.Context, src source) (done bool, err error) {
 			since = p.Since.Add(-src.overlap)
 		}
 		before := r.saved.Load()
-		read, err := src.page(ctx, since, p.Page)
+		from := reach{since: since}
+		if src.slow {
+			from.pass = p.Began
+		}
+		read, err := src.page(ctx, from, p.Page)
 		if errors.Is(err, errTimeIsUp) {
 			return false, nil
 		}
@@ -165,7 +186,7 @@ func (r *run) scan(ctx context.Context, src source) (done bool, err error) {
 		case p.Rows >= pagingEnd && read.reached.After(since):
 			p.From, p.Page, p.Rows = read.reached, "", 0
 		}
-		news := r.saved.Load() != before || len(read.people.customers) > 0
+		news := r.saved.Load() != before || len(read.people.customers)+len(read.people.unreadable) > 0
 		if mayRest = mayRest && !news && read.next == ""; !mayRest {
 			if err := r.savePass(ctx, src.cursor, p, read.people); err != nil {
 				return false, err
@@ -191,8 +212,12 @@ var errTimeIsUp = errors.New("time is up")
 
 // shopifySource is what a poll reads of Shopify, for all channels that are read.
 func (r *run) shopifySource() source {
-	return source{cursor: shopifyChanges, overlap: r.Timing.SearchLag, page: func(ctx context.Context, since time.Time, cursor string) (page, error) {
-		return r.scanShopify(ctx, since, cursor, r.channelsRead(), false)
+	return source{cursor: shopifyChanges, overlap: r.Timing.SearchLag, page: func(ctx context.Context, from reach, cursor string) (page, error) {
+		channels, err := r.observed(ctx)
+		if err != nil {
+			return page{}, err
+		}
+		return r.scanShopify(ctx, from.since, cursor, channels, false)
 	}}
 }
 
@@ -325,10 +350,10 @@ func (r *run) knownUpTo(updatedAt, readBegan consent.Instant) consent.Instant {
 }
 
 // scanListrak reads one page of contacts in one state.
-func (s *session) scanListrak(state listrak.State) func(context.Context, time.Time, string) (page, error) {
-	return func(ctx context.Context, since time.Time, cursor string) (page, error) {
+func (s *session) scanListrak(state listrak.State) func(context.Context, reach, string) (page, error) {
+	return func(ctx context.Context, from reach, cursor string) (page, error) {
 		r := read{began: s.now()}
-		contacts, err := s.account.Listrak.Contacts(ctx, listrak.ContactQuery{State: state, Since: since, Cursor: cursor})
+		contacts, err := s.account.Listrak.Contacts(ctx, listrak.ContactQuery{State: state, Since: from.since, Cursor: cursor})
 		if err != nil {
 			return page{}, fmt.Errorf("read contacts: %w", err)
 		}

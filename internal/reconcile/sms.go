@@ -51,9 +51,9 @@ func (s *session) phoneReport(subject consent.Subject, phone string, c listrak.S
 }
 
 // scanOptOuts reads one page of the sender code's opt-outs.
-func (s *session) scanOptOuts(ctx context.Context, since time.Time, cursor string) (page, error) {
+func (s *session) scanOptOuts(ctx context.Context, from reach, cursor string) (page, error) {
 	r := read{began: s.now()}
-	found, err := s.account.SMS.OptOuts(ctx, listrak.SMSQuery{Since: since, Cursor: cursor})
+	found, err := s.account.SMS.OptOuts(ctx, listrak.SMSQuery{Since: from.since, Cursor: cursor})
 	if err != nil {
 		return page{}, fmt.Errorf("read opt-outs: %w", err)
 	}
@@ -72,89 +72,118 @@ func (s *session) scanOptOuts(ctx context.Context, since time.Time, cursor strin
 	return result, err
 }
 
-// scanSubscribers reads one page of the list's subscribers. It has no dates, so whoever is not known to be subscribed is looked up, which
-// costs two calls each; of those who are, a date that moved in place would decide nothing (rule 8).
-func (s *session) scanSubscribers(ctx context.Context, since time.Time, cursor string) (page, error) {
-	result, _, err := s.readSubscribers(ctx, since, cursor)
-	return result, err
+// scanSubscribers reads one page of those who were ever subscribed to the list and are not opted out. It has neither dates nor states, so
+// people are looked up, at two calls each: in a poll those who are not known to be subscribed, since of the others a date that moved in
+// place would decide nothing (rule 8); in a full read everybody.
+func (s *session) scanSubscribers(ctx context.Context, from reach, cursor string) (page, error) {
+	found, err := s.readSubscribers(ctx, from, cursor)
+	if err != nil {
+		return page{}, err
+	}
+	if !from.pass.IsZero() {
+		return found.page, s.lookUpOnce(ctx, found, consent.InstantOf(from.pass), s.timeIsUp)
+	}
+	entries, err := s.records().Load(ctx, s.merchant, s.channel, found.subjects)
+	if err != nil {
+		return page{}, fmt.Errorf("load records: %w", err)
+	}
+	news := slices.DeleteFunc(found.subjects, func(subject consent.Subject) bool {
+		entry := entries[subject]
+		return entry.Record.Seen[consent.Listrak].State == consent.Subscribed && entry.Record.OpenUntil(consent.Listrak) == 0
+	})
+	for chunk := range slices.Chunk(news, listrakBatch) {
+		if s.timeIsUp() {
+			return page{}, errTimeIsUp
+		}
+		if err := s.lookUpPhones(ctx, chunk, found.phones); err != nil {
+			return page{}, err
+		}
+	}
+	return found.page, nil
 }
 
-func (s *session) readSubscribers(ctx context.Context, since time.Time, cursor string) (page, []consent.Subject, error) {
+// subscribers is one page of a list.
+type subscribers struct {
+	page     page
+	subjects []consent.Subject
+	phones   map[consent.Subject]string
+}
+
+func (s *session) readSubscribers(ctx context.Context, from reach, cursor string) (subscribers, error) {
 	r := read{began: s.now()}
-	found, err := s.account.SMS.Subscribers(ctx, listrak.SMSQuery{Since: since, Cursor: cursor})
+	found, err := s.account.SMS.Subscribers(ctx, listrak.SMSQuery{Since: from.since, Cursor: cursor})
 	if err != nil {
-		return page{}, nil, fmt.Errorf("read subscribers: %w", err)
+		return subscribers{}, fmt.Errorf("read subscribers: %w", err)
 	}
 	r.ended = s.now()
 	s.account.measure(consent.Listrak, r, found.ServerTime)
-	result := page{next: found.Next, rows: len(found.Phones)}
-	phones := make(map[consent.Subject]string, len(found.Phones))
-	listed := make([]consent.Subject, 0, len(found.Phones))
+	result := subscribers{page: page{next: found.Next, rows: len(found.Phones)}, phones: make(map[consent.Subject]string, len(found.Phones))}
 	for _, raw := range found.Phones {
 		phone, err := s.normalise(raw)
 		if err != nil {
-			if result.people.unreadable, err = s.appendUnreadable(result.people.unreadable, raw); err != nil {
-				return page{}, nil, err
+			if result.page.people.unreadable, err = s.appendUnreadable(result.page.people.unreadable, raw); err != nil {
+				return subscribers{}, err
 			}
 			continue
 		}
 		subject := s.subject(phone)
-		if _, twice := phones[subject]; !twice {
-			phones[subject], listed = phone, append(listed, subject)
+		if _, twice := result.phones[subject]; !twice {
+			result.phones[subject], result.subjects = phone, append(result.subjects, subject)
 		}
 	}
-	entries, err := s.records().Load(ctx, s.merchant, s.channel, listed)
+	return result, nil
+}
+
+// lookUpOnce looks up everybody of a page whom the pass that began then has not looked up yet, and marks them. It returns errTimeIsUp when
+// some are left: the page is then read again, and goes on with them.
+func (s *session) lookUpOnce(ctx context.Context, found subscribers, began consent.Instant, enough func() bool) error {
+	left, err := s.records().NotListed(ctx, s.merchant, s.channel, found.subjects, began)
 	if err != nil {
-		return page{}, nil, fmt.Errorf("load records: %w", err)
+		return err
 	}
-	news := make([]listedPhone, 0, len(listed))
-	for _, subject := range listed {
-		entry := entries[subject]
-		if rec := &entry.Record; rec.Seen[consent.Listrak].State != consent.Subscribed || rec.OpenUntil(consent.Listrak) != 0 {
-			news = append(news, listedPhone{subject, phones[subject]})
-		}
-	}
-	return result, listed, s.lookUpPhones(ctx, news)
-}
-
-type listedPhone struct {
-	subject consent.Subject
-	phone   string
-}
-
-// lookUpPhones looks phones up in Listrak, side by side, and decides what that shows. It returns errTimeIsUp when some are left.
-func (s *session) lookUpPhones(ctx context.Context, phones []listedPhone) error {
-	for chunk := range slices.Chunk(phones, listrakBatch) {
-		if s.timeIsUp() {
+	for chunk := range slices.Chunk(left, listrakBatch) {
+		if enough() {
 			return errTimeIsUp
 		}
-		found := make([]sighting, len(chunk))
-		errs := make([]error, len(chunk))
-		tasks := make([]func(), len(chunk))
-		for i, p := range chunk {
-			tasks[i] = func() { found[i], _, errs[i] = s.readPhone(ctx, p.subject, p.phone) }
-		}
-		s.machine().Together(listrakParallel, tasks...)
-		sightings := make([]sighting, 0, len(chunk))
-		var failed error
-		for i, err := range errs {
-			switch {
-			case isRefused(err):
-				// Listrak lists a number that it does not take in a route: nobody can look it up, so it is nobody's word.
-			case err != nil:
-				failed = cmp.Or(failed, err)
-			default:
-				sightings = append(sightings, found[i])
-			}
-		}
-		if _, err := s.observe(ctx, sightings); err != nil {
+		if err := s.lookUpPhones(ctx, chunk, found.phones); err != nil {
 			return err
 		}
-		if failed != nil {
-			return failed
+		if err := s.records().MarkListed(ctx, s.merchant, s.channel, chunk, s.now()); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// lookUpPhones looks people up in Listrak, side by side, and decides what that shows.
+func (s *session) lookUpPhones(ctx context.Context, subjects []consent.Subject, phones map[consent.Subject]string) error {
+	began := s.now()
+	found := make([]sighting, len(subjects))
+	errs := make([]error, len(subjects))
+	tasks := make([]func(), len(subjects))
+	for i, subject := range subjects {
+		tasks[i] = func() { found[i], _, errs[i] = s.readPhone(ctx, subject, phones[subject]) }
+	}
+	s.machine().Together(listrakParallel, tasks...)
+	sightings := make([]sighting, 0, len(subjects))
+	var failed error
+	for i, err := range errs {
+		switch {
+		case isRefused(err):
+			// Listrak lists a number that it does not take in a route: nobody can ask for it or write to it.
+			sightings = append(sightings, sighting{subject: subjects[i], report: consent.Report{
+				Side: consent.Listrak, State: consent.Invalid, ReadBegan: began, ReadEnded: s.now(),
+			}})
+		case err != nil:
+			failed = cmp.Or(failed, err)
+		default:
+			sightings = append(sightings, found[i])
+		}
+	}
+	if _, err := s.observe(ctx, sightings); err != nil {
+		return err
+	}
+	return failed
 }
 
 // readPhone looks one phone up in Listrak.
@@ -247,34 +276,51 @@ const unreadableBytes = 100
 // UnreadableContext binds a sealed text to its row, so that rows cannot be exchanged.
 func UnreadableContext(phone consent.Subject) string { return "unreadable/" + phone.Hex() }
 
-// compare reads the whole list now and then, and looks up whoever is not on it any more: an opt-out is told by a route of its own, but
-// that somebody has left the list alone only shows by their being gone. It goes on from its cursors, in what is left of a round's time.
-func (s *session) compare(ctx context.Context) (done bool, err error) {
+// compare looks everybody of the list up now and then: an opt-out is told by a route of its own, but that somebody has left the list alone
+// shows only in their own subscription (contracts/listrak.md, SMS). It takes half an interval of each round's time at most, and goes on
+// from its cursors.
+func (s *session) compare(ctx context.Context) error {
 	listed, begun, err := s.loadPass(ctx, smsListed)
 	if err != nil {
-		return false, err
+		return err
 	}
 	unlisted, _, err := s.loadPass(ctx, smsUnlisted)
 	if err != nil {
-		return false, err
+		return err
 	}
 	switch {
 	case !begun:
 		// The polls and the full read begin with those who are on the list now: there is nothing to compare with yet.
-		rested := pass{Since: s.now().Time(), Done: true}
-		return true, s.savePasses(ctx, rested, smsUnlisted, smsListed)
+		return s.savePasses(ctx, pass{Since: s.now().Time(), Done: true}, smsUnlisted, smsListed)
 	case listed.Done && unlisted.Done:
 		if s.now().Time().Sub(listed.Since) < s.Timing.Comparison {
-			return true, nil
+			return nil
 		}
 		if err := s.savePasses(ctx, pass{}, smsUnlisted, smsListed); err != nil {
-			return false, err
+			return err
 		}
 	}
-	if done, err := s.scan(ctx, source{cursor: smsListed, full: true, page: s.scanListed}); err != nil || !done {
-		return false, err
+	until := s.Now().Add(s.Timing.Interval / 2)
+	enough := func() bool { return s.timeIsUp() || s.Now().After(until) }
+	done, err := s.scan(ctx, source{cursor: smsListed, full: true, slow: true,
+		page: func(ctx context.Context, from reach, cursor string) (page, error) {
+			found, err := s.readSubscribers(ctx, reach{}, cursor)
+			if err != nil {
+				return page{}, err
+			}
+			return found.page, s.lookUpOnce(ctx, found, consent.InstantOf(from.pass), enough)
+		}})
+	if err != nil || !done {
+		return err
 	}
-	return s.scan(ctx, source{cursor: smsUnlisted, full: true, page: s.scanUnlisted})
+	_, err = s.scan(ctx, source{cursor: smsUnlisted, full: true,
+		page: func(ctx context.Context, _ reach, cursor string) (page, error) {
+			if enough() {
+				return page{}, errTimeIsUp
+			}
+			return s.scanUnlisted(ctx, cursor)
+		}})
+	return err
 }
 
 // Compared tells when the last comparison with the whole SMS list began, or the list's reading if there was none yet; zero while one is
@@ -301,20 +347,11 @@ func (s *session) savePasses(ctx context.Context, p pass, names ...string) error
 	return nil
 }
 
-// scanListed reads one page of the whole list, and marks who is on it.
-func (s *session) scanListed(ctx context.Context, _ time.Time, cursor string) (page, error) {
-	result, listed, err := s.readSubscribers(ctx, time.Time{}, cursor)
-	if err != nil {
-		return page{}, err
-	}
-	return result, s.records().MarkListed(ctx, s.merchant, s.channel, listed, s.now())
-}
-
 // unlistedPage is how many people one step of scanUnlisted looks at; as many customers are read in one call.
 const unlistedPage = 250
 
-// scanUnlisted looks up people who were on the list and are not any more.
-func (s *session) scanUnlisted(ctx context.Context, _ time.Time, cursor string) (page, error) {
+// scanUnlisted looks up people who were subscribed to the list and are not on it any more.
+func (s *session) scanUnlisted(ctx context.Context, cursor string) (page, error) {
 	listed, _, err := s.loadPass(ctx, smsListed)
 	if err != nil {
 		return page{}, err
@@ -345,11 +382,11 @@ func (s *session) scanUnlisted(ctx context.Context, _ time.Time, cursor string) 
 	if err != nil {
 		return page{}, err
 	}
-	var known []listedPhone
+	var known []consent.Subject
 	var unknown []sighting
 	for _, l := range gone {
-		if phone := phones[l.Subject]; phone != "" {
-			known = append(known, listedPhone{l.Subject, phone})
+		if phones[l.Subject] != "" {
+			known = append(known, l.Subject)
 			continue
 		}
 		// Nobody can tell the number any more, so Listrak cannot be asked why it is gone, and no other side has it.
@@ -360,33 +397,43 @@ func (s *session) scanUnlisted(ctx context.Context, _ time.Time, cursor string) 
 	if _, err := s.observe(ctx, unknown); err != nil {
 		return page{}, err
 	}
-	return result, s.lookUpPhones(ctx, known)
+	return result, s.lookUpPhones(ctx, known, phones)
 }
 
-// phonesOf finds the numbers of people: sealed, or else as Shopify tells them.
+// phonesOf finds the numbers of people: sealed, or else as Shopify tells them. What it shows of those whose customer is gone or has
+// another number is decided.
 func (s *session) phonesOf(ctx context.Context, people []ledger.Located) (map[consent.Subject]string, error) {
 	phones := make(map[consent.Subject]string, len(people))
+	var asked []consent.Subject
 	var ids []shopify.CustomerID
 	for _, l := range people {
 		if phone, ok := s.openSealed(l.Subject, l.SealedAddress); ok {
 			phones[l.Subject] = phone
 		} else if ref := l.Record.Seen[consent.Shopify].Ref; ref != "" {
-			ids = append(ids, shopify.CustomerID(ref))
+			asked, ids = append(asked, l.Subject), append(ids, shopify.CustomerID(ref))
 		}
 	}
 	if len(ids) == 0 {
 		return phones, nil
 	}
+	r := read{began: s.now()}
 	customers, err := s.account.Shopify.CustomersByID(ctx, ids)
 	if err != nil {
 		return nil, fmt.Errorf("read customers: %w", err)
 	}
-	for _, c := range customers {
-		if phone, err := s.normalise(c.Phone); err == nil {
-			phones[s.subject(phone)] = phone
+	r.ended = s.now()
+	var left []sighting
+	for i, c := range customers {
+		if phone, err := s.normalise(c.Phone); err == nil && s.subject(phone) == asked[i] {
+			phones[asked[i]] = phone
+			continue
 		}
+		gone := absent(consent.Shopify, asked[i], "", r)
+		gone.leaver = string(ids[i])
+		left = append(left, gone)
 	}
-	return phones, nil
+	_, err = s.observe(ctx, left)
+	return phones, err
 }
 
 // callSMS writes to the list, and to the one that stands for the checkout point.

@@ -23,10 +23,21 @@ func serverErrors(operation string) fault.Rule {
 
 // countingCalls counts what reaches both sides from now on. Listrak has no counter of its own, so a fault that only takes no time counts there.
 func (w *world) countingCalls() func() int {
-	w.list.Faults.Set(1, fault.Rule{Kind: fault.Latency})
-	before, struck := w.shop.Requests(), w.list.Faults.Struck()[fault.Latency]
+	injectors := []*fault.Injector{&w.list.Faults}
+	if w.code != nil {
+		injectors = append(injectors, &w.code.Faults)
+	}
+	struck := 0
+	for _, injector := range injectors {
+		injector.Set(1, fault.Rule{Kind: fault.Latency})
+		struck += injector.Struck()[fault.Latency]
+	}
+	before := w.shop.Requests()
 	return func() int {
-		total := w.list.Faults.Struck()[fault.Latency] - struck
+		total := -struck
+		for _, injector := range injectors {
+			total += injector.Struck()[fault.Latency]
+		}
 		for operation, n := range w.shop.Requests() {
 			total += n - before[operation]
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"log/slog"
 	"net/http"
@@ -28,6 +29,9 @@ const (
 	storeID        = "acme"
 	storeDomain    = storeID + ".myshopify.com"
 	listID         = 7
+	senderCode     = 5
+	smsList        = 51
+	smsCheckout    = 52
 	marketingEvent = 11
 	checkoutEvent  = 22
 	secret         = "not-a-real-secret"
@@ -65,6 +69,8 @@ func (c *clock) sleep(ctx context.Context, d time.Duration) error {
 type plan struct {
 	shop     shop.Config
 	list     list.Config
+	code     list.SenderCodeConfig
+	sms      bool
 	settings func(*merchant.Settings)
 	timing   func(*Timing)
 	postgres bool
@@ -75,12 +81,15 @@ type plan struct {
 
 // world is one merchant with both sides over real HTTP, a real ledger, and an engine without Temporal.
 type world struct {
-	t         testing.TB
-	clock     *clock
-	began     time.Time
-	sandbox   *sandbox.Sandbox
-	shop      *shop.Store
-	list      *list.Store
+	t       testing.TB
+	clock   *clock
+	began   time.Time
+	sandbox *sandbox.Sandbox
+	shop    *shop.Store
+	list    *list.Store
+	code    *list.SenderCode
+	// channel is the one on which people act, and on which what is expected is looked for.
+	channel   consent.Channel
 	dsn       string
 	ledger    *ledger.Ledger
 	ring      *keys.Ring
@@ -99,7 +108,7 @@ func newWorld(t testing.TB, plans ...plan) *world {
 		p = plans[0]
 	}
 	began := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
-	w := &world{t: t, clock: &clock{now: began}, began: began, timing: DefaultTiming(), patience: 2 + int(p.shop.SearchLag/time.Minute)}
+	w := &world{t: t, clock: &clock{now: began}, began: began, channel: consent.Email, timing: DefaultTiming(), patience: 2 + int(p.shop.SearchLag/time.Minute)}
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 
 	var err error
@@ -123,6 +132,12 @@ func newWorld(t testing.TB, plans ...plan) *world {
 	}
 	p.list.Events = []list.Event{{ID: marketingEvent, Name: "Marketing"}, {ID: checkoutEvent, Name: "Checkout"}}
 	w.list = w.sandbox.AddList(p.list)
+	if p.sms {
+		w.channel = consent.SMS
+		p.code.ID, p.code.ClientID, p.code.Secret, p.code.Zone = senderCode, "sms-integration", secret, p.list.Zone
+		p.code.Lists = []list.PhoneList{{ID: smsList}, {ID: smsCheckout}}
+		w.code = w.sandbox.AddSenderCode(p.code)
+	}
 
 	key, err := keys.Generate()
 	w.must(err)
@@ -145,12 +160,17 @@ func newWorld(t testing.TB, plans ...plan) *world {
 	settings.ShopifyURL, settings.ListrakURL, settings.ListrakAuthURL = w.sandbox.ShopifyURL(storeDomain), w.sandbox.ListrakURL(), w.sandbox.ListrakAuthURL()
 	settings.EmailList, settings.MarketingEvent, settings.CheckoutEvent, settings.Zone = listID, marketingEvent, checkoutEvent, zoneName
 	settings.ZoneProven = !p.unproven
+	credentials := merchant.Credentials{
+		ShopifyClientID: "app", ShopifyClientSecret: secret, ListrakClientID: "integration", ListrakClientSecret: secret,
+	}
+	if p.sms {
+		settings.SMS.URL, settings.SMS.SenderCode, settings.SMS.List = w.sandbox.ListrakSMSURL(), senderCode, smsList
+		credentials.ListrakSMSClientID, credentials.ListrakSMSClientSecret = p.code.ClientID, secret
+	}
 	if p.settings != nil {
 		p.settings(&settings)
 	}
-	_, err = w.merchants.Add(t.Context(), settings, merchant.Credentials{
-		ShopifyClientID: "app", ShopifyClientSecret: secret, ListrakClientID: "integration", ListrakClientSecret: secret,
-	})
+	_, err = w.merchants.Add(t.Context(), settings, credentials)
 	w.must(err)
 	if !p.unproven {
 		_, err = w.merchants.Update(t.Context(), storeID, func(s *merchant.Settings) error { s.ZoneProven = true; return nil }, nil)
@@ -228,7 +248,17 @@ func (c *connections) open(ctx context.Context, id string) (*Account, error) {
 	if c.wrap != nil {
 		a, b = c.wrap(a, b)
 	}
-	c.account, err = NewAccount(m.Settings, a, b, nil)
+	var sms SMS
+	if m.Settings.SMS.Enabled() {
+		if sms, err = listrak.NewSMS(listrak.SMSConfig{
+			BaseURL: m.Settings.SMS.URL, AuthURL: m.Settings.ListrakAuthURL, SenderCode: m.Settings.SMS.SenderCode, List: m.Settings.SMS.List, Zone: zone,
+			HTTP: w.wire, Now: w.clock.Now, RatePerSecond: 100_000,
+			ClientID: credentials.ListrakSMSClientID, ClientSecret: credentials.ListrakSMSClientSecret,
+		}); err != nil {
+			return nil, err
+		}
+	}
+	c.account, err = NewAccount(m.Settings, a, b, sms)
 	c.generation = m.Generation
 	return c.account, err
 }
@@ -250,9 +280,22 @@ func (w *world) set(on map[consent.Sync]bool) {
 // enable switches both directions on and lets the first round set its watermarks.
 func (w *world) enable() *world {
 	w.t.Helper()
-	w.set(map[consent.Sync]bool{consent.EmailToShopify: true, consent.EmailToListrak: true})
+	w.set(map[consent.Sync]bool{w.to(consent.Shopify): true, w.to(consent.Listrak): true})
 	w.round()
 	return w
+}
+
+// to is the sync of the world's channel.
+func (w *world) to(side consent.Side) consent.Sync { return consent.SyncTo(w.channel, side) }
+
+// address is somebody's address on the world's channel, by their email.
+func (w *world) address(email string) string {
+	if w.channel == consent.Email || strings.HasPrefix(email, "+") || email == "" {
+		return email
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(email))
+	return fmt.Sprintf("+1555%07d", h.Sum32()%10_000_000)
 }
 
 // round runs a round that must not fail, and lets the rest of the minute pass.
@@ -271,11 +314,11 @@ func (w *world) owes() string {
 	w.must(err)
 	var owed []string
 	for _, side := range consent.Sides {
-		sync := consent.SyncTo(consent.Email, side)
+		sync := w.to(side)
 		if !switches.May(sync) {
 			continue
 		}
-		counts, err := w.ledger.Debts(w.t.Context(), storeID, consent.Email, side, LedgerPermit(switches, sync))
+		counts, err := w.ledger.Debts(w.t.Context(), storeID, w.channel, side, LedgerPermit(switches, sync))
 		w.must(err)
 		held := counts.ByDebt[consent.Held]
 		if n := counts.OwedSubscribes + counts.OwedUnsubscribes + held; n > 0 {
@@ -316,30 +359,80 @@ func (w *world) settle(failing bool) {
 // customer makes a customer whose consent was given at; an empty state means never asked.
 func (w *world) customer(email string, state shop.State, at time.Time) shop.CustomerID {
 	w.t.Helper()
-	id, err := w.shop.CreateCustomer(shop.NewCustomer{Email: email, Consent: shop.Consent{State: state, UpdatedAt: at}})
+	newcomer, held := shop.NewCustomer{}, shop.Consent{State: state, UpdatedAt: at}
+	if w.channel == consent.SMS {
+		newcomer.Phone, newcomer.SMSConsent = w.address(email), held
+	} else {
+		newcomer.Email, newcomer.Consent = email, held
+	}
+	id, err := w.shop.CreateCustomer(newcomer)
 	w.must(err)
 	return id
+}
+
+// customerOf is the customer who has somebody's address, and the consent to the world's channel.
+func (w *world) customerOf(email string) (shop.Customer, shop.Consent, bool) {
+	if w.channel == consent.SMS {
+		customer, ok := w.shop.CustomerByPhone(w.address(email))
+		return customer, customer.SMSConsent, ok
+	}
+	customer, ok := w.shop.Customer(email)
+	return customer, customer.Consent, ok
+}
+
+// moves gives a customer somebody else's address.
+func (w *world) moves(id shop.CustomerID, email string) {
+	w.t.Helper()
+	if w.channel == consent.SMS {
+		w.must(w.shop.ChangePhone(id, w.address(email)))
+		return
+	}
+	w.must(w.shop.ChangeEmail(id, email))
 }
 
 // consents acts as the person in Shopify.
 func (w *world) consents(email string, state shop.State, at time.Time) {
 	w.t.Helper()
-	customer, ok := w.shop.Customer(email)
-	if !ok {
+	customer, _, ok := w.customerOf(email)
+	switch {
+	case !ok:
 		w.customer(email, state, at)
-		return
+	case w.channel == consent.SMS:
+		w.must(w.shop.SetSMSConsent(customer.ID, state, at))
+	default:
+		w.must(w.shop.SetEmailConsent(customer.ID, state, at))
 	}
-	w.must(w.shop.SetEmailConsent(customer.ID, state, at))
 }
 
 func (w *world) subscribes(email string, at time.Time, method ...string) {
 	w.t.Helper()
+	if w.channel == consent.SMS {
+		w.must(w.code.Subscribe(smsList, w.address(email), at))
+		return
+	}
 	w.must(w.list.Subscribe(email, at, cmp.Or(append(method, "")...)))
 }
 
 func (w *world) unsubscribes(email string, at time.Time, method ...string) {
 	w.t.Helper()
+	if w.channel == consent.SMS {
+		w.must(w.code.Unsubscribe(smsList, w.address(email), at))
+		return
+	}
 	w.must(w.list.Unsubscribe(email, at, cmp.Or(append(method, "")...)))
+}
+
+// inListrak is what Listrak shows of somebody.
+func (w *world) inListrak(email string) list.State {
+	if w.channel == consent.SMS {
+		phone, _ := w.code.Phone(w.address(email))
+		if phone.OptedOut {
+			return list.Unsubscribed
+		}
+		return phone.Lists[smsList].State
+	}
+	contact, _ := w.list.Contact(email)
+	return contact.State
 }
 
 // nobody stands for an address that a side does not know.
@@ -348,32 +441,38 @@ const nobody = ""
 // shows fails the test unless both sides show these states of an address.
 func (w *world) shows(email string, inShopify shop.State, inListrak list.State) {
 	w.t.Helper()
-	customer, _ := w.shop.Customer(email)
-	contact, _ := w.list.Contact(email)
-	if customer.Consent.State != inShopify || contact.State != inListrak {
-		w.t.Errorf("Shopify shows %q and Listrak %q, want %q and %q\n%s", customer.Consent.State, contact.State, inShopify, inListrak, w.history(email))
+	customer, held, _ := w.customerOf(email)
+	if customer.ID == "" {
+		held.State = nobody
+	}
+	if shown := w.inListrak(email); held.State != inShopify || shown != inListrak {
+		w.t.Errorf("Shopify shows %q and Listrak %q, want %q and %q\n%s", held.State, shown, inShopify, inListrak, w.history(email))
 	}
 }
 
 // subject is the ledger's key of an address.
 func (w *world) subject(email string) consent.Subject {
-	address, err := consent.NormaliseEmail(email)
-	w.must(err)
-	return consent.SubjectOf(w.ring.SubjectKey(), storeID, consent.Email, address)
+	address := w.address(email)
+	if w.channel == consent.Email {
+		var err error
+		address, err = consent.NormaliseEmail(email)
+		w.must(err)
+	}
+	return consent.SubjectOf(w.ring.SubjectKey(), storeID, w.channel, address)
 }
 
 // entry is what the ledger keeps of an address.
 func (w *world) entry(email string) ledger.Entry {
 	w.t.Helper()
 	subject := w.subject(email)
-	entries, err := w.ledger.Load(w.t.Context(), storeID, consent.Email, []consent.Subject{subject})
+	entries, err := w.ledger.Load(w.t.Context(), storeID, w.channel, []consent.Subject{subject})
 	w.must(err)
 	return entries[subject]
 }
 
 // history is the journal of an address, for failing tests.
 func (w *world) history(email string) string {
-	lines, err := w.ledger.Journal(w.t.Context(), storeID, consent.Email, w.subject(email))
+	lines, err := w.ledger.Journal(w.t.Context(), storeID, w.channel, w.subject(email))
 	w.must(err)
 	var b strings.Builder
 	fmt.Fprintf(&b, "began %s, now %s\n", w.began.Format(time.TimeOnly), w.clock.Now().Format(time.DateTime))
@@ -396,8 +495,19 @@ func (w *world) history(email string) string {
 // effective counts the effective writes of each side to an address.
 func (w *world) effective(email string) (inShopify, inListrak int) {
 	for _, write := range w.shop.Writes() {
-		if write.Effective && strings.EqualFold(write.Email, email) {
+		address := write.Email
+		if w.channel == consent.SMS {
+			address = write.Phone
+		}
+		if write.Effective && strings.EqualFold(address, w.address(email)) {
 			inShopify++
+		}
+	}
+	if w.code != nil {
+		for _, write := range w.code.Writes() {
+			if write.Effective && write.List == smsList && write.Phone == w.address(email) {
+				inListrak++
+			}
 		}
 	}
 	for _, write := range w.list.Writes() {

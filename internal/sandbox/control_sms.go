@@ -42,8 +42,10 @@ type SenderCodeSettings struct {
 	UnpagedOptOuts    bool                `json:"unpagedOptOuts"`
 	NumberedReasons   bool                `json:"numberedReasons"`
 	Missing404        bool                `json:"missing404"`
+	LowerStates       bool                `json:"lowerStates"`
 	Spelling          list.PhoneSpelling  `json:"spelling"`
 	RefusesPlus       bool                `json:"refusesPlus"`
+	NoAccess          bool                `json:"noAccess"`
 	Paused            bool                `json:"paused"`
 	IPRefused         bool                `json:"ipRefused"`
 	TokenLife         Duration            `json:"tokenLife"`
@@ -62,8 +64,9 @@ func (s SenderCodeSettings) config(now func() time.Time) (list.SenderCodeConfig,
 		Account: s.Account, Lists: s.Lists, Disabled: s.Disabled, Zone: zone, ClockSkew: time.Duration(s.ClockSkew), SameState: s.SameState,
 		OptedOut: s.OptedOut, OptOutLeavesLists: s.OptOutLeavesLists, StartKeepsDates: s.StartKeepsDates, StopReason: s.StopReason,
 		HidesOptOutDate: s.HidesOptOutDate, OnlySubscribed: s.OnlySubscribed, UnpagedOptOuts: s.UnpagedOptOuts,
-		NumberedReasons: s.NumberedReasons, Missing404: s.Missing404, Spelling: s.Spelling, RefusesPlus: s.RefusesPlus, Paused: s.Paused,
-		IPRefused: s.IPRefused, TokenLife: time.Duration(s.TokenLife), RatePerSecond: s.RatePerSecond, MaxBody: s.MaxBody,
+		NumberedReasons: s.NumberedReasons, Missing404: s.Missing404, LowerStates: s.LowerStates,
+		Spelling: s.Spelling, RefusesPlus: s.RefusesPlus, NoAccess: s.NoAccess,
+		Paused: s.Paused, IPRefused: s.IPRefused, TokenLife: time.Duration(s.TokenLife), RatePerSecond: s.RatePerSecond, MaxBody: s.MaxBody,
 		Latency: time.Duration(s.Latency), Now: now}, nil
 }
 
@@ -72,8 +75,9 @@ func senderCodeSettings(c list.SenderCodeConfig) SenderCodeSettings {
 		Account: c.Account, Lists: c.Lists, Disabled: c.Disabled, Zone: c.Zone.String(), ClockSkew: Duration(c.ClockSkew),
 		SameState: c.SameState, OptedOut: c.OptedOut, OptOutLeavesLists: c.OptOutLeavesLists, StartKeepsDates: c.StartKeepsDates,
 		StopReason: c.StopReason, HidesOptOutDate: c.HidesOptOutDate, OnlySubscribed: c.OnlySubscribed, UnpagedOptOuts: c.UnpagedOptOuts,
-		NumberedReasons: c.NumberedReasons, Missing404: c.Missing404, Spelling: c.Spelling, RefusesPlus: c.RefusesPlus, Paused: c.Paused,
-		IPRefused: c.IPRefused, TokenLife: Duration(c.TokenLife), RatePerSecond: c.RatePerSecond, MaxBody: c.MaxBody,
+		NumberedReasons: c.NumberedReasons, Missing404: c.Missing404, LowerStates: c.LowerStates,
+		Spelling: c.Spelling, RefusesPlus: c.RefusesPlus, NoAccess: c.NoAccess,
+		Paused: c.Paused, IPRefused: c.IPRefused, TokenLife: Duration(c.TokenLife), RatePerSecond: c.RatePerSecond, MaxBody: c.MaxBody,
 		Latency: Duration(c.Latency)}
 }
 

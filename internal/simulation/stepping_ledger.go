@@ -139,6 +139,11 @@ func (l steppingLedger) Unlisted(ctx context.Context, id string, channel consent
 	return step(l, func() ([]ledger.Located, error) { return l.Records.Unlisted(ctx, id, channel, since, after, limit) })
 }
 
+func (l steppingLedger) NotListed(ctx context.Context, id string, channel consent.Channel, subjects []consent.Subject, since consent.Instant,
+) ([]consent.Subject, error) {
+	return step(l, func() ([]consent.Subject, error) { return l.Records.NotListed(ctx, id, channel, subjects, since) })
+}
+
 func (l steppingLedger) MarkListed(ctx context.Context, id string, channel consent.Channel, subjects []consent.Subject, at consent.Instant) error {
 	return alone(l, func() error { return l.Records.MarkListed(ctx, id, channel, subjects, at) })
 }

@@ -111,10 +111,14 @@ type SenderCodeConfig struct {
 	// Missing404 answers writes about a list or phone number that is not there with 404 ERROR_UNABLE_TO_LOCATE_RESOURCE, as the document's
 	// examples do, instead of ERROR_INVALID_LIST_ID and ERROR_PHONE_NUMBER_NOT_FOUND.
 	Missing404 bool
+	// LowerStates writes subscriptionState in lower case; its values are not published.
+	LowerStates bool
 	// Spelling is how phone numbers are shown.
 	Spelling PhoneSpelling
 	// RefusesPlus answers 404 without a code to a path with a plus in it, as Listrak's kind of web server does unless told otherwise.
 	RefusesPlus bool
+	// NoAccess answers every call with 401 ERROR_UNAUTHORIZED although there is a token, as for an integration that allows nothing.
+	NoAccess bool
 	// Paused and IPRefused, TokenLife, RatePerSecond, MaxBody and Latency are those of Config.
 	Paused, IPRefused bool
 	TokenLife         time.Duration
@@ -334,11 +338,17 @@ func (s *SenderCode) Configure(change func(*SenderCodeConfig)) error {
 	if err != nil {
 		return fmt.Errorf("configure sender code %d: %w", s.config.ID, err)
 	}
-	s.unindexAll()
+	reindex := next.Zone.String() != s.config.Zone.String()
+	relimit := next.RatePerSecond != s.config.RatePerSecond
 	s.config = next
-	s.setLimiter()
-	for _, p := range s.phones {
-		s.index(p)
+	if relimit {
+		s.setLimiter()
+	}
+	if reindex {
+		s.unindexAll()
+		for _, p := range s.phones {
+			s.index(p)
+		}
 	}
 	return nil
 }

@@ -22,19 +22,26 @@ func (s *Server) AddSenderCode(code *SenderCode) error {
 	if len(s.account(config.ClientID)) > 0 || s.privacy(config.ClientID) != nil {
 		return fmt.Errorf("add sender code %d: its client id is that of an integration of another kind", code.id)
 	}
-	for _, list := range config.Lists {
-		if s.SenderCodeOf(list.ID) != nil {
-			return fmt.Errorf("add sender code %d: there is a phone list %d already", code.id, list.ID)
-		}
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at, taken := slices.BinarySearchFunc(s.codes, code.id, func(c *SenderCode, id int) int { return c.id - id })
 	if taken {
 		return fmt.Errorf("add sender code: there is a sender code %d already", code.id)
 	}
+	for _, list := range config.Lists {
+		if slices.ContainsFunc(s.codes, func(c *SenderCode) bool { return c.has(list.ID) }) {
+			return fmt.Errorf("add sender code %d: there is a phone list %d already", code.id, list.ID)
+		}
+	}
 	s.codes = slices.Insert(s.codes, at, code)
 	return nil
+}
+
+// has tells whether the sender code has a phone list.
+func (s *SenderCode) has(list int) bool {
+	config := s.Config()
+	_, has := config.list(list)
+	return has
 }
 
 // SenderCodes returns all sender codes, by id.
@@ -51,11 +58,7 @@ func (s *Server) SenderCode(id int) *SenderCode {
 
 // SenderCodeOf returns the sender code that has a phone list, or nil.
 func (s *Server) SenderCodeOf(list int) *SenderCode {
-	return s.senderCode(func(c *SenderCode) bool {
-		config := c.Config()
-		_, has := config.list(list)
-		return has
-	})
+	return s.senderCode(func(c *SenderCode) bool { return c.has(list) })
 }
 
 func (s *Server) senderCode(wanted func(*SenderCode) bool) *SenderCode {
@@ -76,9 +79,14 @@ func (s *SenderCode) closed() bool {
 	return config.Paused || config.IPRefused
 }
 
+// setDate dates an answer by Listrak's clock, as setDate does for a list.
+func (s *SenderCode) setDate(w http.ResponseWriter) {
+	w.Header().Set("Date", s.Clock().UTC().Format(http.TimeFormat))
+}
+
 // smsToken answers the token endpoint for an SMS integration.
 func (s *Server) smsToken(w http.ResponseWriter, r *http.Request, client string, codes []*SenderCode) {
-	w.Header().Set("Date", codes[0].Clock().UTC().Format(http.TimeFormat))
+	codes[0].setDate(w)
 	fault.Pause(r.Context(), codes[0].Config().Latency)
 	strike(w, r, codeFaults(codes), "token", func(w http.ResponseWriter, r *http.Request) {
 		secret := r.PostForm.Get("client_secret")
@@ -129,9 +137,8 @@ func (s *Server) SMSAPI() http.Handler {
 
 func (s *Server) serveSMS(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 	addressed := s.addressedCode(r.URL.Path)
-	setDate(w, s.now(), nil)
-	if addressed != nil {
-		w.Header().Set("Date", addressed.Clock().UTC().Format(http.TimeFormat))
+	if setDate(w, s.now(), nil); addressed != nil {
+		addressed.setDate(w)
 	}
 	if strings.ContainsAny(r.URL.Path, `<>*%&:\?`) {
 		answer(w, refuse(CodeUnsafeRoute, "An invalid character was supplied in the route."))
@@ -149,6 +156,9 @@ func (s *Server) serveSMS(w http.ResponseWriter, r *http.Request, mux *http.Serv
 	}
 	client, let := s.authorize(r)
 	codes := s.smsAccount(client)
+	if addressed == nil && len(codes) > 0 {
+		codes[0].setDate(w)
+	}
 	if !let || len(codes) == 0 || slices.ContainsFunc(codes, (*SenderCode).closed) {
 		answer(w, unauthorized())
 		return
@@ -156,6 +166,10 @@ func (s *Server) serveSMS(w http.ResponseWriter, r *http.Request, mux *http.Serv
 	asked := codes
 	if addressed != nil && slices.Contains(codes, addressed) {
 		asked = []*SenderCode{addressed}
+	}
+	if asked[0].Config().NoAccess {
+		answer(w, unauthorized())
+		return
 	}
 	if !asked[0].admit() {
 		answer(w, tooManyRequests())
@@ -359,6 +373,9 @@ func (r smsRoutes) GetSubscriptions(ctx context.Context, ask smswire.GetSubscrip
 			continue
 		}
 		id, state := int32(list.ID), string(held.State)
+		if config.LowerStates {
+			state = strings.ToLower(state)
+		}
 		data = append(data, smswire.ContactListSubscription{PhoneListID: &id, SubscriptionState: &state,
 			SubscribeDate: WriteDate(held.SubscribedAt, config.Zone), UnsubscribeDate: WriteDate(held.UnsubscribedAt, config.Zone),
 			PendingDate: WriteDate(held.PendingAt, config.Zone), PendingDoubleOptIn: &held.AwaitsOptIn, PendingAgeGate: &held.AwaitsAge})
