@@ -43,7 +43,7 @@ type Settings struct {
 	CheckoutWindow time.Duration `split_words:"true" default:"5m" min:"1s" max:"15m" desc:"How long after a consent an order still makes it a checkout subscription."`
 	OrderLag       time.Duration `split_words:"true" default:"60s" min:"0s" max:"10m" desc:"How long after the end of a checkout window its last look-up waits for orders that Shopify shows late."`
 	MaxHeld        int           `split_words:"true" default:"500" min:"1" max:"5000" desc:"Consents of one merchant that wait for an order at the same time; more are settled in batches when they are old enough."`
-	SMSComparison  time.Duration `split_words:"true" default:"6h" min:"1m" max:"168h" desc:"How often all subscribers of an SMS list are read, to find those who have left the list alone: Listrak tells only who has opted out of a sender code."`
+	ListComparison time.Duration `split_words:"true" default:"6h" min:"1m" max:"168h" desc:"How often all subscribers of an SMS list are read, to find those who have left the list alone: Listrak tells only who has opted out of a sender code."`
 
 	CallTimeout time.Duration `split_words:"true" default:"20s" min:"1s" max:"5m" desc:"Longest single call to Shopify or Listrak."`
 	ClaimLease  time.Duration `split_words:"true" default:"1m" min:"2s" max:"30m" desc:"How long a claimed delivery belongs to one process. Longer than CONCORD_CALL_TIMEOUT, so that a call ends before its claim."`

@@ -58,7 +58,7 @@ func defaults(t *testing.T) Settings {
 func TestDefaults(t *testing.T) {
 	want := Settings{
 		Ledger: DSN("sqlite:" + filepath.Join(dataHome, "concord", "concord.db")), TaskQueue: "concord",
-		Interval: time.Minute, RoundLimit: 45 * time.Second, CheckoutWindow: 5 * time.Minute, OrderLag: time.Minute, MaxHeld: 500, SMSComparison: 6 * time.Hour,
+		Interval: time.Minute, RoundLimit: 45 * time.Second, CheckoutWindow: 5 * time.Minute, OrderLag: time.Minute, MaxHeld: 500, ListComparison: 6 * time.Hour,
 		CallTimeout: 20 * time.Second, ClaimLease: time.Minute, RunLease: 90 * time.Second,
 		OptOutRetention: 3 * 365 * 24 * time.Hour, ExportDirectory: filepath.Join(dataHome, "concord", "exports"),
 		LogLevel: slog.LevelInfo, LogFormat: "text",
@@ -89,7 +89,7 @@ func TestEachVariableOfTheTableSetsItsField(t *testing.T) {
 				value = "127.0.0.1:8080"
 			case "PublicURL":
 				value = "https://sync.example"
-			case "RunLease", "ClaimLease":
+			case "RunLease", "ClaimLease", "ListComparison":
 				value = "11m0s"
 			case "Interval", "RoundLimit", "CheckoutWindow", "OrderLag", "CallTimeout", "OptOutRetention":
 				value = "3s"

@@ -111,7 +111,7 @@ func timing(s config.Settings) reconcile.Timing {
 	t := reconcile.DefaultTiming()
 	t.Interval, t.RoundLimit, t.CallTimeout = s.Interval, s.RoundLimit, s.CallTimeout
 	t.LeaseMargin, t.RunLease, t.MaxHeld = s.ClaimLease-s.CallTimeout, s.RunLease, s.MaxHeld
-	t.Comparison = s.SMSComparison
+	t.Comparison = s.ListComparison
 	t.Window.Length, t.Window.Lag = consent.SpanOf(s.CheckoutWindow), consent.SpanOf(s.OrderLag)
 	return t
 }

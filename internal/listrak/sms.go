@@ -202,9 +202,9 @@ func lostCursor(err error, cursor string) error {
 	return err
 }
 
-// Contact reads one phone number's subscription to the client's list, which takes two calls. False: the sender code does not know the number, or (then Known) it
-// was never on this list. Whoever is opted out of the sender code is found even if the list never had them. Compare the phone number that
-// came back before writing.
+// Contact reads one phone number's subscription to the client's list, which takes two calls. False: the sender code does not know the
+// number, or (then Known) it was never on this list. Whoever is opted out of the sender code is found even if the list never had them.
+// Compare the phone number that came back before writing.
 func (c *SMSClient) Contact(ctx context.Context, phone string) (SMSContact, bool, error) {
 	call := phoneCall("read SMS contact (GET /v1/ShortCode/{senderCodeId}/Contact/{phoneNumber})", false)
 	answer, err := c.callPhone(ctx, call, c.list, phone, func(phone string) (*http.Request, error) {
@@ -242,7 +242,8 @@ func (c *SMSClient) subscriptions(ctx context.Context, phone string) ([]sms.Cont
 	for cursors := []string{""}; ; {
 		cursor := cursors[len(cursors)-1]
 		answer, err := c.callPhone(ctx, call, c.list, phone, func(phone string) (*http.Request, error) {
-			return sms.NewGetSubscriptionsRequest(c.baseURL, c.code, phone, &sms.GetSubscriptionsParams{Cursor: ptr(orFirst(cursor)), Count: ptr(pageSize)})
+			return sms.NewGetSubscriptionsRequest(c.baseURL, c.code, phone,
+				&sms.GetSubscriptionsParams{Cursor: ptr(orFirst(cursor)), Count: ptr(pageSize)})
 		})
 		if isUnknownPhone(err) {
 			return all, answer.date, nil
@@ -495,7 +496,8 @@ func (c *SMSClient) callList(ctx context.Context, call call, list int32, build f
 
 // callPhone makes a call to a route that names a phone number and is about list. What it cannot say by its answer alone, whether the number
 // or the list is missing, it finds out: isUnknownPhone tells that the list is there.
-func (c *SMSClient) callPhone(ctx context.Context, call call, list int32, phone string, build func(phone string) (*http.Request, error)) (answer, error) {
+func (c *SMSClient) callPhone(ctx context.Context, call call, list int32, phone string,
+	build func(phone string) (*http.Request, error)) (answer, error) {
 	if !Dialable(phone) {
 		return answer{}, inexpressible(call)
 	}

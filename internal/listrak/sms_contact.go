@@ -144,7 +144,8 @@ type SMSList struct {
 
 // SMSContactOf joins what the sender code says of a phone number with what its lists say, for one of the lists and in the zone that the
 // merchant set. False: the number was never on that list, and is not opted out.
-func SMSContactOf(details sms.ContactSubscriptionDetails, lists []sms.ContactListSubscription, list int, zone *time.Location) (SMSContact, bool, error) {
+func SMSContactOf(details sms.ContactSubscriptionDetails, lists []sms.ContactListSubscription, list int,
+	zone *time.Location) (SMSContact, bool, error) {
 	contact := SMSContact{Phone: text(details.PhoneNumber), OptedOut: details.OptedOut != nil && *details.OptedOut, Known: true}
 	if contact.OptedOut {
 		// The document calls this unsubscribeDate the "date of opt-out from an SMS sender code". A list's own is about the list.
@@ -231,11 +232,13 @@ const (
 	// adviceSMSCredentials speaks of what Listrak calls an integration of the type SMS (official document, "Integration Setup").
 	adviceSMSCredentials = "Listrak refused the SMS client id and secret: check both (the secret is shown only once, in Integrations → " +
 		"Integration Management), that the integration is of the type SMS and not paused, and that the IP address of this worker is allowed there"
-	adviceSMSDenied = "Listrak gave a token but does not allow this call: in Integrations → Integration Management, check that the integration is of " +
-		"the type SMS and not paused, and that the IP address of this worker is allowed"
-	adviceSMSList = "The merchant's Listrak sender code or phone list does not exist, or this integration may not see it: set both again with `merchant set`"
+	adviceSMSDenied = "Listrak gave a token but does not allow this call: in Integrations → Integration Management, check that the integration " +
+		"is of the type SMS and not paused, and that the IP address of this worker is allowed"
+	adviceSMSList = "The merchant's Listrak sender code or phone list does not exist, or this integration may not see it: set both again " +
+		"with `merchant set`"
 	adviceSMSCode = "The merchant's Listrak sender code is disabled: enable it in Listrak, or set another with `merchant set`"
-	adviceSMSForm = "Listrak takes no phone number in its routes that is spelt this way: set another spelling of phone numbers for this merchant with `merchant set`"
+	adviceSMSForm = "Listrak takes no phone number in its routes that is spelt this way: set another spelling of phone numbers for this " +
+		"merchant with `merchant set`"
 	adviceSMSHTTP = "Listrak wants HTTPS: check that the merchant's Listrak SMS URL begins with https://"
 	advicePhone   = "Listrak does not take this phone number"
 )

@@ -17,10 +17,12 @@ import (
 )
 
 // sandboxSMS runs the sandbox's Listrak with one sender code, and a client for it.
-func sandboxSMS(t *testing.T, edit func(*sandbox.SenderCodeConfig), editClient ...func(*SMSConfig)) (*SMSClient, *sandbox.SenderCode, *sandbox.Server) {
+func sandboxSMS(t *testing.T, edit func(*sandbox.SenderCodeConfig),
+	editClient ...func(*SMSConfig)) (*SMSClient, *sandbox.SenderCode, *sandbox.Server) {
 	t.Helper()
 	config := sandbox.SenderCodeConfig{ID: testCode, Name: "Shop", Number: "54321", ClientID: testID, Secret: testSecret, Zone: newYork,
-		Lists: []sandbox.PhoneList{{ID: testPhoneList, Name: "Texts"}, {ID: 81, Name: "Checkout", DoubleOptIn: true}, {ID: 82, AgeGate: true}, {ID: 83, Inactive: true}}}
+		Lists: []sandbox.PhoneList{{ID: testPhoneList, Name: "Texts"}, {ID: 81, Name: "Checkout", DoubleOptIn: true}, {ID: 82, AgeGate: true},
+			{ID: 83, Inactive: true}}}
 	if edit != nil {
 		edit(&config)
 	}
@@ -64,7 +66,8 @@ func TestAPhonesWayThroughTheSandbox(t *testing.T) {
 					client, code, listrak := sandboxSMS(t, func(c *sandbox.SenderCodeConfig) {
 						c.SameState, c.Spelling, c.Missing404, c.LowerStates = same, spelling, missing, missing
 					})
-					shown := map[sandbox.PhoneSpelling]string{sandbox.PlusDigits: phone, sandbox.OnlyDigits: phone[1:], sandbox.NationalDigits: phone[2:]}[spelling]
+					shown := map[sandbox.PhoneSpelling]string{sandbox.PlusDigits: phone, sandbox.OnlyDigits: phone[1:],
+						sandbox.NationalDigits: phone[2:]}[spelling]
 					read := func(want State) SMSContact {
 						t.Helper()
 						contact, found, err := client.Contact(t.Context(), phone)
@@ -98,7 +101,8 @@ func TestAPhonesWayThroughTheSandbox(t *testing.T) {
 						t.Errorf("the zone of %s: %+v, want %+v", contact.RawDate, got, want)
 					}
 					for _, known := range []bool{false, true} {
-						if again := write(client.Subscribe(t.Context(), phone, SMSSubscribeOptions{Known: known})); again.AlreadySo != (same == sandbox.AnswersError) {
+						again := write(client.Subscribe(t.Context(), phone, SMSSubscribeOptions{Known: known}))
+						if again.AlreadySo != (same == sandbox.AnswersError) {
 							t.Errorf("subscribed again, known %v: %+v", known, again)
 						}
 					}
@@ -160,7 +164,8 @@ func TestSubscribingWhoIsOptedOut(t *testing.T) {
 				t.Errorf("%s: %v, want %s", row.answer, err, row.class)
 			}
 			contact, found, err := client.Contact(t.Context(), phone)
-			if err != nil || !found || contact.State != row.state || contact.OptedOut == (row.state == Subscribed) || contact.Date.IsZero() == (row.state == Subscribed) {
+			in := row.state == Subscribed
+			if err != nil || !found || contact.State != row.state || contact.OptedOut == in || contact.Date.IsZero() == in {
 				t.Errorf("%s: %+v, found %v, error %v; want %s, undated if opted out", row.answer, contact, found, err, row.state)
 			}
 		}
@@ -290,7 +295,8 @@ func TestWhatTheSMSSandboxRefuses(t *testing.T) {
 	}
 	for _, list := range []int{83, 99} {
 		for _, known := range []bool{false, true} {
-			if _, err := client.Subscribe(t.Context(), "+15550002222", SMSSubscribeOptions{List: list, Known: known}); failure.ClassOf(err) != failure.PersonMustAct {
+			_, err := client.Subscribe(t.Context(), "+15550002222", SMSSubscribeOptions{List: list, Known: known})
+			if failure.ClassOf(err) != failure.PersonMustAct {
 				t.Errorf("list %d: %v, want a person to act", list, err)
 			}
 		}
@@ -352,7 +358,8 @@ func TestVerifySMSAccess(t *testing.T) {
 		{"no such sender code", nil, func(c *SMSConfig) { c.SenderCode = 9 }, []bool{true, false, false, false, false}, "sender code 9 does not exist"},
 		{"nothing set", nil, func(c *SMSConfig) { c.SenderCode, c.List = 0, 0 }, []bool{true, false}, "no sender code is set; the integration can see 1"},
 		{"no list set", nil, func(c *SMSConfig) { c.List = 0 }, []bool{true, true, false}, "no phone list is set; the sender code has 4"},
-		{"a disabled sender code", func(c *sandbox.SenderCodeConfig) { c.Disabled = true }, nil, []bool{true, true, false, false, false}, "enable it in Listrak"},
+		{"a disabled sender code", func(c *sandbox.SenderCodeConfig) { c.Disabled = true }, nil,
+			[]bool{true, true, false, false, false}, "enable it in Listrak"},
 		{"a paused integration", func(c *sandbox.SenderCodeConfig) { c.Paused = true }, nil, []bool{false}, "of the type SMS and not paused"},
 		{"a wrong secret", nil, func(c *SMSConfig) { c.ClientSecret = "wrong" }, []bool{false}, "SMS client id and secret"},
 	} {

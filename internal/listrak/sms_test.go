@@ -193,7 +193,8 @@ func TestOptOutsArePagedOrWhole(t *testing.T) {
 		page, err := client.OptOuts(t.Context(), SMSQuery{})
 		mustNotLeakPhone(t, err)
 		if row.whole != (err == nil) || row.whole && (len(page.OptOuts) != row.rows || page.Next != "") {
-			t.Errorf("%d opt-outs with %q: %d of them, next %q, error %v; want them whole: %v", row.rows, row.tail, len(page.OptOuts), page.Next, err, row.whole)
+			t.Errorf("%d opt-outs with %q: %d of them, next %q, error %v; want them whole: %v", row.rows, row.tail, len(page.OptOuts), page.Next,
+				err, row.whole)
 		}
 	}
 }
@@ -207,11 +208,14 @@ func TestDateOfSMSConsent(t *testing.T) {
 		want                 SMSContact
 		found                bool
 	}{
-		{"subscribed", `"optedOut":false`, other + `{"phoneListId":80,"subscriptionState":"Subscribed","subscribeDate":"` + first + `","unsubscribeDate":"` + second + `"}`,
+		{"subscribed", `"optedOut":false`,
+			other + `{"phoneListId":80,"subscriptionState":"Subscribed","subscribeDate":"` + first + `","unsubscribeDate":"` + second + `"}`,
 			SMSContact{State: Subscribed, RawDate: first}, true},
-		{"left the list", `"optedOut":false`, `{"phoneListId":80,"subscriptionState":"Unsubscribed","subscribeDate":"` + third + `","unsubscribeDate":"` + second + `"}`,
+		{"left the list", `"optedOut":false`,
+			`{"phoneListId":80,"subscriptionState":"Unsubscribed","subscribeDate":"` + third + `","unsubscribeDate":"` + second + `"}`,
 			SMSContact{State: Unsubscribed, RawDate: second}, true},
-		{"left, undated", `"optedOut":null`, `{"phoneListId":80,"subscriptionState":"Unsubscribed","subscribeDate":"` + third + `"}`,
+		{"left, undated", `"optedOut":null`,
+			`{"phoneListId":80,"subscriptionState":"Unsubscribed","subscribeDate":"` + third + `"}`,
 			SMSContact{State: Unsubscribed}, true},
 		{"was opted out once and is in again", `"optedOut":false,"unsubscribeDate":"` + third + `"`,
 			`{"phoneListId":80,"subscriptionState":"Subscribed","subscribeDate":"` + first + `"}`, SMSContact{State: Subscribed, RawDate: first}, true},
@@ -222,11 +226,14 @@ func TestDateOfSMSConsent(t *testing.T) {
 			SMSContact{State: Unsubscribed, OptedOut: true}, true},
 		{"opted out and never on the list", `"optedOut":true`, ``, SMSContact{State: Unsubscribed, OptedOut: true}, true},
 		{"never on this list", `"optedOut":false`, strings.TrimSuffix(other, ","), SMSContact{}, false},
-		{"waits for double opt-in", `"optedOut":false`, `{"phoneListId":80,"subscriptionState":"Pending","pendingDate":"` + third + `","pendingDoubleOptIn":true}`,
+		{"waits for double opt-in", `"optedOut":false`,
+			`{"phoneListId":80,"subscriptionState":"Pending","pendingDate":"` + third + `","pendingDoubleOptIn":true}`,
 			SMSContact{State: Pending}, true},
-		{"a flag against the word", `"optedOut":false`, `{"phoneListId":80,"subscriptionState":"Subscribed","subscribeDate":"` + first + `","pendingAgeGate":true}`,
+		{"a flag against the word", `"optedOut":false`,
+			`{"phoneListId":80,"subscriptionState":"Subscribed","subscribeDate":"` + first + `","pendingAgeGate":true}`,
 			SMSContact{State: Pending}, true},
-		{"left, and a flag that stayed", `"optedOut":false`, `{"phoneListId":80,"subscriptionState":"Unsubscribed","unsubscribeDate":"` + second + `","pendingDoubleOptIn":true}`,
+		{"left, and a flag that stayed", `"optedOut":false`,
+			`{"phoneListId":80,"subscriptionState":"Unsubscribed","unsubscribeDate":"` + second + `","pendingDoubleOptIn":true}`,
 			SMSContact{State: Unsubscribed, RawDate: second}, true},
 		{"a state we do not know", `"optedOut":false`, `{"phoneListId":80,"subscriptionState":"Active","subscribeDate":"` + first + `"}`,
 			SMSContact{State: Unknown}, true},
@@ -313,8 +320,8 @@ func TestSpellings(t *testing.T) {
 func TestWhatIsNoPhoneNumberIsNotSent(t *testing.T) {
 	t.Parallel()
 	client, server := startSMS(t, func(w http.ResponseWriter, r *http.Request) { created(w) })
-	for _, phone := range []string{"", "+", ".", "..", "../OptOut", "+1 555 000 9876", "(555) 000-9876", "+1555000/9876", "15550009876&x=1", "1%2F2", "+15550009876\n",
-		"++15550009876", "+１５５５０００９８７６", "+1234567890123456", "alice@example.com", "15550009876\x00"} {
+	for _, phone := range []string{"", "+", ".", "..", "../OptOut", "+1 555 000 9876", "(555) 000-9876", "+1555000/9876", "15550009876&x=1",
+		"1%2F2", "+15550009876\n", "++15550009876", "+１５５５０００９８７６", "+1234567890123456", "alice@example.com", "15550009876\x00"} {
 		for _, name := range []string{smsCreateCall, smsSubscribeCall, smsUnsubscribeCall, smsOptOutCall, smsContactCall} {
 			var err error
 			switch name {
@@ -545,7 +552,12 @@ func TestAMissingPhoneIsNotAMissingPhoneList(t *testing.T) {
 	}
 	now = now.Add(listSeenFor + time.Second)
 	if result, err := client.Unsubscribe(t.Context(), leakyPhone, 0); err != nil || !result.AlreadySo || len(server.requests()) != 6 {
-		t.Errorf("unsubscribe nobody: %+v, error %v, %d requests; want already so, and the list confirmed again after a minute", result, err, len(server.requests()))
+		t.Errorf("unsubscribe nobody: %+v, error %v, %d requests; want already so, and the list confirmed again after a minute", result, err,
+			len(server.requests()))
+	}
+	// Another list than the client's own is not there because that one is.
+	if _, err := client.Subscribe(t.Context(), leakyPhone, SMSSubscribeOptions{Known: true, List: 81}); failure.ClassOf(err) != failure.PersonMustAct {
+		t.Errorf("to a list that is missing: %v, want a person to mend it", err)
 	}
 	// One that the sender code knows and that vanished before its lists were read was on none.
 	client, _ = startSMS(t, existing(map[string]http.HandlerFunc{"GET " + phoneRoute: func(w http.ResponseWriter, r *http.Request) {
@@ -711,8 +723,9 @@ func TestAnSMSWriteAfterReserveDoesNotWait(t *testing.T) {
 func TestSenderCodesAndPhoneLists(t *testing.T) {
 	t.Parallel()
 	lists := map[string]string{
-		"active Start": `{"status":200,"nextPageCursor":"two","data":[{"phoneListId":80,"phoneListName":"Texts","requireDoubleOptIn":true,"requireAgeGate":false,"status":"Active"}]}`,
-		"active two":   `{"status":200,"data":[{"phoneListId":81,"phoneListName":null,"requireAgeGate":true,"status":"Inactive"}]}`,
+		"active Start": `{"status":200,"nextPageCursor":"two","data":[
+			{"phoneListId":80,"phoneListName":"Texts","requireDoubleOptIn":true,"requireAgeGate":false,"status":"Active"}]}`,
+		"active two": `{"status":200,"data":[{"phoneListId":81,"phoneListName":null,"requireAgeGate":true,"status":"Inactive"}]}`,
 		// A server that ignores the status gives the active ones again.
 		"inactive Start": `{"status":200,"data":[{"phoneListId":80,"phoneListName":"Texts"},{"phoneListId":82,"phoneListName":"Old"}]}`,
 	}
@@ -721,7 +734,8 @@ func TestSenderCodesAndPhoneLists(t *testing.T) {
 			answerText(w, 200, "application/json", lists[r.URL.Query().Get("status")+" "+r.URL.Query().Get("cursor")])
 			return
 		}
-		answerText(w, 200, "application/json", `{"status":200,"nextPageCursor":null,"data":[{"shortCodeId":8,"code":"54321","country":"US","merchantName":"Shop"},{"code":null}]}`)
+		answerText(w, 200, "application/json", `{"status":200,"nextPageCursor":null,"data":[
+			{"shortCodeId":8,"code":"54321","country":"US","merchantName":"Shop"},{"code":null}]}`)
 	}, func(c *SMSConfig) { c.BaseURL, c.SenderCode, c.List = c.BaseURL+"/", 0, 0 })
 	codes, err := client.SenderCodes(t.Context())
 	if diff := cmp.Diff([]SenderCode{{ID: 8, Number: "54321", Name: "Shop", Country: "US"}, {}}, codes); err != nil || diff != "" {

@@ -1,11 +1,13 @@
 package reconcile
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -305,9 +307,7 @@ func (d *drain) read(ctx context.Context) (hinted bool, err error) {
 			}
 			d.result.Read += int64(len(fresh))
 			for _, on := range people {
-				for subject := range on.entries {
-					d.decided[on.channel] = append(d.decided[on.channel], subject)
-				}
+				d.decided[on.channel] = append(d.decided[on.channel], inOrder(on.entries)...)
 			}
 		}
 	})
@@ -508,12 +508,17 @@ func (r *run) readHints(ctx context.Context, hints []ledger.Hint) ([]decided, er
 	return people, nil
 }
 
+// inOrder lists people in the order of their hashes: in that of a map, one seed of a simulation would be several histories.
+func inOrder(entries map[consent.Subject]ledger.Entry) []consent.Subject {
+	return slices.SortedFunc(maps.Keys(entries), func(a, b consent.Subject) int { return bytes.Compare(a[:], b[:]) })
+}
+
 // settleRemembered settles those holds whose order came by webhook already, and brings entries up to date.
 func (s *session) settleRemembered(ctx context.Context, entries map[consent.Subject]ledger.Entry) error {
 	window := s.window()
 	var revisions []revision
-	for subject, entry := range entries {
-		hold := entry.Record.Hold
+	for _, subject := range inOrder(entries) {
+		hold := entries[subject].Record.Hold
 		if hold.Consent == 0 || hold.Settled {
 			continue
 		}

@@ -48,8 +48,9 @@ func (sb *Sandbox) actions() []action {
 		{"POST", "/shops/{domain}/consent", "any other consent state, dated at a time",
 			`{"email":"ann@example.com","state":"PENDING","at":"2026-11-22T14:03:07Z"}`,
 			handle(sb.consent((*shop.Store).SetEmailConsent, ""))},
-		{"POST", "/shops/{domain}/sms-subscribe", "the person subscribes to SMS (or subscribes again); who has both can be named by the email too",
-			phone, handle(sb.consent((*shop.Store).SetSMSConsent, shop.Subscribed))},
+		{"POST", "/shops/{domain}/sms-subscribe",
+			"the person subscribes to SMS (or subscribes again); who has both can be named by the email too", phone,
+			handle(sb.consent((*shop.Store).SetSMSConsent, shop.Subscribed))},
 		{"POST", "/shops/{domain}/sms-unsubscribe", "the person unsubscribes from SMS", `{"phone":"+14155552797","ago":"6m"}`,
 			handle(sb.consent((*shop.Store).SetSMSConsent, shop.Unsubscribed))},
 		{"POST", "/shops/{domain}/sms-consent", "any other consent state of SMS, dated at a time",
@@ -386,7 +387,8 @@ func (sb *Sandbox) find(r *http.Request, email, phone string) (*shop.Store, shop
 }
 
 // consent sets a state of a channel, or the one that the act names when state is empty.
-func (sb *Sandbox) consent(set func(*shop.Store, shop.CustomerID, shop.State, time.Time) error, state shop.State) func(*http.Request, CustomerAct) (Customer, error) {
+func (sb *Sandbox) consent(set func(*shop.Store, shop.CustomerID, shop.State, time.Time) error,
+	state shop.State) func(*http.Request, CustomerAct) (Customer, error) {
 	return func(r *http.Request, act CustomerAct) (Customer, error) {
 		store, customer, err := sb.find(r, act.Email, act.Phone)
 		if err != nil {

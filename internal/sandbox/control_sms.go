@@ -64,10 +64,9 @@ func (s SenderCodeSettings) config(now func() time.Time) (list.SenderCodeConfig,
 		Account: s.Account, Lists: s.Lists, Disabled: s.Disabled, Zone: zone, ClockSkew: time.Duration(s.ClockSkew), SameState: s.SameState,
 		OptedOut: s.OptedOut, OptOutLeavesLists: s.OptOutLeavesLists, StartKeepsDates: s.StartKeepsDates, StopReason: s.StopReason,
 		HidesOptOutDate: s.HidesOptOutDate, OnlySubscribed: s.OnlySubscribed, UnpagedOptOuts: s.UnpagedOptOuts,
-		NumberedReasons: s.NumberedReasons, Missing404: s.Missing404, LowerStates: s.LowerStates,
-		Spelling: s.Spelling, RefusesPlus: s.RefusesPlus, NoAccess: s.NoAccess,
-		Paused: s.Paused, IPRefused: s.IPRefused, TokenLife: time.Duration(s.TokenLife), RatePerSecond: s.RatePerSecond, MaxBody: s.MaxBody,
-		Latency: time.Duration(s.Latency), Now: now}, nil
+		NumberedReasons: s.NumberedReasons, Missing404: s.Missing404, LowerStates: s.LowerStates, Spelling: s.Spelling,
+		RefusesPlus: s.RefusesPlus, NoAccess: s.NoAccess, Paused: s.Paused, IPRefused: s.IPRefused, TokenLife: time.Duration(s.TokenLife),
+		RatePerSecond: s.RatePerSecond, MaxBody: s.MaxBody, Latency: time.Duration(s.Latency), Now: now}, nil
 }
 
 func senderCodeSettings(c list.SenderCodeConfig) SenderCodeSettings {
@@ -75,10 +74,9 @@ func senderCodeSettings(c list.SenderCodeConfig) SenderCodeSettings {
 		Account: c.Account, Lists: c.Lists, Disabled: c.Disabled, Zone: c.Zone.String(), ClockSkew: Duration(c.ClockSkew),
 		SameState: c.SameState, OptedOut: c.OptedOut, OptOutLeavesLists: c.OptOutLeavesLists, StartKeepsDates: c.StartKeepsDates,
 		StopReason: c.StopReason, HidesOptOutDate: c.HidesOptOutDate, OnlySubscribed: c.OnlySubscribed, UnpagedOptOuts: c.UnpagedOptOuts,
-		NumberedReasons: c.NumberedReasons, Missing404: c.Missing404, LowerStates: c.LowerStates,
-		Spelling: c.Spelling, RefusesPlus: c.RefusesPlus, NoAccess: c.NoAccess,
-		Paused: c.Paused, IPRefused: c.IPRefused, TokenLife: Duration(c.TokenLife), RatePerSecond: c.RatePerSecond, MaxBody: c.MaxBody,
-		Latency: Duration(c.Latency)}
+		NumberedReasons: c.NumberedReasons, Missing404: c.Missing404, LowerStates: c.LowerStates, Spelling: c.Spelling,
+		RefusesPlus: c.RefusesPlus, NoAccess: c.NoAccess, Paused: c.Paused, IPRefused: c.IPRefused, TokenLife: Duration(c.TokenLife),
+		RatePerSecond: c.RatePerSecond, MaxBody: c.MaxBody, Latency: Duration(c.Latency)}
 }
 
 // PhoneAct is a person's, the merchant's or a machine's act on a sender code or one of its lists.
@@ -102,7 +100,8 @@ func (sb *Sandbox) smsActions() []action {
 	const phone = `{"phone":"+15550001111"}`
 	return []action{
 		{"POST", "/sender-codes", "add a Listrak sender code with phone lists",
-			`{"id":8,"clientId":"sms-id","secret":"secret","zone":"America/New_York","lists":[{"id":80,"name":"Texts"}]}`, handle(sb.postSenderCode)},
+			`{"id":8,"clientId":"sms-id","secret":"secret","zone":"America/New_York","lists":[{"id":80,"name":"Texts"}]}`,
+			handle(sb.postSenderCode)},
 		{"PATCH", "/sender-codes/{code}", "change a sender code's settings; those left out stay",
 			`{"sameState":"answers_error","optedOut":"stays_out","spelling":"digits"}`, handle(sb.patchSenderCode)},
 		{"GET", "/sender-codes/{code}/writes", "list what was written through the SMS API", "", handle(sb.phoneWrites)},

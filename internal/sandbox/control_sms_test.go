@@ -114,7 +114,8 @@ func TestControlConfiguresSenderCodesAndResets(t *testing.T) {
 	require.NoError(t, code.PostContact(50, ann))
 	writes, err := control.PhoneWrites(ctx, 5)
 	require.NoError(t, err)
-	require.Equal(t, []list.PhoneWrite{{At: began, Operation: "POST Contact", Phone: ann, List: 50, State: list.Subscribed, Effective: true, Redated: true}}, writes)
+	require.Equal(t, []list.PhoneWrite{{At: began, Operation: "POST Contact", Phone: ann, List: 50, State: list.Subscribed, Effective: true,
+		Redated: true}}, writes)
 	require.NoError(t, control.SetSenderCodeFaults(ctx, 5, Faults{Rules: []FaultRule{{Kind: fault.ServerError}}}))
 	_, struck := code.Faults.Next("PUT Contact")
 	require.True(t, struck)
@@ -181,7 +182,8 @@ func TestOurSMSClientMeetsTheSandbox(t *testing.T) {
 	contact, found, err := client.Contact(t.Context(), ann)
 	require.NoError(t, err)
 	require.True(t, found)
-	require.Equal(t, listrak.SMSContact{Phone: ann, State: listrak.Subscribed, Date: began, RawDate: "2026-11-22T14:03:07", Known: true, ServerTime: began}, contact)
+	require.Equal(t, listrak.SMSContact{Phone: ann, State: listrak.Subscribed, Date: began, RawDate: "2026-11-22T14:03:07", Known: true,
+		ServerTime: began}, contact)
 	phone, _ := code.Phone(ann)
 	require.True(t, phone.Consents(50))
 }

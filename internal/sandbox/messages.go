@@ -269,7 +269,8 @@ func customerView(c shop.Customer) Customer {
 	view := Customer{ID: c.ID, Email: c.Email, State: c.Consent.State, Level: c.Consent.Level, ConsentUpdatedAt: c.Consent.UpdatedAt,
 		CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt}
 	if c.Phone != "" {
-		view.Phone, view.SMSState, view.SMSLevel, view.SMSConsentUpdatedAt = c.Phone, c.SMSConsent.State, c.SMSConsent.Level, c.SMSConsent.UpdatedAt
+		view.Phone, view.SMSState = c.Phone, c.SMSConsent.State
+		view.SMSLevel, view.SMSConsentUpdatedAt = c.SMSConsent.Level, c.SMSConsent.UpdatedAt
 	}
 	return view
 }

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -72,27 +73,45 @@ func TestRandomLives(t *testing.T) {
 // One seed is one history: everything that happens, in the same order and at the same microsecond.
 func TestASeedIsAHistory(t *testing.T) {
 	t.Parallel()
-	for seed := uint64(1); seed <= 10; seed++ {
-		var stories [2][]string
-		for i := range stories {
-			out, err := play(t.Context(), newPlan(seed, 6*time.Hour))
-			if err != nil {
-				t.Fatal(err)
-			}
-			stories[i] = out.story
-		}
-		if !slices.Equal(stories[0], stories[1]) {
-			for i := range stories[0] {
-				if i >= len(stories[1]) || stories[0][i] != stories[1][i] {
-					t.Fatalf("seed %d: line %d differs:\n  %s\n  %s", seed, i, stories[0][i], strings.Join(stories[1][i:min(i+1, len(stories[1]))], ""))
-				}
-			}
-			t.Fatalf("seed %d: the second run tells more", seed)
-		}
-		if len(stories[0]) < 50 {
-			t.Errorf("seed %d: only %d lines", seed, len(stories[0]))
+	for seed := uint64(1); seed <= 25; seed++ {
+		p := newPlan(seed, 6*time.Hour)
+		if story := sameStory(t, p, p); len(story) < 50 {
+			t.Errorf("seed %d: only %d lines", seed, len(story))
 		}
 	}
+}
+
+// What the simulation remembers of its ledger's answers is what the ledger would answer again.
+func TestMemoryChangesNothing(t *testing.T) {
+	t.Parallel()
+	for seed := uint64(1); seed <= 25; seed++ {
+		p := newPlan(seed, 6*time.Hour)
+		forgetful := p
+		forgetful.scenario.forgetful = true
+		sameStory(t, p, forgetful)
+	}
+}
+
+// sameStory plays two plans of a seed and wants one story.
+func sameStory(t *testing.T, plans ...plan) []string {
+	t.Helper()
+	var stories [2][]string
+	for i := range stories {
+		out, err := play(t.Context(), plans[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		stories[i] = append(out.story, fmt.Sprintf("%d decisions, %d rounds", out.decisions, out.rounds))
+	}
+	for i, line := range stories[0] {
+		if i >= len(stories[1]) || line != stories[1][i] {
+			t.Fatalf("seed %d: line %d differs:\n  %s\n  %s", plans[0].seed, i, line, strings.Join(stories[1][i:min(i+1, len(stories[1]))], ""))
+		}
+	}
+	if len(stories[1]) > len(stories[0]) {
+		t.Fatalf("seed %d: the second run tells more", plans[0].seed)
+	}
+	return stories[0]
 }
 
 // The decisions of a run do not depend on which rounds were left out because nothing could have happened.

@@ -202,7 +202,8 @@ func noRoute(mux *http.ServeMux, r *http.Request) *Error {
 		other := r.Clone(r.Context())
 		other.Method = method
 		if _, pattern := mux.Handler(other); smsOperations[pattern] != "" && !escapedSlash(r) {
-			return &Error{Status: http.StatusMethodNotAllowed, Code: CodeUnsupportedMethod, Message: "The route does not support the requested method."}
+			return &Error{Status: http.StatusMethodNotAllowed, Code: CodeUnsupportedMethod,
+				Message: "The route does not support the requested method."}
 		}
 	}
 	return &Error{Status: http.StatusNotFound, Code: CodeUnknownRoute, Message: "The route does not exist."}
@@ -352,7 +353,8 @@ func (r smsRoutes) GetContact(ctx context.Context, ask smswire.GetContactRequest
 	return smswire.GetContact200JSONResponse{Status: ok(), Data: &details}, nil
 }
 
-func (r smsRoutes) GetSubscriptions(ctx context.Context, ask smswire.GetSubscriptionsRequestObject) (smswire.GetSubscriptionsResponseObject, error) {
+func (r smsRoutes) GetSubscriptions(ctx context.Context,
+	ask smswire.GetSubscriptionsRequestObject) (smswire.GetSubscriptionsResponseObject, error) {
 	code, err := r.code(ctx, ask.SenderCodeID)
 	if err != nil {
 		return nil, err
@@ -394,7 +396,8 @@ func (r smsRoutes) PostContact(ctx context.Context, ask smswire.PostContactReque
 	return smswire.PostContact201JSONResponse{Status: created(), ResourceID: ask.Body.PhoneNumber}, nil
 }
 
-func (r smsRoutes) PostSubscription(ctx context.Context, ask smswire.PostSubscriptionRequestObject) (smswire.PostSubscriptionResponseObject, error) {
+func (r smsRoutes) PostSubscription(ctx context.Context,
+	ask smswire.PostSubscriptionRequestObject) (smswire.PostSubscriptionResponseObject, error) {
 	code, err := r.code(ctx, ask.SenderCodeID)
 	if err != nil {
 		return nil, err
@@ -405,7 +408,8 @@ func (r smsRoutes) PostSubscription(ctx context.Context, ask smswire.PostSubscri
 	return smswire.PostSubscription201JSONResponse{Status: created(), ResourceID: &ask.PhoneNumber}, nil
 }
 
-func (r smsRoutes) DeleteSubscription(ctx context.Context, ask smswire.DeleteSubscriptionRequestObject) (smswire.DeleteSubscriptionResponseObject, error) {
+func (r smsRoutes) DeleteSubscription(ctx context.Context,
+	ask smswire.DeleteSubscriptionRequestObject) (smswire.DeleteSubscriptionResponseObject, error) {
 	code, err := r.code(ctx, ask.SenderCodeID)
 	if err != nil {
 		return nil, err

@@ -115,7 +115,8 @@ func TestPhoneWrites(t *testing.T) {
 	}{
 		{name: "a newcomer is created and subscribed", do: create(texts, ann), after: on(soon), effective: true, moved: true},
 		{name: "ten digits are a number of +1", do: create(texts, ann[2:]), after: on(soon), effective: true, moved: true},
-		{name: "a list with gates makes a newcomer wait", do: create(gated, ann), after: Phone{Number: ann, Lists: map[int]Subscription{gated: wait}},
+		{name: "a list with gates makes a newcomer wait", do: create(gated, ann),
+			after:     Phone{Number: ann, Lists: map[int]Subscription{gated: wait}},
 			effective: true, moved: true},
 		{name: "creating twice", before: subscribed, do: create(texts, ann), code: CodePhoneFound, after: on(began)},
 		{name: "creating on another list whom the code knows", before: pending, do: create(texts, ann), code: CodePhoneFound,
@@ -130,25 +131,32 @@ func TestPhoneWrites(t *testing.T) {
 		{name: "creating on no list", do: create(99, ann), code: CodeInvalidListID},
 		{name: "creating on no list, as the examples have it", config: missing404, do: create(99, ann), code: CodeNoResource, status: 404},
 		{name: "creating on list 0", do: create(0, ann), code: CodeInvalidListID},
-		{name: "creating on a disabled sender code", config: func(c *SenderCodeConfig) { c.Disabled = true }, do: create(texts, ann), code: CodeSenderCodeDisabled},
+		{name: "creating on a disabled sender code", config: func(c *SenderCodeConfig) { c.Disabled = true }, do: create(texts, ann),
+			code: CodeSenderCodeDisabled},
 
 		{name: "subscribing nobody", do: subscribe(texts), code: CodePhoneNotFound},
 		{name: "subscribing nobody, as the examples have it", config: missing404, do: subscribe(texts), code: CodeNoResource, status: 404},
 		{name: "subscribing to another list", before: pending, do: subscribe(texts), after: Phone{Number: ann, Lists: map[int]Subscription{
 			gated: {State: Pending, PendingAt: began, AwaitsOptIn: true, AwaitsAge: true}, texts: {State: Subscribed, SubscribedAt: soon}}}, effective: true, moved: true},
 		{name: "subscribing twice moves the date", before: subscribed, do: subscribe(texts), after: on(soon), moved: true},
-		{name: "subscribing twice answers an error", config: same(AnswersError), before: subscribed, do: subscribe(texts), code: CodePhoneSubscribed, after: on(began)},
+		{name: "subscribing twice answers an error", config: same(AnswersError), before: subscribed, do: subscribe(texts),
+			code: CodePhoneSubscribed, after: on(began)},
 		{name: "subscribing twice keeps the date", config: same(KeepsDates), before: subscribed, do: subscribe(texts), after: on(began)},
 		{name: "subscribing who waits", before: pending, do: subscribe(gated), code: CodePhonePending,
 			after: Phone{Number: ann, Lists: map[int]Subscription{gated: {State: Pending, PendingAt: began, AwaitsOptIn: true, AwaitsAge: true}}}},
 		{name: "subscribing who left", before: left, do: subscribe(texts), after: Phone{Number: ann, Lists: map[int]Subscription{
 			texts: {State: Subscribed, SubscribedAt: soon, UnsubscribedAt: began}}}, effective: true, moved: true},
-		{name: "subscribing who is banned", before: both(left, refused(PhoneBanned)), do: subscribe(texts), code: CodePhoneBanned, after: gone(began)},
-		{name: "subscribing who is opted out is refused", before: out, do: subscribe(texts), code: CodePhoneBanned, after: outSince(began, OptOutCampaign)},
-		{name: "subscribing who is opted out is refused otherwise", config: optedOut(RefusesSuspended), before: out, do: subscribe(texts), code: CodePhoneSuspended,
+		{name: "subscribing who is banned", before: both(left, refused(PhoneBanned)), do: subscribe(texts),
+			code: CodePhoneBanned, after: gone(began)},
+		{name: "subscribing who is opted out is refused", before: out, do: subscribe(texts),
+			code: CodePhoneBanned, after: outSince(began, OptOutCampaign)},
+		{name: "subscribing who is opted out is refused otherwise", config: optedOut(RefusesSuspended), before: out, do: subscribe(texts),
+			code:  CodePhoneSuspended,
 			after: outSince(began, OptOutCampaign)},
-		{name: "subscribing who is opted out stays out", config: optedOut(StaysOut), before: out, do: subscribe(texts), after: outAndBack(true), moved: true},
-		{name: "subscribing who is opted out opts in", config: optedOut(OptsIn), before: out, do: subscribe(texts), after: outAndBack(false), effective: true, moved: true},
+		{name: "subscribing who is opted out stays out", config: optedOut(StaysOut), before: out, do: subscribe(texts),
+			after: outAndBack(true), moved: true},
+		{name: "subscribing who is opted out opts in", config: optedOut(OptsIn), before: out, do: subscribe(texts),
+			after: outAndBack(false), effective: true, moved: true},
 
 		{name: "unsubscribing", before: subscribed, do: unsubscribe(texts), after: gone(soon), effective: true, moved: true},
 		{name: "unsubscribing nobody", do: unsubscribe(texts), code: CodePhoneNotFound},
@@ -157,9 +165,11 @@ func TestPhoneWrites(t *testing.T) {
 		{name: "unsubscribing who waits", before: pending, do: unsubscribe(gated), code: CodePhoneNotSubscribed,
 			after: Phone{Number: ann, Lists: map[int]Subscription{gated: {State: Pending, PendingAt: began, AwaitsOptIn: true, AwaitsAge: true}}}},
 		{name: "unsubscribing twice moves the date", before: left, do: unsubscribe(texts), after: gone(soon), moved: true},
-		{name: "unsubscribing twice answers an error", config: same(AnswersError), before: left, do: unsubscribe(texts), code: CodePhoneNotSubscribed, after: gone(began)},
+		{name: "unsubscribing twice answers an error", config: same(AnswersError), before: left, do: unsubscribe(texts),
+			code: CodePhoneNotSubscribed, after: gone(began)},
 		{name: "unsubscribing twice keeps the date", config: same(KeepsDates), before: left, do: unsubscribe(texts), after: gone(began)},
-		{name: "a banned one may leave", before: both(subscribed, refused(PhoneBanned)), do: unsubscribe(texts), after: gone(soon), effective: true, moved: true},
+		{name: "a banned one may leave", before: both(subscribed, refused(PhoneBanned)), do: unsubscribe(texts),
+			after: gone(soon), effective: true, moved: true},
 
 		{name: "opting out", before: subscribed, do: put(true), after: outSince(soon, OptOutAPI), effective: true, moved: true},
 		{name: "opting out that ends the subscriptions", config: func(c *SenderCodeConfig) { c.OptOutLeavesLists = true }, before: subscribed, do: put(true),
@@ -168,7 +178,8 @@ func TestPhoneWrites(t *testing.T) {
 		{name: "opting nobody out, as the examples have it", config: missing404, do: put(true), code: CodeNoResource, status: 404},
 		{name: "opting out twice moves the date", before: out, do: put(true), after: outSince(soon, OptOutAPI), moved: true},
 		{name: "opting out twice keeps the date", config: same(KeepsDates), before: out, do: put(true), after: outSince(began, OptOutCampaign)},
-		{name: "no code exists for opting out twice", config: same(AnswersError), before: out, do: put(true), after: outSince(began, OptOutCampaign)},
+		{name: "no code exists for opting out twice", config: same(AnswersError), before: out, do: put(true),
+			after: outSince(began, OptOutCampaign)},
 		{name: "nobody is opted in", before: out, do: put(false), after: outSince(began, OptOutCampaign)},
 		{name: "updating who is banned", before: both(subscribed, refused(PhoneBanned)), do: put(true), code: CodePhoneBanned, after: on(began)},
 		{name: "opting out on a disabled sender code", config: func(c *SenderCodeConfig) { c.Disabled = true }, before: subscribed, do: put(true),
@@ -212,7 +223,8 @@ func TestWhatPeopleDoByText(t *testing.T) {
 		// states and dates of the list texts, in minutes after the beginning, after STOP at minute 10 and after START at minute 20
 		stopped, started Subscription
 	}{
-		{name: "START dates anew", stopped: Subscription{State: Subscribed, SubscribedAt: minute(0)}, started: Subscription{State: Subscribed, SubscribedAt: minute(20)}},
+		{name: "START dates anew", stopped: Subscription{State: Subscribed, SubscribedAt: minute(0)},
+			started: Subscription{State: Subscribed, SubscribedAt: minute(20)}},
 		{name: "START keeps the dates", keep: true, stopped: Subscription{State: Subscribed, SubscribedAt: minute(0)},
 			started: Subscription{State: Subscribed, SubscribedAt: minute(0)}},
 		{name: "STOP ends the subscriptions", leaves: true, stopped: Subscription{State: Unsubscribed, SubscribedAt: minute(0), UnsubscribedAt: minute(10)},
@@ -302,7 +314,8 @@ func TestGatesImportsAndForgetting(t *testing.T) {
 	}
 	_, imports := code.Import(99, []string{ann}, time.Time{})
 	for act, err := range map[string]error{
-		"subscribe": code.Subscribe(99, ann, time.Time{}), "confirm": code.Confirm(99, ann), "unsubscribe": code.Unsubscribe(99, ann, time.Time{}), "import": imports,
+		"subscribe": code.Subscribe(99, ann, time.Time{}), "confirm": code.Confirm(99, ann),
+		"unsubscribe": code.Unsubscribe(99, ann, time.Time{}), "import": imports,
 	} {
 		require.ErrorIs(t, err, ErrNoPhoneList, act)
 	}
@@ -523,10 +536,13 @@ func TestSMSRoutes(t *testing.T) {
 		answer    string // all of it, or a code in it
 	}{
 		{"GET /sms/v1/ShortCode", "", 200, `{"data":[{"code":"54321","country":"US","merchantName":"Shop","shortCodeId":8}],"status":200}`},
-		{"GET " + smsBase + "/PhoneList", "", 200, `{"data":[{"phoneListId":80,"phoneListName":"Texts","requireAgeGate":false,"requireDoubleOptIn":false,"status":"active"},` +
-			`{"phoneListId":81,"phoneListName":"Phone list 81","requireAgeGate":true,"requireDoubleOptIn":true,"status":"active"}],"nextPageCursor":null,"status":200}`},
+		{"GET " + smsBase + "/PhoneList", "", 200,
+			`{"data":[{"phoneListId":80,"phoneListName":"Texts","requireAgeGate":false,"requireDoubleOptIn":false,"status":"active"},` +
+				`{"phoneListId":81,"phoneListName":"Phone list 81","requireAgeGate":true,"requireDoubleOptIn":true,"status":"active"}],` +
+				`"nextPageCursor":null,"status":200}`},
 		{"GET " + smsBase + "/PhoneList?status=inactive", "", 200,
-			`{"data":[{"phoneListId":82,"phoneListName":"Phone list 82","requireAgeGate":false,"requireDoubleOptIn":false,"status":"inactive"}],"nextPageCursor":null,"status":200}`},
+			`{"data":[{"phoneListId":82,"phoneListName":"Phone list 82","requireAgeGate":false,"requireDoubleOptIn":false,"status":"inactive"}],` +
+				`"nextPageCursor":null,"status":200}`},
 		{"GET " + smsBase + "/PhoneList?status=odd", "", 400, CodeInvalidParameter},
 		{"GET " + smsBase + "/PhoneList?count=0", "", 400, CodeInvalidParameter},
 		{"GET " + smsBase + "/Contact/" + phone, "", 404, CodeNoResource},
@@ -537,8 +553,10 @@ func TestSMSRoutes(t *testing.T) {
 		{"POST " + smsBase + "/PhoneList/80/Contact", `{"phoneNumber":`, 400, CodeMalformedBody},
 		{"POST " + smsBase + "/Contact/5550001111/PhoneList/81", "", 201, `{"resourceId":"5550001111","status":201}`},
 		{"GET " + smsBase + "/Contact/" + phone + "/PhoneList", "", 200,
-			`{"data":[{"pendingAgeGate":false,"pendingDate":null,"pendingDoubleOptIn":false,"phoneListId":80,"subscribeDate":"2026-11-22T09:04:07.123","subscriptionState":"Subscribed","unsubscribeDate":null},` +
-				`{"pendingAgeGate":true,"pendingDate":"2026-11-22T09:04:07.123","pendingDoubleOptIn":true,"phoneListId":81,"subscribeDate":null,"subscriptionState":"Pending","unsubscribeDate":null}],` +
+			`{"data":[{"pendingAgeGate":false,"pendingDate":null,"pendingDoubleOptIn":false,"phoneListId":80,` +
+				`"subscribeDate":"2026-11-22T09:04:07.123","subscriptionState":"Subscribed","unsubscribeDate":null},` +
+				`{"pendingAgeGate":true,"pendingDate":"2026-11-22T09:04:07.123","pendingDoubleOptIn":true,"phoneListId":81,` +
+				`"subscribeDate":null,"subscriptionState":"Pending","unsubscribeDate":null}],` +
 				`"nextPageCursor":null,"status":200}`},
 		{"GET " + smsBase + "/PhoneList/80/Contact?startSubscribeDate=2026-11-22T09:04:07", "", 200,
 			`{"data":[{"optedOut":false,"phoneNumber":"+15550001111"}],"nextPageCursor":null,"status":200}`},
@@ -554,11 +572,13 @@ func TestSMSRoutes(t *testing.T) {
 		{"PUT " + smsBase + "/Contact", `{"phoneNumber":"+15550001111","optedOut":true}`, 200, `{"resourceId":"+15550001111","status":200}`},
 		{"PUT " + smsBase + "/Contact", `{"phoneNumber":"+15550002222","optedOut":true}`, 400, CodePhoneNotFound},
 		{"GET " + smsBase + "/Contact/" + phone, "", 200,
-			`{"data":{"optedOut":true,"phoneNumber":"+15550001111","subscribeDate":"2026-11-22T09:04:07.123","unsubscribeDate":"2026-11-22T09:04:07.123"},"status":200}`},
+			`{"data":{"optedOut":true,"phoneNumber":"+15550001111","subscribeDate":"2026-11-22T09:04:07.123",` +
+				`"unsubscribeDate":"2026-11-22T09:04:07.123"},"status":200}`},
 		{"GET " + smsBase + "/OptOut?startDate=2026-11-22&endDate=2026-11-23", "", 200,
 			`{"data":[{"optOutDate":"2026-11-22T09:04:07.123","optOutReason":"API","phoneNumber":"+15550001111"}],"nextPageCursor":null,"status":200}`},
 		{"GET " + smsBase + "/OptOut?endDate=2026-11-21", "", 200, `{"data":[],"nextPageCursor":null,"status":200}`},
-		{"GET " + smsBase + "/PhoneList/80/Contact?optedOut=true", "", 200, `{"data":[{"optedOut":true,"phoneNumber":"+15550001111"}],"nextPageCursor":null,"status":200}`},
+		{"GET " + smsBase + "/PhoneList/80/Contact?optedOut=true", "", 200,
+			`{"data":[{"optedOut":true,"phoneNumber":"+15550001111"}],"nextPageCursor":null,"status":200}`},
 		{"GET " + smsBase + "/PhoneList/eighty/Contact", "", 400, CodeInvalidParameter},
 		{"GET " + smsBase + "/PhoneLists", "", 404, CodeUnknownRoute},
 		{"GET " + smsBase + "/Contact/a%2Fb", "", 404, CodeUnknownRoute},
@@ -574,7 +594,8 @@ func TestSMSRoutes(t *testing.T) {
 		c.UnpagedOptOuts, c.NumberedReasons, c.HidesOptOutDate, c.Spelling, c.Zone = true, true, true, NationalDigits, time.UTC
 	}))
 	_, answer := x.ask("GET "+smsBase+"/OptOut?count=1", "")
-	require.Equal(t, `{"status":200,"data":[{"optOutDate":"2026-11-22T14:04:07.123","optOutReason":4,"phoneNumber":"5550001111"}]}`, answer, "as the document types it")
+	require.Equal(t, `{"status":200,"data":[{"optOutDate":"2026-11-22T14:04:07.123","optOutReason":4,"phoneNumber":"5550001111"}]}`, answer,
+		"as the document types it")
 	_, answer = x.ask("GET "+smsBase+"/Contact/"+phone, "")
 	require.Contains(t, answer, `"unsubscribeDate":null`)
 }
@@ -637,8 +658,9 @@ func TestSMSFaultsByOperation(t *testing.T) {
 	x := startTexting(t, nil)
 	require.NoError(t, x.Subscribe(texts, ann, time.Time{}))
 	for operation, ask := range map[string]string{
-		"GET SenderCodes": "GET /sms/v1/ShortCode", "GET PhoneLists": "GET " + smsBase + "/PhoneList", "GET Contacts": "GET " + smsBase + "/PhoneList/80/Contact",
-		"GET Contact": "GET " + smsBase + "/Contact/" + ann, "GET Subscriptions": "GET " + smsBase + "/Contact/" + ann + "/PhoneList", "GET OptOuts": "GET " + smsBase + "/OptOut",
+		"GET SenderCodes": "GET /sms/v1/ShortCode", "GET PhoneLists": "GET " + smsBase + "/PhoneList",
+		"GET Contacts": "GET " + smsBase + "/PhoneList/80/Contact", "GET Contact": "GET " + smsBase + "/Contact/" + ann,
+		"GET Subscriptions": "GET " + smsBase + "/Contact/" + ann + "/PhoneList", "GET OptOuts": "GET " + smsBase + "/OptOut",
 		"POST Contact": "POST " + smsBase + "/PhoneList/80/Contact", "POST Subscription": "POST " + smsBase + "/Contact/" + ann + "/PhoneList/80",
 		"DELETE Subscription": "DELETE " + smsBase + "/ContactUnsubscribe/" + ann + "/PhoneList/80", "PUT Contact": "PUT " + smsBase + "/Contact",
 	} {
@@ -673,7 +695,8 @@ func TestARouteThatTakesNoPlus(t *testing.T) {
 func TestWhoIsForgottenLosesThePhoneNumberToo(t *testing.T) {
 	t.Parallel()
 	x := startTexting(t, func(c *SenderCodeConfig) { c.Account = "client" })
-	stranger, err := NewSenderCode(SenderCodeConfig{ID: 9, ClientID: "other", Secret: "s", Account: "another", Now: x.clock.now, Lists: []PhoneList{{ID: 90}}})
+	stranger, err := NewSenderCode(SenderCodeConfig{ID: 9, ClientID: "other", Secret: "s", Account: "another", Now: x.clock.now,
+		Lists: []PhoneList{{ID: 90}}})
 	require.NoError(t, err)
 	require.NoError(t, x.server.AddSenderCode(stranger))
 	require.NoError(t, x.Subscribe(texts, ann, time.Time{}))

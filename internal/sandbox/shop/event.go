@@ -10,7 +10,8 @@ import (
 // Topic is the topic of a webhook as the header X-Shopify-Topic names it (contracts/shopify.md 5).
 type Topic string
 
-// The topics that the sandbox knows. TopicBulkFinished it sends on request only, for it has no bulk operations. The last three are the compliance topics: only an app's configuration can subscribe to them.
+// The topics that the sandbox knows. TopicBulkFinished it sends on request only, for it has no bulk operations. The last three are the
+// compliance topics: only an app's configuration can subscribe to them.
 const (
 	TopicEmailConsent   Topic = "customers_email_marketing_consent/update"
 	TopicSMSConsent     Topic = "customers_marketing_consent/update"

@@ -201,7 +201,8 @@ func (c Consent) inPayload() (state string, level, updatedAt *string) {
 }
 
 func privacyCustomerOf(e Event) privacyCustomer {
-	return privacyCustomer{ID: numberOf(string(e.Customer.ID), customerPrefix), Email: orNull(e.Customer.Email), Phone: orNull(e.Customer.Phone)}
+	c := e.Customer
+	return privacyCustomer{ID: numberOf(string(c.ID), customerPrefix), Email: orNull(c.Email), Phone: orNull(c.Phone)}
 }
 
 func orderPayloadOf(e Event) orderPayload {
@@ -209,7 +210,8 @@ func orderPayloadOf(e Event) orderPayload {
 	number := numberOf(string(e.Order.ID), orderPrefix)
 	p := orderPayload{
 		ID: number, AdminGraphQLID: string(e.Order.ID), AcceptsMarketing: e.Customer.Consent.State == Subscribed,
-		ContactEmail: orNull(e.Order.Email), Email: orNull(e.Order.Email), Phone: orNull(e.Order.Phone), CreatedAt: at, ProcessedAt: at, UpdatedAt: at, Locale: "en",
+		ContactEmail: orNull(e.Order.Email), Email: orNull(e.Order.Email), Phone: orNull(e.Order.Phone),
+		CreatedAt: at, ProcessedAt: at, UpdatedAt: at, Locale: "en",
 		Name: "#" + itoa(int(number)), Test: e.Order.Test, TotalPrice: "398.00", Currency: "USD", SourceName: e.Order.SourceName,
 		LineItems: []string{},
 	}

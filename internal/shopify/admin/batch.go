@@ -32,11 +32,12 @@ func CustomersByPhone(phones []string) (Batch[CustomerByIdentifierResponse], err
 }
 
 func customersBy(keys []string, identifier func(*string) CustomerIdentifierInput) (Batch[CustomerByIdentifierResponse], error) {
-	variables := make([]__CustomerByIdentifierInput, len(keys))
+	type input = __CustomerByIdentifierInput
+	variables := make([]input, len(keys))
 	for n := range keys {
 		variables[n].Identifier = identifier(&keys[n])
 	}
-	return aliased[__CustomerByIdentifierInput, CustomerByIdentifierResponse]("CustomerByIdentifier", CustomerByIdentifier_Operation, variables)
+	return aliased[input, CustomerByIdentifierResponse]("CustomerByIdentifier", CustomerByIdentifier_Operation, variables)
 }
 
 // OrderSearch asks for one page of orders of a person.
