@@ -71,6 +71,9 @@ func (p *Person) decision() DecisionNow {
 		return DecisionNow{State: d.State.String(), At: d.At.Time(), Text: fmt.Sprintf("%s, because the person asked to be forgotten, %s. "+
 			"Only a yes that is newer than that is heard.", capital(d.State.String()), when)}
 	}
+	if d.Keyword {
+		text += " That was by keyword or through the carrier, which no API takes back: an opt-in that is older or not proven is not followed."
+	}
 	if again := p.Entry.Record.HeardAgainAfter(); again != 0 {
 		text += fmt.Sprintf(" Somebody keeps undoing what we deliver: a yes is heard again if it is dated after %s and nobody says anything else "+
 			"before.", p.clock(again))
@@ -101,13 +104,13 @@ func (p *Person) shows(seen *consent.Sighting) string {
 	case consent.Unseen:
 		return "Not read yet."
 	case consent.Absent:
-		return "Does not know the address."
+		return "Does not know the " + address(p.Channel) + "."
 	case consent.NeverAsked:
 		return "Knows the person, who was never asked."
 	case consent.Pending:
 		return "Waits for the person's confirmation."
 	case consent.Invalid:
-		return "Holds the address for undeliverable."
+		return "Holds the " + address(p.Channel) + " for undeliverable."
 	case consent.Redacted:
 		return "Has erased the person's data."
 	case consent.Subscribed, consent.Unsubscribed:
@@ -133,10 +136,11 @@ func (p *Person) owed(side consent.Side, debt consent.Debt, now *SideNow) string
 			p.clock(rec.Hold.Until.Plus(consent.SpanOf(p.LookUpLag))))
 	case consent.Refused:
 		if rec.Seen[side].Machine && last.Outcome != consent.RefusedForGood {
-			return "Refused: a bounce or list hygiene ended the subscription there after this decision. Only a newer decision is delivered, or this one with `starter retry`."
+			return "Refused: " + machine(p.Channel) + " ended the subscription there after this decision. Only a newer decision is delivered, or this " +
+				"one with `starter retry`."
 		}
 		now.Code = last.Code
-		return "Refused for good" + colon(last.Code) + ". It is tried again only on a newer decision, or with `starter retry`."
+		return "Refused for good" + colon(last.Code) + ". " + mend(p.Channel, last.Code) + "It is tried again only on a newer decision, or with `starter retry`."
 	case consent.Awaiting:
 		return "The person was asked to confirm; nothing is sent again until they do."
 	case consent.Disputed:
