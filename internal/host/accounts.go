@@ -98,6 +98,7 @@ func Clients(settings merchant.Settings, credentials merchant.Credentials, now f
 	store, err := shopify.New(shopify.Config{
 		Shop: settings.Shop, BaseURL: settings.ShopifyURL, Now: now, HTTP: &http.Client{Transport: wire, Timeout: shopifyTimeout},
 		ClientID: credentials.ShopifyClientID, ClientSecret: appSecret, Token: credentials.ShopifyToken,
+		WithoutPhones: !settings.SMS.Enabled(),
 		OtherVersion: func(version string) {
 			logger.Warn("Shopify answers with another version of its API than this build knows: update Concord",
 				"merchant", settings.ID, "version", version, "ours", shopify.APIVersion)

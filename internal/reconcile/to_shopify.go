@@ -292,7 +292,7 @@ func (s *session) update(ctx context.Context, items []item) error {
 	if len(items) == 0 {
 		return nil
 	}
-	return s.write(ctx, items, shopify.WriteCost, func(ctx context.Context, items []item) ([]shopify.WriteResult, error) {
+	return s.write(ctx, items, s.pointsOf(shopify.WriteCost), func(ctx context.Context, items []item) ([]shopify.WriteResult, error) {
 		writes := make([]shopify.ConsentWrite, len(items))
 		for i, it := range items {
 			writes[i] = shopify.ConsentWrite{
@@ -307,11 +307,19 @@ func (s *session) update(ctx context.Context, items []item) error {
 	})
 }
 
+// pointsOf is what a write costs this merchant: who has no SMS asks for no phones.
+func (s *session) pointsOf(cost int) int {
+	if s.account.SMS == nil {
+		return cost - shopify.PhoneCost
+	}
+	return cost
+}
+
 func (s *session) create(ctx context.Context, items []item) error {
 	if len(items) == 0 {
 		return nil
 	}
-	return s.write(ctx, items, shopify.CreateCost, func(ctx context.Context, items []item) ([]shopify.WriteResult, error) {
+	return s.write(ctx, items, s.pointsOf(shopify.CreateCost), func(ctx context.Context, items []item) ([]shopify.WriteResult, error) {
 		customers := make([]shopify.NewCustomer, len(items))
 		for i, it := range items {
 			customers[i].At = it.written.Time()

@@ -21,6 +21,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/concordsync/concord/internal/failure"
+	"github.com/concordsync/concord/internal/shopify/admin"
 )
 
 // APIVersion is the version of the Admin API that everything here is written for; Shopify serves it until 2027-10-16.
@@ -46,6 +47,9 @@ type Config struct {
 	// OtherVersion is told once of each API version that answers instead of APIVersion: Shopify falls forward when it serves ours no
 	// more (contracts/shopify.md 8). Calls go on. Nil tells nobody.
 	OtherVersion func(version string)
+	// WithoutPhones leaves the phone numbers of customers alone: Shopify refuses whoever asks for them and has not been granted that part
+	// of the protected customer data, with everything else that the request asked for (contracts/shopify.md 1).
+	WithoutPhones bool
 }
 
 // Client talks to one store. It is safe for concurrent use: all goroutines of a merchant share one, and with it one API budget and one
@@ -60,6 +64,8 @@ type Client struct {
 	// served is the API version that answered last.
 	served       atomic.Pointer[string]
 	otherVersion func(string)
+	// withoutPhones is Config's.
+	withoutPhones bool
 }
 
 var shopPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*\.myshopify\.com$`)
@@ -96,11 +102,12 @@ func New(config Config) (*Client, error) {
 		sleep = sleepReal
 	}
 	return &Client{
-		endpoint:     base + "/admin/api/" + APIVersion + "/graphql.json",
-		http:         &own,
-		now:          now,
-		budget:       newBudget(now, sleep),
-		otherVersion: config.OtherVersion,
+		endpoint:      base + "/admin/api/" + APIVersion + "/graphql.json",
+		http:          &own,
+		now:           now,
+		budget:        newBudget(now, sleep),
+		otherVersion:  config.OtherVersion,
+		withoutPhones: config.WithoutPhones,
 		tokens: &tokenSource{static: config.Token, clientID: config.ClientID, secret: config.ClientSecret,
 			url: base + "/admin/oauth/access_token", http: &own, now: now, busy: make(chan struct{}, 1)},
 	}, nil
@@ -154,6 +161,14 @@ type reply struct {
 // call sends one request and returns what Shopify answered. The error is that of the whole request; errors of single fields are left
 // in the reply.
 func (c *Client) call(ctx context.Context, op operation, request *graphql.Request, items int) (reply, error) {
+	if c.withoutPhones && op.customers {
+		op = op.withoutPhones()
+		text, err := admin.WithoutPhones(request.Query)
+		if err != nil {
+			return reply{}, err
+		}
+		request.Query = text
+	}
 	body, err := json.Marshal(request)
 	if err != nil {
 		// Only our own types are in there, so this cannot come from what a person typed.

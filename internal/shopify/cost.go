@@ -13,6 +13,9 @@ const (
 	WriteCost = 13
 	// CreateCost is the points of one customer made by CreateCustomers.
 	CreateCost = 13
+	// PhoneCost is the part of any of these, and of every read of a customer, that the phone number with its consent costs: a client
+	// without phones pays that much less.
+	PhoneCost = 2
 	// MaxWrites is how many writes fit into one request of UpdateEmailConsents, UpdateSMSConsents or CreateCustomers.
 	MaxWrites = 50
 	// MaxIDs is how many customers one request of CustomersByID reads.
@@ -40,21 +43,31 @@ type operation struct {
 	// points is the cost of one item.
 	points int
 	write  bool
+	// customers: what comes back shows customers whole.
+	customers bool
+}
+
+// withoutPhones is the operation as a client without phones sends it.
+func (op operation) withoutPhones() operation {
+	if op.customers {
+		op.points -= PhoneCost
+	}
+	return op
 }
 
 var (
 	opAccess           = operation{name: "Access", verb: "read shop and scopes", points: costAccess}
-	opProbeCustomers   = operation{name: "ProbeCustomers", verb: "read a customer", points: costProbeCustomers}
+	opProbeCustomers   = operation{name: "ProbeCustomers", verb: "read a customer", points: costProbeCustomers, customers: true}
 	opProbeOrders      = operation{name: "ProbeOrders", verb: "read an order", points: costProbeOrders}
 	opChangedCustomers = operation{name: "ChangedCustomers", verb: "read changed customers", points: costChangedCustomers}
-	opCustomersByID    = operation{name: "CustomersByID", verb: "read customers by id", points: costCustomersByID}
-	opCustomerByEmail  = operation{name: "CustomerByIdentifier", verb: "look up customers by email", points: costCustomerByKey}
-	opCustomerByPhone  = operation{name: "CustomerByIdentifier", verb: "look up customers by phone", points: costCustomerByKey}
+	opCustomersByID    = operation{name: "CustomersByID", verb: "read customers by id", points: costCustomersByID, customers: true}
+	opCustomerByEmail  = operation{name: "CustomerByIdentifier", verb: "look up customers by email", points: costCustomerByKey, customers: true}
+	opCustomerByPhone  = operation{name: "CustomerByIdentifier", verb: "look up customers by phone", points: costCustomerByKey, customers: true}
 	opOrdersOfCustomer = operation{name: "OrdersOfCustomer", verb: "read orders of customers", points: costOrdersOfCustomer}
 	opOrdersOfEmail    = operation{name: "OrdersOfEmail", verb: "search orders by email", points: costOrdersOfEmail}
-	opUpdateEmail      = operation{name: "UpdateEmailConsent", verb: "update email consents", points: WriteCost, write: true}
-	opUpdateSMS        = operation{name: "UpdateSMSConsent", verb: "update SMS consents", points: WriteCost, write: true}
-	opCreateCustomer   = operation{name: "CreateCustomer", verb: "create customers", points: CreateCost, write: true}
+	opUpdateEmail      = operation{name: "UpdateEmailConsent", verb: "update email consents", points: WriteCost, write: true, customers: true}
+	opUpdateSMS        = operation{name: "UpdateSMSConsent", verb: "update SMS consents", points: WriteCost, write: true, customers: true}
+	opCreateCustomer   = operation{name: "CreateCustomer", verb: "create customers", points: CreateCost, write: true, customers: true}
 
 	opWebhookSubscriptions = operation{name: "WebhookSubscriptions", verb: "read webhook subscriptions", points: costSubscriptions}
 	opCreateSubscription   = operation{name: "CreateWebhookSubscription", verb: "create a webhook subscription", points: costSubscription,

@@ -31,6 +31,14 @@ func TestCostsAreThoseOfTheFormula(t *testing.T) {
 		if got := costOf(t, op, document); got != op.points {
 			t.Errorf("operation %s costs %d points, its constant says %d", op.name, got, op.points)
 		}
+		without, err := admin.WithoutPhones(document)
+		require.NoError(t, err)
+		if got := costOf(t, op, without); got != op.withoutPhones().points {
+			t.Errorf("operation %s costs %d points without phones, its constant says %d", op.name, got, op.withoutPhones().points)
+		}
+		if strings.Contains(without, "hone") {
+			t.Errorf("operation %s without phones asks for one:\n%s", op.name, without)
+		}
 	}
 
 	keys, searches := make([]string, maxLookups), make([]admin.OrderSearch, maxLookups)

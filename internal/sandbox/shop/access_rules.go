@@ -78,7 +78,8 @@ func (s *Store) fieldAccess(parent *ast.Definition, field string) error {
 	if object, protected := protectedFields[key]; protected && s.config.ProtectedData == ProtectedDataNone {
 		return notApproved("access the " + object + " object")
 	}
-	if level2Fields[key] && s.config.ProtectedData != ProtectedDataAll {
+	emailsOnly := s.config.ProtectedData == ProtectedDataEmails && key != "CustomerPhoneNumber.phoneNumber"
+	if level2Fields[key] && s.config.ProtectedData != ProtectedDataAll && !emailsOnly {
 		return notApproved("use the " + field + " field")
 	}
 	return nil

@@ -294,3 +294,37 @@ func TestOurClientSubscribes(t *testing.T) {
 	_, err = client.WebhookSubscriptions(ctx)
 	require.Equal(t, "HTTP_401", failure.As(err).Code)
 }
+
+// An app that was approved for email addresses alone works for email: a client without phones asks for none.
+func TestAnAppWithoutPhones(t *testing.T) {
+	t.Parallel()
+	store := shop.New(shop.Config{Domain: "example.myshopify.com", Token: "shpat_1", ProtectedData: shop.ProtectedDataEmails})
+	server := httptest.NewServer(shop.NewServer(store))
+	t.Cleanup(server.Close)
+	past := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	id, err := store.CreateCustomer(shop.NewCustomer{Email: "ada@example.com", Phone: "+15550001111"})
+	require.NoError(t, err)
+	for _, without := range []bool{true, false} {
+		client, err := shopify.New(shopify.Config{
+			Shop: "example.myshopify.com", BaseURL: server.URL, Token: "shpat_1", HTTP: server.Client(), WithoutPhones: without,
+		})
+		require.NoError(t, err)
+		read, err := client.CustomersByID(t.Context(), []shopify.CustomerID{shopify.CustomerID(id)})
+		if !without {
+			require.Equal(t, failure.PersonMustAct, failure.ClassOf(err), "%v", err)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, shopify.Customer{
+			ID: shopify.CustomerID(id), UpdatedAt: read[0].UpdatedAt, Email: "ada@example.com", EmailConsent: shopify.Consent{State: shopify.NotSubscribed, OptInLevel: "SINGLE_OPT_IN"},
+		}, read[0])
+		found, err := client.CustomersByEmail(t.Context(), []string{"ada@example.com"})
+		require.NoError(t, err)
+		require.Equal(t, read, found)
+		before := store.Budget().CurrentlyAvailable
+		written, err := client.UpdateEmailConsents(t.Context(), []shopify.ConsentWrite{{Customer: read[0].ID, State: shopify.Subscribed, At: past}})
+		require.NoError(t, err)
+		require.NoError(t, written[0].Err)
+		require.InDelta(t, shopify.WriteCost-shopify.PhoneCost, before-store.Budget().CurrentlyAvailable, 0.5)
+	}
+}

@@ -49,6 +49,7 @@ type ProtectedDataLevel string
 // The approvals. Custom apps have both levels without review, so that is the zero value.
 const (
 	ProtectedDataAll    ProtectedDataLevel = ""        // levels 1 and 2
+	ProtectedDataEmails ProtectedDataLevel = "emails"  // of level 2 only email addresses: phone fields are null
 	ProtectedDataLevel1 ProtectedDataLevel = "level_1" // customers, but no addresses: email and phone fields are null
 	ProtectedDataNone   ProtectedDataLevel = "none"    // customers and orders are null
 )

@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -93,6 +94,23 @@ func CreateCustomers(inputs []CustomerInput) (Batch[CreateCustomerResponse], err
 		variables[n].Input = inputs[n]
 	}
 	return aliased[__CreateCustomerInput, CreateCustomerResponse]("CreateCustomer", CreateCustomer_Operation, variables)
+}
+
+// WithoutPhones takes the phone number and its consent out of a document that reads customers.
+func WithoutPhones(text string) (string, error) {
+	document, err := parser.ParseQuery(&ast.Source{Name: "CustomerFields", Input: text})
+	if err != nil {
+		return "", fmt.Errorf("parse an operation: %w", err)
+	}
+	for _, fragment := range document.Fragments {
+		fragment.SelectionSet = slices.DeleteFunc(fragment.SelectionSet, func(selection ast.Selection) bool {
+			field, ok := selection.(*ast.Field)
+			return ok && field.Name == "defaultPhoneNumber"
+		})
+	}
+	var out strings.Builder
+	formatter.NewFormatter(&out, formatter.WithIndent(" ")).FormatQueryDocument(document)
+	return out.String(), nil
 }
 
 // aliased repeats an operation once for each element of variables: root field f becomes f_0, f_1, …, and variable v becomes v_0,
