@@ -102,7 +102,7 @@ func (a *app) demo(ctx context.Context, flags demoFlags) (err error) {
 func demoSettings(directory string) config.Settings {
 	return config.Settings{
 		Ledger: config.DSN("sqlite:" + filepath.Join(directory, "concord.db")), TaskQueue: "concord-demo",
-		Interval: demoInterval, RoundLimit: 20 * time.Second, CheckoutWindow: demoWindow, OrderLag: demoOrderLag, MaxHeld: 500,
+		Interval: demoInterval, RoundLimit: 20 * time.Second, CheckoutWindow: demoWindow, OrderLag: demoOrderLag, MaxHeld: 500, ListComparison: time.Hour,
 		CallTimeout: 5 * time.Second, ClaimLease: 10 * time.Second, RunLease: 30 * time.Second, LogLevel: slog.LevelError, LogFormat: "text",
 	}
 }

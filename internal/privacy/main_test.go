@@ -69,7 +69,7 @@ func newWorld(t *testing.T, withPrivacy bool) *world {
 	directory := t.TempDir()
 	w.host, err = host.Open(ctx, config.Settings{
 		Ledger: config.DSN("sqlite:" + filepath.Join(directory, "concord.db")), Interval: time.Minute, RoundLimit: 20 * time.Second,
-		CheckoutWindow: 5 * time.Minute, OrderLag: time.Minute, MaxHeld: 500, CallTimeout: 5 * time.Second, ClaimLease: 6 * time.Second,
+		CheckoutWindow: 5 * time.Minute, OrderLag: time.Minute, MaxHeld: 500, ListComparison: time.Hour, CallTimeout: 5 * time.Second, ClaimLease: 6 * time.Second,
 		RunLease: 26 * time.Second, OptOutRetention: time.Hour, ExportDirectory: filepath.Join(directory, "exports"),
 	}, logger, nil)
 	require.NoError(t, err)
