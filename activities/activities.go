@@ -76,7 +76,7 @@ func (a *Activities) inForce(ctx context.Context, switches ledger.Switches) (Swi
 		return result, nil
 	}
 	for channel, needed := range map[consent.Channel]*bool{consent.Email: &result.BackfillNeeded, consent.SMS: &result.SMSBackfillNeeded} {
-		if !slices.ContainsFunc(result.On, func(sync consent.Sync) bool { return sync.Channel() == channel }) {
+		if !slices.Contains(result.On, consent.SyncTo(channel, consent.Shopify)) && !slices.Contains(result.On, consent.SyncTo(channel, consent.Listrak)) {
 			continue
 		}
 		done, err := a.Engine.FullReadDone(ctx, switches.Merchant, channel)

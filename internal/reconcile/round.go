@@ -125,12 +125,9 @@ func (r *run) deliver(ctx context.Context, what extent) error {
 
 // anyOn reports whether any direction of these channels is on.
 func anyOn(switches ledger.Switches, channels ...consent.Channel) bool {
-	for sync, sw := range switches.Syncs {
-		if sw.On && slices.Contains(channels, sync.Channel()) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(channels, func(channel consent.Channel) bool {
+		return switches.Syncs[consent.SyncTo(channel, consent.Shopify)].On || switches.Syncs[consent.SyncTo(channel, consent.Listrak)].On
+	})
 }
 
 // acquire takes the run lease of one kind; the returned function frees it.

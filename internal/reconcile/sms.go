@@ -223,13 +223,18 @@ func (s *session) readPhone(ctx context.Context, subject consent.Subject, phone 
 	return seen, contact, nil
 }
 
-// whyOptedOut finds the opt-out of somebody whom a look-up shows as opted out, for its reason: a bounce is no person's word. Nil when it
-// is not among those of that time; then it counts as one, like every reason that we do not know.
+// whyOptedOut finds the opt-out of somebody whom a look-up shows as opted out, for its reason: a bounce is no person's word. Where the
+// look-up has no date, it is looked for among those that the next poll would bring. Nil when it is not there; then it counts as a
+// person's word, like every reason that we do not know.
 func (s *session) whyOptedOut(ctx context.Context, subject consent.Subject, contact listrak.SMSContact) (*sighting, error) {
-	if contact.Date.IsZero() {
-		return nil, nil
-	}
 	query := listrak.SMSQuery{Since: contact.Date.Add(-time.Second)}
+	if contact.Date.IsZero() {
+		poll, known, err := s.loadPass(ctx, smsOptedOut)
+		if err != nil || !known {
+			return nil, err
+		}
+		query.Since = poll.Since.Add(-s.listrakSources()[0].overlap)
+	}
 	for range optOutPages {
 		r := read{began: s.now()}
 		found, err := s.account.SMS.OptOuts(ctx, query)

@@ -88,8 +88,7 @@ func TestALookUpFindsOutWhySomebodyIsOptedOut(t *testing.T) {
 			s := w.session().of(consent.SMS)
 			entry, _, err := s.lookUpInListrak(t.Context(), w.subject(person), w.address(person))
 			w.must(err)
-			// Without the date beside the contact only all opt-outs ever could tell; the poll brings it.
-			if seen := entry.Record.Seen[consent.Listrak]; seen.State != consent.Unsubscribed || seen.Machine == hidden {
+			if seen := entry.Record.Seen[consent.Listrak]; seen.State != consent.Unsubscribed || !seen.Machine {
 				t.Errorf("seen as %+v\n%s", seen, w.history(person))
 			}
 		})
@@ -353,6 +352,34 @@ func TestAPhoneThatIsTakenAndCannotBeFoundIsAPersonsWork(t *testing.T) {
 	entry := w.entry(person)
 	if debt, last := entry.Record.DebtTo(consent.Shopify), entry.Record.Sent[consent.Shopify][0]; debt != consent.Refused || last.Code != shopify.CodeTaken {
 		t.Errorf("the debt is %s after %+v\n%s", debt, last, w.history(person))
+	}
+}
+
+// vanishing takes the phone away between the look-up and the write.
+type vanishing struct {
+	Shopify
+	w *world
+}
+
+func (v vanishing) UpdateSMSConsents(ctx context.Context, writes []shopify.ConsentWrite) ([]shopify.WriteResult, error) {
+	for _, write := range writes {
+		v.w.must(v.w.shop.ChangePhone(shop.CustomerID(write.Customer), ""))
+	}
+	return v.Shopify.UpdateSMSConsents(ctx, writes)
+}
+
+func TestAConsentOfACustomerWithoutThatPhoneIsAPersonsWork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, plan{sms: true})
+	w.engine.Connect = (&connections{world: w, wrap: func(a Shopify, b Listrak) (Shopify, Listrak) { return vanishing{a, w}, b }}).open
+	w.enable()
+	w.customer(person, "", time.Time{})
+	w.subscribes(person, w.clock.Now())
+	w.agree()
+	found, err := w.ledger.Unsettled(t.Context(), storeID, consent.SMS, consent.Shopify, consent.Refused, 10)
+	w.must(err)
+	if len(found) != 1 || found[0].Code != shopify.CodeNoPhone || len(found[0].SealedAddress) == 0 {
+		t.Errorf("listed for a person are %+v\n%s", found, w.history(person))
 	}
 }
 

@@ -141,8 +141,9 @@ func (s *session) writeToListrak(ctx context.Context, it item) error {
 		}
 		return fmt.Errorf("write a contact: %w", callErr)
 	}
-	_, rawDate, err := s.lookUpInListrak(ctx, it.subject, it.address)
-	if err != nil || result.AlreadySo || result.Pending {
+	entry, rawDate, err := s.lookUpInListrak(ctx, it.subject, it.address)
+	// A date that is not our write's proves nothing.
+	if err != nil || result.AlreadySo || result.Pending || !entry.Record.Shows(consent.Listrak) {
 		return err
 	}
 	return s.proveZone(ctx, it.subject, rawDate, began, ended, result.ServerTime)
