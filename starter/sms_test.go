@@ -113,7 +113,6 @@ func TestSMSIsSyncedBesideEmail(t *testing.T) {
 	d.run("sync", "enable", "sms_to_shopify").is(exitRefused).tells("Reading SMS consents on both sides", "2 people are known", "sms_to_shopify would",
 		"create       1", "--yes")
 	d.run("sync", "enable", "sms_to_shopify", "--yes").is(exitOK).says("Syncs on: sms_to_shopify.")
-	time.Sleep(8*time.Second); t.Log(d.run("status").out, d.run("explain", annsPhone).out)
 	d.until("ann in Shopify", func() bool {
 		customer, _ := d.shop.CustomerByPhone(annsPhone)
 		return customer.SMSConsent.State == shop.Subscribed

@@ -227,7 +227,8 @@ func owedOn(ctx context.Context, h *host.Host, switches ledger.Switches, channel
 		return owed, oldest, err
 	}
 	for _, side := range consent.Sides {
-		debts, err := h.Ledger.Debts(ctx, id, channel, side, reconcile.LedgerPermit(switches, consent.SyncTo(channel, side)))
+		sync := consent.SyncTo(channel, side)
+		debts, err := h.Ledger.Debts(ctx, id, channel, side, reconcile.LedgerPermit(switches, sync))
 		if err != nil {
 			return owed, oldest, err
 		}
@@ -238,7 +239,10 @@ func owedOn(ctx context.Context, h *host.Host, switches ledger.Switches, channel
 			Awaiting: debts.ByDebt[consent.Awaiting], Gone: debts.ByDebt[consent.Gone], Blocked: debts.ByDebt[consent.Blocked],
 			Contested: debts.ByDebt[consent.Contested],
 		}
-		oldest = earlier(oldest, debts.OldestOptOut.Time())
+		if switches.Syncs[sync].On {
+			// One that is off keeps its opt-outs until it is on again, which somebody has decided.
+			oldest = earlier(oldest, debts.OldestOptOut.Time())
+		}
 	}
 	return owed, oldest, nil
 }
