@@ -103,7 +103,7 @@ func TestSMSIsSyncedBesideEmail(t *testing.T) {
 	d := newDesk(t).withTemporal().work()
 	code := d.withSenderCode()
 	d.run(d.addArgs(d.smsArgs()...)...).is(exitOK).says("sync enable sms_to_shopify")
-	before := time.Now().Add(-24 * time.Hour)
+	before := time.Now().Add(-20 * time.Hour)
 	must(t, code.Subscribe(80, annsPhone, before))
 	must(t, code.Subscribe(80, "+15550002222", before.Add(-time.Hour)))
 	_, err := d.shop.CreateCustomer(shop.NewCustomer{Phone: "+15550002222", SMSConsent: shop.Consent{State: shop.Unsubscribed}, At: before})
@@ -209,4 +209,39 @@ func TestPhonesThatCannotBeReadAreListed(t *testing.T) {
 	d.run("retry", annsPhone, "--yes").is(exitOK).says("refused", "owed").hides("CHANNEL")
 	d.run("retry", "--all", "--yes").is(exitOK).says("CHANNEL", "email")
 	d.run("retry", "--all", "--yes").is(exitOK).says("nothing to try again")
+}
+
+// One approval lets people of both channels go on; those who wait for an SMS sync that is off are told apart.
+func TestPeopleOfSMSAreApprovedToo(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.withSenderCode()
+	d.run(d.addArgs(append(d.smsArgs(), "--resubscribe-limit", "1")...)...).is(exitOK)
+	d.avalanche(1, 0, 1, 0)
+	h := d.book()
+	for i, side := range consent.Sides {
+		change := ledger.Change{Channel: consent.SMS, Subject: consent.Subject{0xee, byte(i)}, Journal: []ledger.Line{
+			{Side: side, Kind: ledger.Stopped, State: consent.Subscribed},
+		}}
+		change.Record.Decision = consent.Decision{State: consent.Subscribed, At: consent.InstantOf(time.Now()), Side: side.Other()}
+		change.Record.Seen[side] = consent.Sighting{State: consent.Unsubscribed}
+		change.Record.Seen[side.Other()] = consent.Sighting{State: consent.Subscribed}
+		change.Debts[side] = consent.Stopped
+		_, err := h.Ledger.Save(t.Context(), d.id, ledger.Batch{Changes: []ledger.Change{change}})
+		must(t, err)
+	}
+	_, err := h.Ledger.SetSyncs(t.Context(), d.id, ledger.SyncChange{On: map[consent.Sync]bool{consent.SMSToShopify: true}})
+	must(t, err)
+	d.run("status").is(exitOK).says("3 people would be resubscribed and wait at the limit: 2 in Shopify, 1 in Listrak.")
+	d.run("refused").is(exitOK).says("CHANNEL", "email", "sms")
+	var s statusView
+	d.run("status", "-o", "json").is(exitOK).json(&s)
+	if one := s.Merchants[0]; one.ToShopify.Stopped != 1 || one.SMS.ToShopify.Stopped != 1 || one.SMS.ToListrak.Stopped != 1 {
+		t.Errorf("got %+v and %+v", one, one.SMS)
+	}
+	d.run("approve", "--yes").is(exitOK).says("2 people of merchant", "sms_to_listrak is off: 1 person waits")
+	d.run("status", "-o", "json").is(exitOK).json(&s)
+	if one := s.Merchants[0]; one.ToShopify.OwedSubscribes != 1 || one.SMS.ToShopify.OwedSubscribes != 1 || one.SMS.ToListrak.Stopped != 1 {
+		t.Errorf("got %+v and %+v", one, one.SMS)
+	}
 }
