@@ -92,6 +92,7 @@ func (l steppingLedger) Cursors(ctx context.Context, id string) (map[string]stri
 func (l steppingLedger) Save(ctx context.Context, id string, batch ledger.Batch) ([]consent.Subject, error) {
 	for _, change := range batch.Changes {
 		l.world.watch.journal(change.Journal)
+		l.world.news += len(change.Journal)
 		l.world.memory.forgetPerson(change.Subject)
 	}
 	if len(batch.Cursors) > 0 {
@@ -134,6 +135,7 @@ func (l steppingLedger) Claims(ctx context.Context, id string, limit ledger.Resu
 ) ([]ledger.ClaimResult, error) {
 	for _, request := range requests {
 		l.world.watch.journal(request.Journal)
+		l.world.news++
 		l.world.memory.forgetPerson(request.Subject)
 	}
 	return step(l, func() ([]ledger.ClaimResult, error) { return l.Records.Claims(ctx, id, limit, requests) })

@@ -108,6 +108,8 @@ type scenario struct {
 	resubscribeLimit int
 	// forgetful: every question goes to the ledger. A test plays it so.
 	forgetful bool
+	// restless: rounds that could be left out are played, and must find nothing. A test plays it so.
+	restless bool
 }
 
 // book is a ledger in memory for one run after another.
