@@ -81,7 +81,7 @@ func (a *app) close() error {
 	return h.Close()
 }
 
-const rootHelp = `Concord keeps email marketing consent in agreement between a Shopify store and a Listrak account.
+const rootHelp = `Concord keeps marketing consent, by email and by SMS, in agreement between a Shopify store and a Listrak account.
 
 Try it on this machine:      starter demo
 Run it on this machine:      starter dev
@@ -102,7 +102,7 @@ Exit codes:
 
 func newRootCommand(a *app) *cobra.Command {
 	root := &cobra.Command{
-		Use: "starter", Short: "Keeps email consent in agreement between Shopify and Listrak", Long: rootHelp,
+		Use: "starter", Short: "Keeps marketing consent in agreement between Shopify and Listrak", Long: rootHelp,
 		SilenceErrors: true, SilenceUsage: true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {

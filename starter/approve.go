@@ -89,16 +89,21 @@ type approvedView struct {
 	Merchant string `json:"merchant"`
 	// Approved is how many this call has approved, zero when nobody waited.
 	Approved int64 `json:"approved"`
-	// WaitingInShopify and WaitingInListrak are who waited for it, by the side that would be written to.
+	// WaitingInShopify and WaitingInListrak are who waited for it on both channels, by the side that would be written to.
 	WaitingInShopify int64 `json:"waiting_in_shopify"`
 	WaitingInListrak int64 `json:"waiting_in_listrak"`
 	// Resubscriptions are the counts afterwards.
 	Resubscriptions brakeView `json:"resubscriptions"`
 
 	state ledger.MerchantState
-	// waiting counts those of them whose sync is on; off are the syncs for which others wait. already were approved before.
+	// waiting counts those of them whose sync is on; off are the syncs for which others wait, with how many. already were approved before.
 	waiting, already int64
-	off              []consent.Sync
+	off              []waitingSync
+}
+
+type waitingSync struct {
+	sync    consent.Sync
+	waiting int64
 }
 
 func (a *app) approve(ctx context.Context, args []string, flags approveFlags) error {
@@ -110,7 +115,7 @@ func (a *app) approve(ctx context.Context, args []string, flags approveFlags) er
 		return err
 	}
 	id := m.Settings.ID
-	known, err := h.Ledger.CountSubjects(ctx, id, consent.Email)
+	known, err := peopleKnown(ctx, h, id)
 	if err != nil {
 		return err
 	}
@@ -122,18 +127,21 @@ func (a *app) approve(ctx context.Context, args []string, flags approveFlags) er
 	if v.Resubscriptions, err = brakeOf(ctx, h, m, known); err != nil {
 		return err
 	}
-	stops, err := h.Ledger.Stops(ctx, id)
-	if err != nil {
-		return err
-	}
-	v.WaitingInShopify, v.WaitingInListrak = stops.Waiting[consent.Shopify], stops.Waiting[consent.Listrak]
-	for _, side := range consent.Sides {
-		v.already += stops.Approved[side]
-		switch sync := consent.SyncTo(consent.Email, side); {
-		case switches.Syncs[sync].On:
-			v.waiting += stops.Waiting[side]
-		case stops.Waiting[side] > 0:
-			v.off = append(v.off, sync)
+	for _, channel := range consent.Channels {
+		stops, err := h.Ledger.Stops(ctx, id, channel)
+		if err != nil {
+			return err
+		}
+		v.WaitingInShopify += stops.Waiting[consent.Shopify]
+		v.WaitingInListrak += stops.Waiting[consent.Listrak]
+		for _, side := range consent.Sides {
+			v.already += stops.Approved[side]
+			switch sync := consent.SyncTo(channel, side); {
+			case switches.Syncs[sync].On:
+				v.waiting += stops.Waiting[side]
+			case stops.Waiting[side] > 0:
+				v.off = append(v.off, waitingSync{sync, stops.Waiting[side]})
+			}
 		}
 	}
 	if v.waiting == 0 {
@@ -192,11 +200,7 @@ func (v *approvedView) text(p *page) {
 	if v.state != ledger.Running && v.waiting+v.already > 0 {
 		p.line("The merchant is %s: nothing is delivered until it goes on.", v.state)
 	}
-	for _, sync := range v.off {
-		waiting := v.WaitingInShopify
-		if sync.To() == consent.Listrak {
-			waiting = v.WaitingInListrak
-		}
-		p.line("%s is off: %s for it to be on, and can be approved then.", sync, count(waiting, "person waits", "people wait"))
+	for _, off := range v.off {
+		p.line("%s is off: %s for it to be on, and can be approved then.", off.sync, count(off.waiting, "person waits", "people wait"))
 	}
 }

@@ -150,14 +150,15 @@ func (b *freshnessBench) prepare(ctx context.Context) error {
 	if b.flags.lost {
 		b.Shop.WebhookFaults.Set(1, fault.Rule{Kind: fault.Lost})
 	}
-	run, err := workflows.StartBackfill(ctx, b.Client, b.stack.Settings.TaskQueue, sandboxMerchant)
+	run, err := workflows.StartBackfill(ctx, b.Client, b.stack.Settings.TaskQueue, sandboxMerchant, consent.Email)
 	if err != nil {
 		return err
 	}
 	if err := run.Get(ctx, nil); err != nil {
 		return fmt.Errorf("read both sides: %w", err)
 	}
-	_, err = workflows.SetSyncs(ctx, b.Client, sandboxMerchant, delta(consent.Syncs, true))
+	_, err = workflows.SetSyncs(ctx, b.Client, sandboxMerchant,
+		delta([]consent.Sync{consent.EmailToShopify, consent.EmailToListrak}, true))
 	return err
 }
 

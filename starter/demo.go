@@ -42,8 +42,8 @@ func newDemoCommand(a *app) *cobra.Command {
 	var flags demoFlags
 	c := &cobra.Command{
 		Use: "demo", Short: "Show it all at work on this machine, in about a minute", Args: arguments(0, 0),
-		Long: `Starts a local Temporal server, a Shopify store and a Listrak list on this machine, and a worker; acts as a dozen people through
-both sides; waits until both sides agree about each of them; and ends with 0 only when every row is as the rules demand.
+		Long: `Starts a local Temporal server, a Shopify store and a Listrak account on this machine, and a worker; acts as people by email and by
+SMS through both sides; waits until both sides agree about each of them; and ends with 0 only when every row is as the rules demand.
 
 Time runs fast here: a round begins every 2 seconds instead of every minute, and the checkout window is 15 seconds long instead of
 five minutes. Nothing leaves this machine, and nothing stays on it.`,
@@ -62,7 +62,7 @@ func (a *app) demo(ctx context.Context, flags demoFlags) (err error) {
 	}
 	defer func() { _ = os.RemoveAll(directory) }() // what remains is in the system's temporary directory
 	settings := demoSettings(directory)
-	a.note("Starting Temporal, a Shopify store, a Listrak list and a worker on this machine …")
+	a.note("Starting Temporal, a Shopify store, a Listrak account and a worker on this machine …")
 	began := a.now()
 	s, err := startStack(ctx, stackOptions{Settings: settings, UI: true, UIPort: flags.uiPort, Log: a.logger(settings), Progress: a.errOut})
 	if err != nil {
@@ -102,7 +102,7 @@ func (a *app) demo(ctx context.Context, flags demoFlags) (err error) {
 func demoSettings(directory string) config.Settings {
 	return config.Settings{
 		Ledger: config.DSN("sqlite:" + filepath.Join(directory, "concord.db")), TaskQueue: "concord-demo",
-		Interval: demoInterval, RoundLimit: 20 * time.Second, CheckoutWindow: demoWindow, OrderLag: demoOrderLag, MaxHeld: 500,
+		Interval: demoInterval, RoundLimit: 20 * time.Second, CheckoutWindow: demoWindow, OrderLag: demoOrderLag, MaxHeld: 500, ListComparison: time.Hour,
 		CallTimeout: 5 * time.Second, ClaimLease: 10 * time.Second, RunLease: 30 * time.Second, LogLevel: slog.LevelError, LogFormat: "text",
 	}
 }
@@ -144,27 +144,31 @@ func (d *demo) run(ctx context.Context) (*demoView, error) {
 	return d.view(), nil
 }
 
-// enable does what `starter sync enable` does for both directions.
+// enable does what `starter sync enable` does for every direction.
 func (d *demo) enable(ctx context.Context) error {
-	run, err := workflows.StartBackfill(ctx, d.Client, d.stack.Settings.TaskQueue, sandboxMerchant)
-	if err != nil {
-		return err
+	answer := ledger.SyncChange{ExistingOptOuts: map[consent.Sync]ledger.OptOuts{}}
+	for _, channel := range consent.Channels {
+		run, err := workflows.StartBackfill(ctx, d.Client, d.stack.Settings.TaskQueue, sandboxMerchant, channel)
+		if err != nil {
+			return err
+		}
+		var read activities.BackfillResult
+		if err := run.Get(ctx, &read); err != nil {
+			return fmt.Errorf("read both sides: %w", err)
+		}
+		toShopify, toListrak := consent.SyncTo(channel, consent.Shopify), consent.SyncTo(channel, consent.Listrak)
+		preview, err := d.Host.Engine.Preview(ctx, sandboxMerchant, toShopify)
+		if err != nil {
+			return err
+		}
+		d.note("\nSwitching %s on would create %d, subscribe %d, unsubscribe %d and leave %d people in Shopify as they are.", toShopify,
+			preview.Create, preview.Subscribe, preview.Unsubscribe, preview.Leave)
+		if preview, err = d.Host.Engine.Preview(ctx, sandboxMerchant, toListrak); err != nil {
+			return err
+		}
+		d.note("Switching %s on looks forward only; %s from before will be delivered.", toListrak, count(preview.ExistingOptOuts, "opt-out", "opt-outs"))
+		answer.ExistingOptOuts[toListrak] = ledger.OptOutsDeliver
 	}
-	var read activities.BackfillResult
-	if err := run.Get(ctx, &read); err != nil {
-		return fmt.Errorf("read both sides: %w", err)
-	}
-	preview, err := d.Host.Engine.Preview(ctx, sandboxMerchant, consent.Shopify)
-	if err != nil {
-		return err
-	}
-	d.note("\nSwitching email_to_shopify on would create %d, subscribe %d, unsubscribe %d and leave %d people in Shopify as they are.",
-		preview.Create, preview.Subscribe, preview.Unsubscribe, preview.Leave)
-	if preview, err = d.Host.Engine.Preview(ctx, sandboxMerchant, consent.Listrak); err != nil {
-		return err
-	}
-	d.note("Switching email_to_listrak on looks forward only; %s from before will be delivered.", count(preview.ExistingOptOuts, "opt-out", "opt-outs"))
-	answer := ledger.SyncChange{ExistingOptOuts: map[consent.Sync]ledger.OptOuts{consent.EmailToListrak: ledger.OptOutsDeliver}}
 	if _, err := d.Host.Ledger.SetSyncs(ctx, sandboxMerchant, answer); err != nil {
 		return err
 	}
@@ -173,7 +177,7 @@ func (d *demo) enable(ctx context.Context) error {
 			p.since = d.now()
 		}
 	}
-	_, err = workflows.SetSyncs(ctx, d.Client, sandboxMerchant, delta(consent.Syncs, true))
+	_, err := workflows.SetSyncs(ctx, d.Client, sandboxMerchant, delta(consent.Syncs, true))
 	return err
 }
 
@@ -218,7 +222,7 @@ func (d *demo) check(p *demoPerson) bool {
 	}
 	if p.took == 0 {
 		p.took = max(d.now().Sub(p.since), time.Millisecond)
-		d.note("  ✓ %-5s %s: %s after %s", p.name, p.story, p.outcome(), span(p.took))
+		d.note("  ✓ %-5s %-5s %s: %s after %s", p.name, channelName(p.channel), p.story, p.outcome(), span(p.took))
 	}
 	return true
 }

@@ -17,6 +17,10 @@ import (
 // demoPerson is one row: what the person does, what the rules demand of it, and what came of it.
 type demoPerson struct {
 	name, story string
+	// channel is what the row is about; somebody with both has two.
+	channel consent.Channel
+	// number is the end of the person's phone number.
+	number int
 	// past is how both sides know the person before the syncs are switched on; act is what the person decides then, and afterwards
 	// what the person does that must not change anything.
 	past            func(*demo, *demoPerson) error
@@ -36,10 +40,54 @@ type demoPerson struct {
 
 func (p *demoPerson) email() string { return p.name + "@example.com" }
 
+func (p *demoPerson) phone() string { return fmt.Sprintf("+1555000%04d", p.number) }
+
 const day = 24 * time.Hour
 
 // demoPeople play every kind of decision. Who decided before the syncs were on comes first.
-func demoPeople() []*demoPerson {
+func demoPeople() []*demoPerson { return append(peopleByEmail(), peopleBySMS()...) }
+
+// peopleByEmail have no phone number, all but one.
+func peopleByEmail() []*demoPerson {
+	people := emailStories()
+	for _, p := range people {
+		p.channel = consent.Email
+	}
+	return people
+}
+
+// rosa has both channels.
+const rosa, rosasNumber = "Rosa", 1106
+
+func peopleBySMS() []*demoPerson {
+	const yes, no = consent.Subscribed, consent.Unsubscribed
+	people := []*demoPerson{
+		{name: "Nia", story: "subscribed by a text in Listrak, unknown in Shopify", wantShopify: yes, wantListrak: yes,
+			past: func(d *demo, p *demoPerson) error { return d.inListrak(p, yes, 2*day) }},
+		{name: "Oli", story: "consents in Shopify and orders at once", wantShopify: yes, wantListrak: yes, wantPoint: consent.Checkout,
+			act: func(_ context.Context, d *demo, p *demoPerson) error {
+				return errors.Join(d.inShopify(p, yes, 0), d.order(p))
+			}},
+		{name: "Pia", story: "consents in Shopify, never orders", wantShopify: yes, wantListrak: yes, wantPoint: consent.Marketing,
+			act: func(_ context.Context, d *demo, p *demoPerson) error { return d.inShopify(p, yes, 0) }},
+		{name: "Quin", story: "in both; replies STOP", wantShopify: no, wantListrak: no,
+			past: both(yes, 3*day, yes, 3*day),
+			act:  func(_ context.Context, d *demo, p *demoPerson) error { return d.SMS.Stop(p.phone(), d.now()) }},
+		{name: "Sam", story: "subscribes by a text in Listrak, unknown in Shopify", wantShopify: yes, wantListrak: yes,
+			act: func(_ context.Context, d *demo, p *demoPerson) error { return d.inListrak(p, yes, 0) }},
+		{name: rosa, story: "the same person leaves SMS in Shopify: email stays", wantShopify: no, wantListrak: no,
+			act: func(_ context.Context, d *demo, p *demoPerson) error { return d.inShopify(p, no, 0) }},
+	}
+	for i, p := range people {
+		p.channel, p.number = consent.SMS, 1101+i
+		if p.name == rosa {
+			p.number = rosasNumber
+		}
+	}
+	return people
+}
+
+func emailStories() []*demoPerson {
 	const yes, no, unknown = consent.Subscribed, consent.Unsubscribed, consent.Absent
 	return []*demoPerson{
 		{name: "Ada", story: "subscribed in Listrak, unknown in Shopify", wantShopify: yes, wantListrak: yes,
@@ -55,6 +103,14 @@ func demoPeople() []*demoPerson {
 			past: both(no, 1*day, yes, 3*day)},
 		{name: "Eve", story: "a subscriber in Shopify from before: forward only", wantShopify: yes, wantListrak: unknown,
 			past: func(d *demo, p *demoPerson) error { return d.inShopify(p, yes, 30*day) }},
+
+		{name: rosa, number: rosasNumber, story: "subscribed on both sides, and to SMS too", wantShopify: yes, wantListrak: yes,
+			past: func(d *demo, p *demoPerson) error {
+				at := d.now().Add(-4 * day)
+				subscribed := shop.Consent{State: shop.Subscribed, UpdatedAt: at}
+				_, err := d.Shop.CreateCustomer(shop.NewCustomer{Email: p.email(), Consent: subscribed, Phone: p.phone(), SMSConsent: subscribed, At: at})
+				return errors.Join(err, d.List.Subscribe(p.email(), at, "Website"), d.SMS.Subscribe(sandboxPhones, p.phone(), at))
+			}},
 
 		{name: "Finn", story: "consents in Shopify and orders at once", wantShopify: yes, wantListrak: yes, wantPoint: consent.Checkout,
 			act: func(ctx context.Context, d *demo, p *demoPerson) error {
@@ -129,29 +185,47 @@ func (d *demo) inShopify(p *demoPerson, state consent.State, ago time.Duration) 
 	if state == consent.Unsubscribed {
 		shown = shop.Unsubscribed
 	}
+	given := shop.Consent{State: shown, UpdatedAt: at}
+	newcomer, set := shop.NewCustomer{Email: p.email(), At: at, Consent: given}, d.Shop.SetEmailConsent
+	if p.channel == consent.SMS {
+		newcomer, set = shop.NewCustomer{Phone: p.phone(), At: at, SMSConsent: given}, d.Shop.SetSMSConsent
+	}
 	if p.customer == "" {
-		p.customer, err = d.Shop.CreateCustomer(shop.NewCustomer{Email: p.email(), At: at, Consent: shop.Consent{State: shown, UpdatedAt: at}})
-		if !errors.Is(err, shop.ErrEmailTaken) {
+		p.customer, err = d.Shop.CreateCustomer(newcomer)
+		if !errors.Is(err, shop.ErrEmailTaken) && !errors.Is(err, shop.ErrPhoneTaken) {
 			return err
 		}
-		// We have created the customer ourselves meanwhile, out of a consent in Listrak.
-		known, _ := d.Shop.Customer(p.email())
+		// There is one: of the other channel's row, or created by ourselves meanwhile, out of a consent in Listrak.
+		known, _ := d.shown(p)
 		p.customer = known.ID
 	}
-	return d.Shop.SetEmailConsent(p.customer, shown, at)
+	return set(p.customer, shown, at)
+}
+
+// shown is the person as Shopify has them.
+func (d *demo) shown(p *demoPerson) (shop.Customer, bool) {
+	if p.channel == consent.SMS {
+		return d.Shop.CustomerByPhone(p.phone())
+	}
+	return d.Shop.Customer(p.email())
 }
 
 // inListrak lets the person decide in Listrak, ago before now.
 func (d *demo) inListrak(p *demoPerson, state consent.State, ago time.Duration) error {
 	at := d.now().Add(-ago)
-	if state == consent.Unsubscribed {
+	switch {
+	case p.channel == consent.SMS && state == consent.Unsubscribed:
+		return d.SMS.Unsubscribe(sandboxPhones, p.phone(), at)
+	case p.channel == consent.SMS:
+		return d.SMS.Subscribe(sandboxPhones, p.phone(), at)
+	case state == consent.Unsubscribed:
 		return d.List.Unsubscribe(p.email(), at, "Website")
 	}
 	return d.List.Subscribe(p.email(), at, "Website")
 }
 
 func (d *demo) order(p *demoPerson) error {
-	_, err := d.Shop.PlaceOrder(shop.Order{CustomerID: p.customer, Email: p.email()})
+	_, err := d.Shop.PlaceOrder(shop.Order{CustomerID: p.customer})
 	return err
 }
 
@@ -169,7 +243,7 @@ func wait(ctx context.Context, span time.Duration) error {
 func (d *demo) until(ctx context.Context, p *demoPerson, inShopify, inListrak consent.State) error {
 	ctx, cancel := context.WithTimeout(ctx, demoPatience)
 	defer cancel()
-	seen := &demoPerson{name: p.name}
+	seen := &demoPerson{name: p.name, channel: p.channel, number: p.number}
 	for {
 		d.look(seen)
 		if seen.inShop == inShopify && seen.inList == inListrak {
@@ -226,10 +300,18 @@ func (d *demo) play(ctx context.Context) error {
 // look reads what both sides and the ledger say of a person.
 func (d *demo) look(p *demoPerson) {
 	p.inShop, p.inList, p.point = consent.Absent, consent.Absent, consent.NoPoint
-	if customer, ok := d.Shop.Customer(p.email()); ok {
+	if customer, ok := d.shown(p); ok {
+		given := customer.Consent
+		if p.channel == consent.SMS {
+			given = customer.SMSConsent
+		}
 		p.inShop = map[shop.State]consent.State{
 			shop.Subscribed: consent.Subscribed, shop.Unsubscribed: consent.Unsubscribed, shop.NotSubscribed: consent.NeverAsked,
-		}[customer.Consent.State]
+		}[given.State]
+	}
+	if p.channel == consent.SMS {
+		d.lookAtPhone(p)
+		return
 	}
 	contact, ok := d.List.Contact(p.email())
 	if !ok {
@@ -240,6 +322,24 @@ func (d *demo) look(p *demoPerson) {
 	case slices.Contains(contact.SubscriptionEvents, sandboxCheckout):
 		p.point = consent.Checkout
 	case slices.Contains(contact.SubscriptionEvents, sandboxMarketing):
+		p.point = consent.Marketing
+	}
+}
+
+// lookAtPhone reads what Listrak shows of a phone number. The checkout point is a list of its own; that one has come through marketing,
+// only the ledger can say.
+func (d *demo) lookAtPhone(p *demoPerson) {
+	phone, ok := d.SMS.Phone(p.phone())
+	if !ok {
+		return
+	}
+	p.inList = consent.Unsubscribed
+	if phone.Consents(sandboxPhones) {
+		p.inList = consent.Subscribed
+	}
+	if phone.Consents(sandboxCheckoutPhone) {
+		p.point = consent.Checkout
+	} else if record, err := d.record(p); err == nil && record.Sent[consent.Listrak][0].Point == consent.Marketing {
 		p.point = consent.Marketing
 	}
 }

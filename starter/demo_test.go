@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"log/slog"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -51,9 +50,15 @@ func TestTheDemoAgreesAndHoldsNoAddress(t *testing.T) {
 		t.Errorf("only %d texts were read of Temporal: the search shows nothing", len(places))
 	}
 	places = append(places, histories.Place{Name: "the log", Text: logged.String()}, histories.Place{Name: "what the demo says", Text: told.String()})
+	secrets := []string{"example.com"}
+	for _, p := range demoPeople() {
+		if p.number != 0 {
+			secrets = append(secrets, histories.Spellings(p.phone())...)
+		}
+	}
 	for _, place := range places {
-		if at := strings.Index(strings.ToLower(place.Text), "example.com"); at >= 0 {
-			t.Errorf("%s holds an address: …%s…", place.Name, place.Text[max(0, at-80):min(len(place.Text), at+20)])
+		if excerpt, ok := place.Holding(secrets...); ok {
+			t.Errorf("%s holds an address: %s", place.Name, excerpt)
 		}
 	}
 }

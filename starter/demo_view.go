@@ -19,6 +19,7 @@ type demoView struct {
 
 type demoLine struct {
 	Name     string `json:"name"`
+	Channel  string `json:"channel"`
 	Story    string `json:"story"`
 	Shopify  string `json:"shopify"`
 	Listrak  string `json:"listrak"`
@@ -31,11 +32,18 @@ type demoLine struct {
 	Demanded string `json:"demanded,omitempty"`
 }
 
+func (l *demoLine) by() string {
+	if l.Channel == consent.SMS.String() {
+		return channelName(consent.SMS)
+	}
+	return channelName(consent.Email)
+}
+
 func (d *demo) view() *demoView {
 	v := &demoView{Agreed: true}
 	for _, p := range d.people {
 		line := demoLine{
-			Name: p.name, Story: p.story, Shopify: shownAs(p.inShop), Listrak: shownAs(p.inList), Decision: d.decision(p),
+			Name: p.name, Channel: p.channel.String(), Story: p.story, Shopify: shownAs(p.inShop), Listrak: shownAs(p.inList), Decision: d.decision(p),
 			Point: p.point.String(), TookMilliseconds: p.took.Milliseconds(), AsDemanded: p.asDemanded(),
 		}
 		if !line.AsDemanded {
@@ -49,30 +57,47 @@ func (d *demo) view() *demoView {
 
 // decision is what the ledger holds for decided.
 func (d *demo) decision(p *demoPerson) string {
-	address, err := consent.NormaliseEmail(p.email())
-	if err != nil {
-		return ""
-	}
-	subject := consent.SubjectOf(d.Host.Keys.SubjectKey(), sandboxMerchant, consent.Email, address)
-	entries, err := d.Host.Ledger.Load(context.Background(), sandboxMerchant, consent.Email, []consent.Subject{subject})
+	record, err := d.record(p)
 	if err != nil {
 		return "unknown: the ledger cannot be read"
 	}
-	decision := entries[subject].Record.Decision
+	decision := record.Decision
 	if !decision.State.IsDecision() {
 		return "none"
 	}
 	return fmt.Sprintf("%s, in %s", decision.State, decision.Side)
 }
 
+// record is what the ledger holds of a person.
+func (d *demo) record(p *demoPerson) (consent.Record, error) {
+	address := p.phone()
+	if p.channel == consent.Email {
+		var err error
+		if address, err = consent.NormaliseEmail(p.email()); err != nil {
+			return consent.Record{}, err
+		}
+	}
+	subject := identity{p.channel, address}.subject(d.Host, sandboxMerchant)
+	entries, err := d.Host.Ledger.Load(context.Background(), sandboxMerchant, p.channel, []consent.Subject{subject})
+	return entries[subject].Record, err
+}
+
+// channelName is a channel as tables show it.
+func channelName(channel consent.Channel) string {
+	if channel == consent.SMS {
+		return "SMS"
+	}
+	return channel.String()
+}
+
 func (v *demoView) text(p *page) {
-	rows := [][]string{{"", "WHO", "WHAT THEY DID", "SHOPIFY", "LISTRAK", "DECISION", "POINT", "TOOK"}}
+	rows := [][]string{{"", "WHO", "BY", "WHAT THEY DID", "SHOPIFY", "LISTRAK", "DECISION", "POINT", "TOOK"}}
 	for _, l := range v.People {
 		point := l.Point
 		if point == consent.NoPoint.String() {
 			point = ""
 		}
-		rows = append(rows, []string{mark(l.AsDemanded), l.Name, l.Story, l.Shopify, l.Listrak, l.Decision, point,
+		rows = append(rows, []string{mark(l.AsDemanded), l.Name, l.by(), l.Story, l.Shopify, l.Listrak, l.Decision, point,
 			span(time.Duration(l.TookMilliseconds) * time.Millisecond)})
 	}
 	p.line("")
@@ -93,7 +118,7 @@ func (v *demoView) text(p *page) {
 	p.line("What to try next:")
 	p.table("  ", [][]string{
 		{"go run ./starter demo --keep", "the same, left running: look inside with Temporal's Web UI"},
-		{"go run ./starter dev", "a store and a list of your own to play with, by hand"},
+		{"go run ./starter dev", "a store and lists of your own to play with, by hand"},
 		{"go run ./starter merchant add --help", "a real merchant"},
 	})
 }

@@ -36,7 +36,7 @@ func newDevCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "dev", Short: "Start everything on this machine: Temporal with its Web UI, a sandbox of both sides, a worker",
 		Long: `Starts everything in one process: a local Temporal server with its Web UI and a database file, a sandbox that plays one
-Shopify store and one Listrak list, and a worker. The sandbox becomes a merchant with every sync off.
+Shopify store and one Listrak account with an email list and SMS, and a worker. The sandbox becomes a merchant with every sync off.
 
 Other starter processes of this user find it by themselves, unless a TEMPORAL_ variable names another server.
 It runs until Ctrl-C. Temporal's state and the ledger are kept; the sandbox forgets everybody.`,
@@ -196,9 +196,10 @@ func (v *devView) text(p *page) {
 	}
 	p.line("  %s merchant check", v.prefix)
 	if !v.syncsOn {
-		p.line("  %s sync enable email_to_shopify email_to_listrak", v.prefix)
+		p.line("  %s sync enable email_to_shopify email_to_listrak sms_to_shopify sms_to_listrak", v.prefix)
 	}
 	p.line("  curl -X POST %s/lists/%d/subscribe -d '{\"email\":\"ann@example.com\"}'", v.SandboxControl, sandboxList)
+	p.line("  curl -X POST %s/sms/%d/subscribe -d '{\"phone\":\"+15550001111\"}'", v.SandboxControl, sandboxPhones)
 	p.line("  %s status", v.prefix)
 	p.line("  %s explain ann@example.com", v.prefix)
 }

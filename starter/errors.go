@@ -76,12 +76,13 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.As(err, &p):
 		return p.code
-	case errors.As(err, &invalid), is(ledger.ErrUnknownMerchant, ledger.ErrMalformedDSN, ledger.ErrNoPrivacyRequest, consent.ErrMalformedAddress):
+	case errors.As(err, &invalid), is(ledger.ErrUnknownMerchant, ledger.ErrMalformedDSN, ledger.ErrNoPrivacyRequest, consent.ErrMalformedAddress,
+		consent.ErrMalformedPhone):
 		return exitUsage
 	case is(ledger.ErrLocked, ledger.ErrGone, ledger.ErrUnreachable, context.DeadlineExceeded),
 		errors.As(err, &unavailable), errors.As(err, &deadline):
 		return exitUnreachable
-	case is(ledger.ErrNewerSchema, ledger.ErrMerchantExists, ledger.ErrShopTaken, ledger.ErrListTaken, merchant.ErrNewerSettings,
+	case is(ledger.ErrNewerSchema, ledger.ErrMerchantExists, ledger.ErrShopTaken, ledger.ErrListTaken, ledger.ErrSMSListTaken, merchant.ErrNewerSettings,
 		keys.ErrWrongKey, keys.ErrNoKey, keys.ErrUnsafeFile, keys.ErrDamaged, keys.ErrMalformed):
 		return exitRefused
 	case errors.As(err, &notFound):
@@ -108,7 +109,9 @@ func hint(err error) string {
 	case errors.Is(err, ledger.ErrGone), errors.Is(err, ledger.ErrUnreachable), errors.Is(err, ledger.ErrLocked):
 		return "CONCORD_LEDGER names the ledger, --data the directory of a local one; `starter config` shows which one is used"
 	case errors.Is(err, consent.ErrMalformedAddress):
-		return "give one email address, or - to read it from standard input"
+		return "give one email address or phone number, or - to read it from standard input"
+	case errors.Is(err, consent.ErrMalformedPhone):
+		return "give a phone number with its country code, such as +15550001111, or an email address, which has an @"
 	case errors.As(err, &notFound):
 		return "`starter merchant resume` starts the merchant's workflow when it is missing"
 	}

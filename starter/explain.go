@@ -14,9 +14,10 @@ func newExplainCommand(a *app) *cobra.Command {
 	var id string
 	c := &cobra.Command{
 		Use: "explain ADDRESS", Short: "Tell one person's story: what was seen, decided and delivered, and why", Args: arguments(1, 1),
-		Long: `Tells in plain sentences what is known of the person behind an email address, and what is owed to either side or why not. The
-address is hashed to find the person and is not stored. With - it is read from standard input, which keeps it out of the shell's
-history and the list of processes.`,
+		Long: `Tells in plain sentences what is known of the person behind an email address or a phone number, and what is owed to either side or
+why not. An address with an @ is an email's; anything else is a phone number, which without a country code is of the merchant's country.
+A person with both has a story on each channel. The address is hashed to find the person and is not stored. With - it is read from
+standard input, which keeps it out of the shell's history and the list of processes.`,
 		Example: "  starter explain -",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.explain(cmd.Context(), args[0], id)
@@ -28,34 +29,33 @@ history and the list of processes.`,
 
 type explainView struct {
 	Merchant string `json:"merchant"`
+	// Channel is email or sms.
+	Channel string `json:"channel"`
 	// Subject is the hash under which the person is kept.
 	Subject string             `json:"subject"`
 	Known   bool               `json:"known"`
 	Story   []explain.Sentence `json:"story"`
 	// Now is missing for a person who is not known.
 	Now *explain.Standing `json:"now,omitempty"`
+
+	// noSMS: a phone number was asked for, and the merchant has no SMS.
+	noSMS bool
 }
 
-func (a *app) explain(ctx context.Context, given, id string) error {
-	address, err := a.addressOf(ctx, given)
-	if err != nil {
-		return err
-	}
-	if address == "" {
-		return usageError("%w: it is empty", consent.ErrMalformedAddress)
-	}
-	h, m, err := a.merchantOf(ctx, named(id))
+func (a *app) explain(ctx context.Context, argument, id string) error {
+	h, m, who, err := a.personOf(ctx, argument, id)
 	if err != nil {
 		return err
 	}
 	id = m.Settings.ID
-	subject := consent.SubjectOf(h.Keys.SubjectKey(), id, consent.Email, address)
-	v := &explainView{Merchant: id, Subject: subject.Hex(), Story: []explain.Sentence{}}
-	lines, err := h.Ledger.Journal(ctx, id, consent.Email, subject)
+	subject := who.subject(h, id)
+	v := &explainView{Merchant: id, Channel: who.channel.String(), Subject: subject.Hex(), Story: []explain.Sentence{},
+		noSMS: who.channel == consent.SMS && !m.Settings.SMS.Enabled()}
+	lines, err := h.Ledger.Journal(ctx, id, who.channel, subject)
 	if err != nil {
 		return err
 	}
-	entries, err := h.Ledger.Load(ctx, id, consent.Email, []consent.Subject{subject})
+	entries, err := h.Ledger.Load(ctx, id, who.channel, []consent.Subject{subject})
 	if err != nil {
 		return err
 	}
@@ -71,9 +71,10 @@ func (a *app) explain(ctx context.Context, given, id string) error {
 		}
 		v.Story = explain.Story(lines)
 		now := explain.Stand(explain.Person{
-			Entry: entry, Switches: switches, LookUpLag: h.Settings.OrderLag, Now: a.now(), Approved: brake.Passing[subject],
+			Channel: who.channel, Entry: entry, Switches: switches, LookUpLag: h.Settings.OrderLag, Now: a.now(), Approved: brake.Passing[subject],
 			Permits: [2]*consent.Permit{
-				reconcile.PermitOf(switches, consent.EmailToShopify), reconcile.PermitOf(switches, consent.EmailToListrak),
+				reconcile.PermitOf(switches, consent.SyncTo(who.channel, consent.Shopify)),
+				reconcile.PermitOf(switches, consent.SyncTo(who.channel, consent.Listrak)),
 			},
 		})
 		v.Now = &now
@@ -83,11 +84,23 @@ func (a *app) explain(ctx context.Context, given, id string) error {
 
 func (v *explainView) text(p *page) {
 	if !v.Known {
-		p.line("Merchant %s knows nobody with this address: neither side has shown it while a sync was on.", v.Merchant)
+		if v.noSMS {
+			p.line("Merchant %s knows nobody with this phone number: SMS is not set up (starter merchant set --help).", v.Merchant)
+			return
+		}
+		what := "address"
+		if v.Channel == consent.SMS.String() {
+			what = "phone number"
+		}
+		p.line("Merchant %s knows nobody with this %s: neither side has shown it while a sync was on.", v.Merchant, what)
 		p.line("What changed within the last minute is seen by the next round; `starter status` tells whether rounds run.")
 		return
 	}
-	p.line("Person %s of merchant %s. Times are in UTC.", v.Subject[:12], v.Merchant)
+	on := ""
+	if v.Channel == consent.SMS.String() {
+		on = ", on SMS"
+	}
+	p.line("Person %s of merchant %s%s. Times are in UTC.", v.Subject[:12], v.Merchant, on)
 	p.line("")
 	for _, s := range v.Story {
 		for i, line := range wrap(s.Text, 100) {

@@ -78,7 +78,7 @@ func newDesk(t *testing.T) *desk {
 	d.shopName = d.id + ".myshopify.com"
 	d.settings = config.Settings{
 		Ledger: config.DSN("sqlite:" + filepath.Join(d.data, "concord.db")), TaskQueue: d.id, Interval: time.Second,
-		RoundLimit: 20 * time.Second, CheckoutWindow: 6 * time.Second, OrderLag: time.Second, MaxHeld: 500,
+		RoundLimit: 20 * time.Second, CheckoutWindow: 6 * time.Second, OrderLag: time.Second, MaxHeld: 500, ListComparison: time.Hour,
 		CallTimeout: 2 * time.Second, ClaimLease: 3 * time.Second, RunLease: 25 * time.Second, LogFormat: "text",
 		OptOutRetention: time.Hour, ExportDirectory: filepath.Join(d.data, "exports"),
 	}

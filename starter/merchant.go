@@ -28,11 +28,12 @@ const secretsHelp = `Secrets are read from the environment, or from standard inp
   CONCORD_SHOPIFY_TOKEN                                         of an app made in the store's admin (shpat_…); its secret may be given
                                                                 too, as CONCORD_SHOPIFY_CLIENT_SECRET alone: it signs webhooks
   CONCORD_LISTRAK_CLIENT_ID and CONCORD_LISTRAK_CLIENT_SECRET   of an Email API integration, and, to let Listrak forget people,
-  CONCORD_LISTRAK_PRIVACY_CLIENT_ID and …_PRIVACY_CLIENT_SECRET of an integration of the type Privacy (optional)`
+  CONCORD_LISTRAK_PRIVACY_CLIENT_ID and …_PRIVACY_CLIENT_SECRET of an integration of the type Privacy (optional), and, for SMS,
+  CONCORD_LISTRAK_SMS_CLIENT_ID and …_SMS_CLIENT_SECRET         of an SMS API integration (optional)`
 
 func newMerchantCommand(a *app) *cobra.Command {
 	return group("merchant", "Set merchants up: stores, lists, credentials",
-		"A merchant is one Shopify store with one Listrak email list.\n\n"+secretsHelp,
+		"A merchant is one Shopify store with one Listrak email list and, if used, one SMS list.\n\n"+secretsHelp,
 		newMerchantAddCommand(a), newMerchantSetCommand(a), newMerchantListCommand(a), newMerchantShowCommand(a), newMerchantCheckCommand(a),
 		newMerchantListsCommand(a), newMerchantEventsCommand(a), newMerchantPauseCommand(a), newMerchantResumeCommand(a),
 		newMerchantRemoveCommand(a), newMerchantWebhooksCommand(a))
@@ -127,6 +128,17 @@ func addSettingsFlags(f *pflag.FlagSet) *settingsFlags {
 	f.DurationVar(&s.values.OrderBeforeConsent, "order-before-consent", 0, "how long before the consent an order may lie, a `DURATION` (default 1m)")
 	f.IntVar(&s.values.ResubscribeLimit, "resubscribe-limit", 0,
 		"most people who are resubscribed within 24 hours before it waits for starter approve, a `NUMBER` (default 0: 100 and one in 1000 known)")
+	f.IntVar(&s.values.SMS.SenderCode, "sms-sender-code", 0, "`ID` of the Listrak sender code, not its number; starter merchant lists prints them")
+	f.IntVar(&s.values.SMS.List, "sms-list", 0, "`ID` of the phone list of the sender code, 0 for no SMS; starter merchant lists prints them")
+	f.IntVar(&s.values.SMS.CheckoutList, "sms-checkout-list", 0, "`ID` of a second phone list for a consent with an order, 0 for none")
+	f.StringVar(&s.values.SMS.Country, "country", "", "`COUNTRY` of phone numbers without a country code, such as DE (default US)")
+	f.StringVar((*string)(&s.values.SMS.Spelling), "sms-phone-spelling", "",
+		"how numbers are written to Listrak, a `SPELLING`: plus (+15550001111), digits (15550001111) or national (5550001111) (default plus)")
+	f.Var(&wordFlag{yes: "off", no: "on", is: &s.values.SMS.NoWindow}, "sms-window",
+		"whether a consent to SMS waits for an order, as one to email does: `on` or off")
+	f.Var(&wordFlag{yes: "code", no: "list", is: &s.values.SMS.OptOut}, "sms-unsubscribe",
+		"what an unsubscribe in Shopify leaves in Listrak, the `list` alone, or the whole sender code: code, which no API takes back")
+	f.StringVar(&s.values.SMS.URL, "listrak-sms-url", "", "base `ADDRESS` of Listrak's SMS API (default: the real one)")
 	f.StringVar((*string)(&s.values.Webhooks), "webhooks", "",
 		"`WHO` subscribes to Shopify's webhooks: api (Concord), app (shopify.app.toml) or off (default: api with CONCORD_PUBLIC_URL, else off)")
 	return s
@@ -157,6 +169,14 @@ func (s *settingsFlags) apply(to *merchant.Settings, each func()) {
 		"order-before-consent": func() { to.OrderBeforeConsent = s.values.OrderBeforeConsent },
 		"webhooks":             func() { to.Webhooks = s.values.Webhooks },
 		"resubscribe-limit":    func() { to.ResubscribeLimit = s.values.ResubscribeLimit },
+		"sms-sender-code":      func() { to.SMS.SenderCode = s.values.SMS.SenderCode },
+		"sms-list":             func() { to.SMS.List = s.values.SMS.List },
+		"sms-checkout-list":    func() { to.SMS.CheckoutList = s.values.SMS.CheckoutList },
+		"country":              func() { to.SMS.Country = s.values.SMS.Country },
+		"sms-phone-spelling":   func() { to.SMS.Spelling = s.values.SMS.Spelling },
+		"sms-window":           func() { to.SMS.NoWindow = s.values.SMS.NoWindow },
+		"sms-unsubscribe":      func() { to.SMS.OptOut = s.values.SMS.OptOut },
+		"listrak-sms-url":      func() { to.SMS.URL = s.values.SMS.URL },
 	} {
 		if s.flags.Changed(name) {
 			set()
@@ -164,6 +184,33 @@ func (s *settingsFlags) apply(to *merchant.Settings, each func()) {
 		}
 	}
 }
+
+// wordFlag is a setting of two words.
+type wordFlag struct {
+	// yes is the word that sets is, no the one that does not.
+	yes, no string
+	is      *bool
+}
+
+// String is the word that stands.
+func (f *wordFlag) String() string {
+	if f.is != nil && *f.is {
+		return f.yes
+	}
+	return f.no
+}
+
+// Set takes one of the two words.
+func (f *wordFlag) Set(word string) error {
+	if word != f.yes && word != f.no {
+		return fmt.Errorf("must be %s or %s", f.no, f.yes)
+	}
+	*f.is = word == f.yes
+	return nil
+}
+
+// Type names the value in help texts.
+func (f *wordFlag) Type() string { return "word" }
 
 func ignore() {}
 
@@ -221,9 +268,11 @@ func (a *app) addMerchant(ctx context.Context, shop string, flags *settingsFlags
 	if err != nil {
 		return err
 	}
-	// A merchant who comes back has decisions, and reports of a list that may be another one now.
-	if err := h.Engine.ForgetList(ctx, stored.ID); err != nil {
-		return fmt.Errorf("merchant %s is stored, but what Listrak had shown of it before is not forgotten: %w", stored.ID, err)
+	// A merchant who comes back has decisions, and reports of lists that may be others now.
+	for _, channel := range consent.Channels {
+		if err := h.Engine.ForgetList(ctx, stored.ID, channel); err != nil {
+			return fmt.Errorf("merchant %s is stored, but what Listrak had shown of it before is not forgotten: %w", stored.ID, err)
+		}
 	}
 	v := &addedView{Merchant: stored.ID, WorkflowStarted: true, Settings: stored}
 	if _, err := a.startWorkflow(ctx, stored.ID); err != nil {
@@ -255,6 +304,9 @@ func (v *addedView) text(p *page) {
 	p.line("Next:")
 	p.line("  starter merchant check %s", v.Merchant)
 	p.line("  starter sync enable email_to_shopify --merchant %s", v.Merchant)
+	if v.Settings.SMS.Enabled() {
+		p.line("  starter sync enable sms_to_shopify --merchant %s", v.Merchant)
+	}
 }
 
 func newMerchantSetCommand(a *app) *cobra.Command {
@@ -265,7 +317,10 @@ func newMerchantSetCommand(a *app) *cobra.Command {
 environment or from standard input; those that are not given stay.
 
 Another list or another address of Listrak starts that side's reading anew: the merchant is paused, what Listrak had shown is
-forgotten (decisions stay), and the merchant goes on. If that is cut short, run the same line again.
+forgotten (decisions stay), and the merchant goes on. If that is cut short, run the same line again. The same goes for another SMS
+list, which leaves email alone.
+
+SMS is set up with --sms-sender-code, --sms-list and credentials of its own, and taken away with --sms-sender-code 0 --sms-list 0.
 
 ` + secretsHelp,
 		Example: "  starter merchant set acme --zone Europe/Berlin\n  CONCORD_LISTRAK_CLIENT_SECRET=… starter merchant set acme --credentials",
@@ -302,19 +357,22 @@ func (a *app) setMerchant(ctx context.Context, args []string, flags *settingsFla
 	if err := after.Normalize(); err != nil {
 		return err
 	}
+	if m.Settings.SMS.Enabled() && !after.SMS.Enabled() {
+		if err := a.smsIsOff(ctx, h, m.Settings.ID); err != nil {
+			return err
+		}
+	}
 	v := &setView{Merchant: m.Settings.ID, CredentialsChanged: credentials != nil}
-	anew := after.EmailList != m.Settings.EmailList || after.ListrakURL != m.Settings.ListrakURL
-	// A call that was cut short after the settings were stored has left the merchant paused; the same line finishes it.
-	again := (flags.flags.Changed("list") || flags.flags.Changed("listrak-url")) && m.State == ledger.Paused
-	if anew || again {
-		v.ListForgotten = true
-		v.Settings, err = a.replaceList(ctx, h, m, change, credentials)
+	channels := flags.newLists(m, after)
+	if len(channels) > 0 {
+		v.Settings, err = a.replaceLists(ctx, h, m, channels, change, credentials)
 	} else {
 		v.Settings, err = h.Merchants.Update(ctx, m.Settings.ID, change, credentials)
 	}
 	if err != nil {
 		return err
 	}
+	v.ListForgotten, v.SMSListForgotten = slices.Contains(channels, consent.Email), slices.Contains(channels, consent.SMS)
 	now, err := h.Merchants.Get(ctx, m.Settings.ID)
 	if err != nil {
 		return err
@@ -323,10 +381,45 @@ func (a *app) setMerchant(ctx context.Context, args []string, flags *settingsFla
 	return a.show(v)
 }
 
-// replaceList gives a merchant another list. Nothing may read or write the old one meanwhile: deliveries are stopped by the pause,
+// newLists tells on which channels a change gives the merchant another list.
+func (s *settingsFlags) newLists(m merchant.Merchant, after merchant.Settings) []consent.Channel {
+	// A call that was cut short after the settings were stored has left the merchant paused; the same line finishes it.
+	again := func(flags ...string) bool {
+		return m.State == ledger.Paused && slices.ContainsFunc(flags, s.flags.Changed)
+	}
+	before := &m.Settings
+	var channels []consent.Channel
+	if after.EmailList != before.EmailList || after.ListrakURL != before.ListrakURL || again("list", "listrak-url") {
+		channels = append(channels, consent.Email)
+	}
+	// The first list has none before it of which anything could be known.
+	if before.SMS.Enabled() && after.SMS.NewList(before.SMS) || again("sms-list", "sms-sender-code", "listrak-sms-url") {
+		channels = append(channels, consent.SMS)
+	}
+	return channels
+}
+
+// smsIsOff refuses to take SMS away from a merchant while it is synced: the rounds would stop the merchant, email too.
+func (a *app) smsIsOff(ctx context.Context, h *host.Host, id string) error {
+	switches, err := h.Ledger.Switches(ctx, id)
+	if err != nil {
+		return err
+	}
+	if on := smsSyncsOn(switches); len(on) > 0 {
+		return refusedError("SMS of merchant %s is synced", id).try("`starter sync disable %s --merchant %s` first", strings.Join(on, " "), id)
+	}
+	return nil
+}
+
+// smsSyncsOn names the SMS syncs that are on.
+func smsSyncsOn(switches ledger.Switches) []string {
+	return slices.DeleteFunc(syncsOn(switches), func(name string) bool { return consent.Sync(name).Channel() != consent.SMS })
+}
+
+// replaceLists gives a merchant other lists. Nothing may read or write the old ones meanwhile: deliveries are stopped by the pause,
 // and the leases of rounds and full reads are ours until it is done, since a round at work could still save what it has read.
-func (a *app) replaceList(ctx context.Context, h *host.Host, m merchant.Merchant, change func(*merchant.Settings) error,
-	credentials *merchant.Credentials) (merchant.Settings, error) {
+func (a *app) replaceLists(ctx context.Context, h *host.Host, m merchant.Merchant, channels []consent.Channel,
+	change func(*merchant.Settings) error, credentials *merchant.Credentials) (merchant.Settings, error) {
 	id := m.Settings.ID
 	if m.State != ledger.Paused {
 		if _, err := a.answered(ctx, id, workflows.Pause, true); err != nil {
@@ -338,8 +431,10 @@ func (a *app) replaceList(ctx context.Context, h *host.Host, m merchant.Merchant
 		return merchant.Settings{}, err
 	}
 	settings, err := h.Merchants.Update(ctx, id, change, credentials)
-	if err == nil {
-		err = h.Engine.ForgetList(ctx, id)
+	for _, channel := range channels {
+		if err == nil {
+			err = h.Engine.ForgetList(ctx, id, channel)
+		}
 	}
 	if err = errors.Join(err, free()); err != nil {
 		if m.State != ledger.Paused {
@@ -361,6 +456,7 @@ type setView struct {
 	State              ledger.MerchantState `json:"state"`
 	CredentialsChanged bool                 `json:"credentials_changed"`
 	ListForgotten      bool                 `json:"list_forgotten"`
+	SMSListForgotten   bool                 `json:"sms_list_forgotten,omitempty"`
 	Settings           merchant.Settings    `json:"settings"`
 }
 
@@ -368,6 +464,12 @@ func (v *setView) text(p *page) {
 	p.line("Merchant %s is changed.", v.Merchant)
 	if v.ListForgotten {
 		p.line("What Listrak had shown is forgotten, decisions stay: list %d is read from its beginning.", v.Settings.EmailList)
+	}
+	switch {
+	case v.SMSListForgotten && v.Settings.SMS.Enabled():
+		p.line("What Listrak had shown of SMS is forgotten, decisions stay: phone list %d is read from its beginning.", v.Settings.SMS.List)
+	case v.SMSListForgotten:
+		p.line("What Listrak had shown of SMS is forgotten, decisions stay.")
 	}
 	switch v.State {
 	case ledger.Paused:
@@ -481,10 +583,31 @@ func (v *merchantView) text(p *page) {
 		"Privacy API address", orReal(s.ListrakPrivacyURL, merchant.ListrakPrivacyURL),
 		"Requests a second", strconv.FormatFloat(s.ListrakRate, 'g', -1, 64), "Imports are", strings.Join(s.ImportMethods, ", "),
 		"Machines are", strings.Join(s.MachineMethods, ", "))
+	v.smsText(p)
 	p.line("Limits")
 	p.facts("  ", "Resubscribed in 24 h", resubscribeWords(s.ResubscribeLimit))
 	p.line("Credentials")
 	p.line("  %s", v.Credentials)
+}
+
+// smsText shows a merchant's settings of SMS, if it has any.
+func (v *merchantView) smsText(p *page) {
+	s := &v.Settings.SMS
+	if !s.Enabled() {
+		return
+	}
+	window := "as one to email"
+	if s.NoWindow {
+		window = "not"
+	}
+	leaves := "list " + strconv.Itoa(s.List) + " alone"
+	if s.OptOut {
+		leaves = "the whole sender code, which no API takes back"
+	}
+	p.line("Listrak SMS")
+	p.facts("  ", "Sender code", strconv.Itoa(s.SenderCode), "List", strconv.Itoa(s.List), "Checkout list", orNumber(s.CheckoutList),
+		"Waits for an order", window, "An unsubscribe leaves", leaves, "Country", s.Country+", of numbers without a country code",
+		"Numbers are written", string(cmp.Or(s.Spelling, merchant.SpellPlus)), "API address", orReal(s.URL, merchant.ListrakSMSURL))
 }
 
 func orReal(set, real string) string {
@@ -653,7 +776,7 @@ func (a *app) eraseMerchant(ctx context.Context, name string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	people, err := h.Ledger.CountSubjects(ctx, id, consent.Email)
+	people, err := peopleKnown(ctx, h, id)
 	if err != nil {
 		return err
 	}

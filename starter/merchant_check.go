@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 )
 
 // runKinds are the runs of a merchant that read or write.
-var runKinds = [...]ledger.RunKind{reconcile.RoundRun, reconcile.FullRun}
+var runKinds = [...]ledger.RunKind{reconcile.RoundRun, reconcile.FullRun, reconcile.FullSMSRun}
 
 func newMerchantCheckCommand(a *app) *cobra.Command {
 	var probe string
@@ -111,7 +112,7 @@ func mark(ok bool) string {
 }
 
 func (a *app) checkMerchant(ctx context.Context, args []string, probe string) error {
-	address, err := a.addressOf(ctx, probe)
+	address, err := a.probeAddress(ctx, probe)
 	if err != nil {
 		return err
 	}
@@ -141,6 +142,9 @@ func (a *app) checkMerchant(ctx context.Context, args []string, probe string) er
 		v.add(atListrak, f.OK, f.What, f.Advice)
 	}
 	if err := a.checkPrivacy(ctx, v, m.Settings, credentials); err != nil {
+		return err
+	}
+	if err := a.checkSMS(ctx, h, v, m.Settings, credentials); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -252,19 +256,73 @@ func (a *app) checkPrivacy(ctx context.Context, v *checkView, settings merchant.
 	return nil
 }
 
-// addressOf reads an address that was given as an argument or, for -, on standard input. Empty stays empty.
-func (a *app) addressOf(ctx context.Context, given string) (string, error) {
-	if given == "" {
+// checkSMS looks whether SMS can be synced, which a merchant may leave out.
+func (a *app) checkSMS(ctx context.Context, h *host.Host, v *checkView, settings merchant.Settings, credentials merchant.Credentials) error {
+	const secrets = merchant.EnvListrakSMSClientID + " and " + merchant.EnvListrakSMSClientSecret
+	if !settings.SMS.Enabled() || !credentials.HasSMS() {
+		switches, err := h.Ledger.Switches(ctx, settings.ID)
+		if err != nil {
+			return err
+		}
+		missing, what := secrets+" with `starter merchant set "+settings.ID+" --credentials`", "no credentials of an SMS integration are set"
+		if credentials.HasSMS() {
+			missing, what = "--sms-sender-code and --sms-list with `starter merchant set "+settings.ID+"` (`starter merchant lists "+settings.ID+
+				"` prints them)", "no sender code and phone list are set"
+		}
+		on := smsSyncsOn(switches)
+		ok := len(on) == 0 && !settings.SMS.Enabled()
+		if ok {
+			what, missing = "SMS is not set up: "+what, "To sync it, set "+missing
+		} else {
+			missing = "Set " + missing
+		}
+		v.add(atListrak, ok, what, missing)
+		return nil
+	}
+	client, err := host.SMSClient(settings, credentials, a.now)
+	if err != nil {
+		return err
+	}
+	for _, f := range client.VerifyAccess(ctx) {
+		v.add(atListrak, f.OK, f.What, f.Advice)
+	}
+	if settings.SMS.CheckoutList == 0 {
+		v.add(atConcord, true, "no checkout list of SMS is set", "That a consent came with an order is only told by `starter explain` then; "+
+			"set --sms-checkout-list with `starter merchant set` to put these people on a second list")
+		return nil
+	}
+	return a.checkCheckoutList(ctx, v, client, settings.SMS)
+}
+
+// checkCheckoutList looks for the second list, of which the client's own check knows nothing.
+func (a *app) checkCheckoutList(ctx context.Context, v *checkView, client *listrak.SMSClient, sms merchant.SMS) error {
+	lists, err := client.Lists(ctx, sms.SenderCode)
+	if err != nil {
+		// The check of the first list has said why.
+		return ctx.Err()
+	}
+	name := fmt.Sprintf("phone list %d, for consents with an order,", sms.CheckoutList)
+	at := slices.IndexFunc(lists, func(l listrak.SMSList) bool { return l.ID == sms.CheckoutList })
+	switch {
+	case at < 0:
+		v.add(atListrak, false, fmt.Sprintf("%s does not exist on sender code %d", name, sms.SenderCode),
+			"Set --sms-checkout-list to one that `starter merchant lists` prints, or to 0 for none")
+	case !lists[at].Active:
+		v.add(atListrak, false, fmt.Sprintf("%s is %q and inactive", name, lists[at].Name), "Activate it in Listrak, or set another one")
+	default:
+		v.add(atListrak, true, fmt.Sprintf("%s is %q", name, lists[at].Name), "")
+	}
+	return nil
+}
+
+// probeAddress reads the address of --probe, an argument or, for -, standard input. Empty stays empty.
+func (a *app) probeAddress(ctx context.Context, argument string) (string, error) {
+	if argument == "" {
 		return "", nil
 	}
-	if given == "-" {
-		line, err := a.readLine(ctx)
-		if err != nil {
-			return "", fmt.Errorf("read the address: %w", err)
-		}
-		if given = line; given == "" {
-			return "", usageError("%w: standard input is empty", consent.ErrMalformedAddress)
-		}
+	given, err := a.given(ctx, argument)
+	if err != nil {
+		return "", err
 	}
 	return consent.NormaliseEmail(given)
 }

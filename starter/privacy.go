@@ -31,8 +31,8 @@ func newRedactCommand(a *app) *cobra.Command {
 	var flags byHandFlags
 	c := &cobra.Command{
 		Use: "redact {ADDRESS|-}", Short: "Forget a person, here and in Listrak", Args: arguments(1, 1),
-		Long: `Erases all that is known of the person behind an email address, and asks Listrak's Privacy API to forget them, as Shopify's
-customers/redact does. What stays is that they are unsubscribed, under the hash of their address: an old yes that a side still shows does
+		Long: `Erases all that is known of the person behind an email address or a phone number, and of what else is known of the same Shopify customer,
+and asks Listrak's Privacy API to forget them, as Shopify's customers/redact does. What stays is that they are unsubscribed, under the hash of their address: an old yes that a side still shows does
 not bring them back, a new one does. Nothing is deleted in Shopify; do that in its admin.
 
 It waits until the ledger has forgotten the person and Listrak was asked, and prints how far it is. Listrak may take days; a worker goes on
@@ -50,8 +50,8 @@ func newExportCommand(a *app) *cobra.Command {
 	var flags byHandFlags
 	c := &cobra.Command{
 		Use: "export {ADDRESS|-}", Short: "Write down all that is held of a person", Args: arguments(1, 1),
-		Long: `Lets a worker write all that is held of the person behind an email address, and what both sides show of them now, into two files
-(JSON, and the same as text) that only its user may read, as Shopify's customers/data_request does. They lie in CONCORD_EXPORT_DIRECTORY
+		Long: `Lets a worker write all that is held of the person behind an email address or a phone number, and what both sides show of them now, into
+two files (JSON, and the same as text) that only its user may read, as Shopify's customers/data_request does. They lie in CONCORD_EXPORT_DIRECTORY
 of the worker. Give them to the person, then delete them. ` + addressHelp,
 		Example: "  starter export -",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -68,29 +68,25 @@ func byHandCommand(c *cobra.Command, flags *byHandFlags) *cobra.Command {
 }
 
 // byHand keeps a privacy request, starts its workflow, and waits for what comes of it.
-func (a *app) byHand(ctx context.Context, given string, kind ledger.PrivacyKind, flags byHandFlags) error {
-	address, err := a.addressOf(ctx, given)
-	if err != nil {
-		return err
-	}
-	if address == "" {
-		return usageError("%w: it is empty", consent.ErrMalformedAddress)
-	}
-	h, m, err := a.merchantOf(ctx, named(flags.merchant))
+func (a *app) byHand(ctx context.Context, argument string, kind ledger.PrivacyKind, flags byHandFlags) error {
+	h, m, who, err := a.personOf(ctx, argument, flags.merchant)
 	if err != nil {
 		return err
 	}
 	id := m.Settings.ID
 	if kind == ledger.Redact && !flags.yes {
-		subject := consent.SubjectOf(h.Keys.SubjectKey(), id, consent.Email, address)
 		question := fmt.Sprintf("Erase all that is known of person %s of merchant %s, and let Listrak forget them? It cannot be taken back.",
-			shortSubject(subject), id)
+			shortSubject(who.subject(h, id)), id)
 		if err := a.ask(ctx, question); err != nil {
 			return err
 		}
 	}
 	request := "by-hand-" + strings.ToLower(rand.Text())
-	sealed, err := person.Seal(h.Keys, id, request, person.Person{Email: address})
+	about := person.Person{Email: who.address}
+	if who.channel == consent.SMS {
+		about = person.Person{Phone: who.address}
+	}
+	sealed, err := person.Seal(h.Keys, id, request, about)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/host"
 	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/merchant"
 	"github.com/concordsync/concord/internal/reconcile"
 )
 
@@ -27,8 +28,8 @@ func newRetryCommand(a *app) *cobra.Command {
 		Use: "retry {ADDRESS|-|--all}", Short: "Try again what a side refused, disputes, or somebody keeps undoing", Args: arguments(0, 1),
 		Long: `Makes a decision that was refused, disputed or contested owed again; the next round delivers it. Nothing is decided by that. Use it
 when the reason is gone: a suppression was lifted at Listrak, the application that set people back was switched off. What is refused
-again ends as before. The address is hashed to find the person and is not stored; with - it is read from standard input. --all takes everybody whom
-"starter refused" lists for the merchant. It reads and writes the ledger alone, so it works without Temporal.`,
+again ends as before. The address is an email's or a phone number; it is hashed to find the person and is not stored, and with - it is
+read from standard input. --all takes everybody whom "starter refused" lists for the merchant, on both channels. It reads and writes the ledger alone, so it works without Temporal.`,
 		Example: "  starter retry -\n  starter retry --all --merchant acme --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if flags.all != (len(args) == 0) {
@@ -48,11 +49,15 @@ type retryView struct {
 	// State of the merchant: nothing is delivered unless it is running.
 	State  ledger.MerchantState `json:"state"`
 	People []retriedPerson      `json:"people"`
+
+	// bothChannels: the table says who is on which.
+	bothChannels bool
 }
 
 type retriedPerson struct {
 	// Subject is the beginning of the hash under which the person is kept.
 	Subject string `json:"subject"`
+	Channel string `json:"channel"`
 	// Side is missing for a contested person whom no side had refused anything yet: from now on a yes is heard again.
 	Side     string    `json:"side,omitempty"`
 	Problem  string    `json:"problem"`
@@ -64,26 +69,23 @@ type retriedPerson struct {
 }
 
 func (a *app) retry(ctx context.Context, args []string, flags retryFlags) error {
-	address := ""
-	if !flags.all {
-		var err error
-		if address, err = a.addressOf(ctx, args[0]); err != nil {
-			return err
-		}
-		if address == "" {
-			return usageError("%w: it is empty", consent.ErrMalformedAddress)
-		}
+	var h *host.Host
+	var m merchant.Merchant
+	var who identity
+	var err error
+	if flags.all {
+		h, m, err = a.merchantOf(ctx, named(flags.merchant))
+	} else {
+		h, m, who, err = a.personOf(ctx, args[0], flags.merchant)
 	}
-	h, switches, err := a.switchesOf(ctx, flags.merchant)
 	if err != nil {
 		return err
 	}
-	id := switches.Merchant
-	v := &retryView{Merchant: id, State: switches.State, People: []retriedPerson{}}
+	v := &retryView{Merchant: m.Settings.ID, State: m.State, People: []retriedPerson{}}
 	if flags.all {
-		err = a.retryAll(ctx, h, id, flags.yes, v)
+		err = a.retryAll(ctx, h, m, flags.yes, v)
 	} else {
-		err = a.retryOne(ctx, h, id, consent.SubjectOf(h.Keys.SubjectKey(), id, consent.Email, address), flags.yes, v)
+		err = a.retryOne(ctx, h, who, flags.yes, v)
 	}
 	if err != nil {
 		return err
@@ -91,8 +93,10 @@ func (a *app) retry(ctx context.Context, args []string, flags retryFlags) error 
 	return a.show(v)
 }
 
-func (a *app) retryOne(ctx context.Context, h *host.Host, id string, subject consent.Subject, yes bool, v *retryView) error {
-	entries, err := h.Ledger.Load(ctx, id, consent.Email, []consent.Subject{subject})
+func (a *app) retryOne(ctx context.Context, h *host.Host, who identity, yes bool, v *retryView) error {
+	id := v.Merchant
+	subject := who.subject(h, id)
+	entries, err := h.Ledger.Load(ctx, id, who.channel, []consent.Subject{subject})
 	if err != nil {
 		return err
 	}
@@ -112,19 +116,27 @@ func (a *app) retryOne(ctx context.Context, h *host.Host, id string, subject con
 			return err
 		}
 	}
-	return v.retry(ctx, h, []consent.Subject{subject})
+	return v.retry(ctx, h, who.channel, []consent.Subject{subject})
 }
 
 // retryAll goes on until nobody is listed: those who were taken are owed, and are listed no more.
-func (a *app) retryAll(ctx context.Context, h *host.Host, id string, yes bool, v *retryView) error {
+func (a *app) retryAll(ctx context.Context, h *host.Host, m merchant.Merchant, yes bool, v *retryView) error {
+	id := m.Settings.ID
+	channels, err := channelsOf(ctx, h, m)
+	if err != nil {
+		return err
+	}
+	v.bothChannels = len(channels) > 1
 	var total int64
-	for _, side := range consent.Sides {
-		debts, err := h.Ledger.Debts(ctx, id, consent.Email, side, ledger.Permit{})
-		if err != nil {
-			return err
-		}
-		for _, debt := range unsettled {
-			total += debts.ByDebt[debt]
+	for _, channel := range channels {
+		for _, side := range consent.Sides {
+			debts, err := h.Ledger.Debts(ctx, id, channel, side, ledger.Permit{})
+			if err != nil {
+				return err
+			}
+			for _, debt := range unsettled {
+				total += debts.ByDebt[debt]
+			}
 		}
 	}
 	if total == 0 {
@@ -136,24 +148,11 @@ func (a *app) retryAll(ctx context.Context, h *host.Host, id string, yes bool, v
 			return err
 		}
 	}
-	for _, side := range consent.Sides {
-		for _, debt := range unsettled {
-			for {
-				found, err := h.Ledger.Unsettled(ctx, id, consent.Email, side, debt, refusedLimit)
-				if err != nil {
+	for _, channel := range channels {
+		for _, side := range consent.Sides {
+			for _, debt := range unsettled {
+				if err := v.retryUnsettled(ctx, h, channel, side, debt, total); err != nil {
 					return err
-				}
-				subjects := make([]consent.Subject, len(found))
-				for i, u := range found {
-					subjects[i] = u.Subject
-				}
-				before := len(v.People)
-				if err := v.retry(ctx, h, subjects); err != nil {
-					return err
-				}
-				// A round may refuse somebody again meanwhile, who must not be asked about for ever.
-				if len(found) < refusedLimit || len(v.People) == before || int64(len(v.People)) >= total {
-					break
 				}
 			}
 		}
@@ -161,17 +160,40 @@ func (a *app) retryAll(ctx context.Context, h *host.Host, id string, yes bool, v
 	return nil
 }
 
-func (v *retryView) retry(ctx context.Context, h *host.Host, subjects []consent.Subject) error {
-	done, err := h.Engine.Retry(ctx, v.Merchant, subjects)
+// retryUnsettled tries one kind of debt again. A round may refuse somebody again meanwhile, who must not be asked about for ever: total
+// bounds it.
+func (v *retryView) retryUnsettled(ctx context.Context, h *host.Host, channel consent.Channel, side consent.Side, debt consent.Debt,
+	total int64) error {
+	for {
+		found, err := h.Ledger.Unsettled(ctx, v.Merchant, channel, side, debt, refusedLimit)
+		if err != nil {
+			return err
+		}
+		subjects := make([]consent.Subject, len(found))
+		for i, u := range found {
+			subjects[i] = u.Subject
+		}
+		before := len(v.People)
+		if err := v.retry(ctx, h, channel, subjects); err != nil {
+			return err
+		}
+		if len(found) < refusedLimit || len(v.People) == before || int64(len(v.People)) >= total {
+			return nil
+		}
+	}
+}
+
+func (v *retryView) retry(ctx context.Context, h *host.Host, channel consent.Channel, subjects []consent.Subject) error {
+	done, err := h.Engine.Retry(ctx, v.Merchant, channel, subjects)
 	for _, r := range done {
-		v.People = append(v.People, retriedOf(r))
+		v.People = append(v.People, retriedOf(channel, r))
 	}
 	return err
 }
 
-func retriedOf(r reconcile.Retried) retriedPerson {
+func retriedOf(channel consent.Channel, r reconcile.Retried) retriedPerson {
 	person := retriedPerson{
-		Subject: shortSubject(r.Subject), Problem: r.Was.String(), Decision: r.Decision.State.String(), Decided: r.Decision.At.Time(),
+		Channel: channel.String(), Subject: shortSubject(r.Subject), Problem: r.Was.String(), Decision: r.Decision.State.String(), Decided: r.Decision.At.Time(),
 		Code: r.Code, Debt: r.Is.String(),
 	}
 	if r.Side != ledger.NoSide {
@@ -189,7 +211,7 @@ func (v *retryView) text(p *page) {
 	for _, r := range v.People {
 		rows = append(rows, []string{r.Subject, r.Side, r.Problem, r.Decision, r.Code, r.Debt})
 	}
-	p.table("", rows)
+	p.table("", withChannel(rows, v.bothChannels, func(i int) string { return v.People[i].Channel }))
 	p.line("")
 	if v.State != ledger.Running {
 		p.line("Nothing is delivered while the merchant is %s.", v.State)

@@ -25,8 +25,8 @@ import (
 	"github.com/concordsync/concord/workflows"
 )
 
-// What the sandbox of `starter dev` and `starter demo` holds: one store, one list, two subscription points. The secrets open
-// nothing but the sandbox.
+// What the sandbox of `starter dev` and `starter demo` holds: one store, one email list with two subscription points, and one sender
+// code with a phone list for each. The secrets open nothing but the sandbox.
 const (
 	sandboxShop      = "sandbox.myshopify.com"
 	sandboxMerchant  = "sandbox"
@@ -41,6 +41,12 @@ const (
 
 	sandboxPrivacyID     = "sandbox-privacy"
 	sandboxPrivacySecret = "sandbox-privacy-secret"
+
+	sandboxSenderCode    = 8
+	sandboxPhones        = 80
+	sandboxCheckoutPhone = 81
+	sandboxSMSID         = "sandbox-sms"
+	sandboxSMSSecret     = "sandbox-sms-secret"
 )
 
 // stackOptions say what startStack starts. The zero value with Settings and Log is everything in memory on free ports.
@@ -71,10 +77,11 @@ type stack struct {
 	Temporal *devserver.Server
 	Client   client.Client
 	Host     *host.Host
-	// Sandbox, Shop and List are nil with NoSandbox.
+	// Sandbox, Shop, List and SMS are nil with NoSandbox.
 	Sandbox *sandbox.Sandbox
 	Shop    *shop.Store
 	List    *list.Store
+	SMS     *list.SenderCode
 
 	// DoorURL is the base address of the door for webhooks, on this machine.
 	DoorURL string
@@ -177,6 +184,10 @@ func (s *stack) startSandbox(o stackOptions) error {
 		ID: sandboxList, Name: "Newsletter", ClientID: sandboxAPIID, Secret: sandboxAPISecret, Zone: zone,
 		Events: []list.Event{{ID: sandboxMarketing, Name: "Subscribed: marketing"}, {ID: sandboxCheckout, Name: "Subscribed: checkout"}},
 	})
+	s.SMS = s.Sandbox.AddSenderCode(list.SenderCodeConfig{
+		ID: sandboxSenderCode, Number: "55555", Name: "Sandbox", ClientID: sandboxSMSID, Secret: sandboxSMSSecret, Account: sandboxAPIID, Zone: zone,
+		Lists: []list.PhoneList{{ID: sandboxPhones, Name: "Texts"}, {ID: sandboxCheckoutPhone, Name: "Texts: checkout"}},
+	})
 	s.Sandbox.AddPrivacy(list.PrivacyConfig{ClientID: sandboxPrivacyID, Secret: sandboxPrivacySecret, Account: sandboxAPIID, Zone: zone})
 	return nil
 }
@@ -202,6 +213,8 @@ func (s *stack) AddSandboxMerchant(ctx context.Context, change func(*merchant.Se
 		m.ListrakPrivacyURL = s.Sandbox.ListrakPrivacyURL()
 		m.EmailList, m.MarketingEvent, m.CheckoutEvent, m.Zone = sandboxList, sandboxMarketing, sandboxCheckout, sandboxZone
 		m.ListrakRate = merchant.MaxListrakRate
+		m.SMS.URL, m.SMS.SenderCode, m.SMS.List = s.Sandbox.ListrakSMSURL(), sandboxSenderCode, sandboxPhones
+		m.SMS.CheckoutList = sandboxCheckoutPhone
 		if change != nil {
 			change(m)
 		}
@@ -214,10 +227,11 @@ func (s *stack) AddSandboxMerchant(ctx context.Context, change func(*merchant.Se
 		ShopifyClientID: sandboxAppID, ShopifyClientSecret: sandboxAppSecret,
 		ListrakClientID: sandboxAPIID, ListrakClientSecret: sandboxAPISecret,
 		ListrakPrivacyClientID: sandboxPrivacyID, ListrakPrivacyClientSecret: sandboxPrivacySecret,
+		ListrakSMSClientID: sandboxSMSID, ListrakSMSClientSecret: sandboxSMSSecret,
 	}
 	_, err = s.Host.Merchants.Add(ctx, settings, credentials)
 	if errors.Is(err, ledger.ErrMerchantExists) {
-		// Also the credentials: an older version of this sandbox had no Privacy integration.
+		// Also the credentials: an older version of this sandbox had fewer integrations.
 		_, err = s.Host.Merchants.Update(ctx, sandboxMerchant, adjust, &credentials)
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,8 +23,8 @@ func newStatusCommand(a *app) *cobra.Command {
 	var id string
 	c := &cobra.Command{
 		Use: "status [MERCHANT]", Short: "How every merchant stands", Args: arguments(0, 1),
-		Long: `Shows per merchant the last round, what each side is owed, what is held, refused, disputed or contested, and the oldest opt-out that is
-not yet delivered. It tells when people wait at the limit on re-subscriptions, when many were unsubscribed, and whether webhooks come in.
+		Long: `Shows per merchant the last round, what each side is owed on each channel, what is held, refused, disputed or contested, and the oldest
+opt-out that is not yet delivered. It tells when people wait at the limit on re-subscriptions, when many were unsubscribed, and whether webhooks come in.
 It reads the ledger alone, so it works without Temporal. It exits 1 when an opt-out has waited for more than 24 hours, or a privacy request
 is overdue.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,17 +49,19 @@ type merchantStatus struct {
 	State    ledger.MerchantState `json:"state"`
 	Reason   string               `json:"reason,omitempty"`
 	SyncsOn  []string             `json:"syncs_on"`
-	// People counts the subjects known.
+	// People counts the subjects known by email.
 	People    int64        `json:"people"`
 	LastRound *roundStatus `json:"last_round,omitempty"`
 	// LagSeconds is how far behind the sides we are: since the last round began, if that went well; else since when is unknown and
 	// the field is missing.
 	LagSeconds *float64 `json:"lag_seconds,omitempty"`
 	Held       int      `json:"held"`
-	// ToShopify and ToListrak are what the sides are owed.
+	// ToShopify and ToListrak are what the sides are owed on email.
 	ToShopify sideStatus `json:"to_shopify"`
 	ToListrak sideStatus `json:"to_listrak"`
-	// OldestOptOut is the date of the oldest opt-out that is owed; zero when none is.
+	// SMS is missing for a merchant without it.
+	SMS *smsStatus `json:"sms,omitempty"`
+	// OldestOptOut is the date of the oldest opt-out that is owed on either channel; zero when none is.
 	OldestOptOut time.Time `json:"oldest_opt_out,omitzero"`
 	// OptOutOverdue: it has waited for more than 24 hours.
 	OptOutOverdue bool `json:"opt_out_overdue"`
@@ -72,6 +75,21 @@ type merchantStatus struct {
 	Privacy privacyStatus `json:"privacy"`
 
 	now time.Time
+}
+
+// smsStatus is what merchantStatus says of email, of SMS.
+type smsStatus struct {
+	// People counts the subjects known by SMS.
+	People       int64      `json:"people"`
+	ToShopify    sideStatus `json:"to_shopify"`
+	ToListrak    sideStatus `json:"to_listrak"`
+	OldestOptOut time.Time  `json:"oldest_opt_out,omitzero"`
+	// UnreadablePhones counts the phone numbers that cannot be read, up to 1000.
+	UnreadablePhones int64 `json:"unreadable_phones"`
+	// Compared is when the last comparison with the whole list began; zero before the first one, and while one is under way.
+	Compared time.Time `json:"compared,omitzero"`
+	// Comparing: one is under way.
+	Comparing bool `json:"comparing"`
 }
 
 type roundStatus struct {
@@ -158,20 +176,19 @@ func (a *app) statusOf(ctx context.Context, h *host.Host, m merchant.Merchant) (
 	if s.People, err = h.Ledger.CountSubjects(ctx, id, consent.Email); err != nil {
 		return s, err
 	}
+	if s.SMS, err = smsOf(ctx, h, m); err != nil {
+		return s, err
+	}
 	if s.Held, _, err = h.Ledger.CountHeld(ctx, id); err != nil {
 		return s, err
 	}
-	if s.Resubscriptions, err = brakeOf(ctx, h, m, s.People); err != nil {
+	if s.Resubscriptions, err = brakeOf(ctx, h, m, s.known()); err != nil {
 		return s, err
 	}
 	if s.Webhooks, err = webhooksOf(ctx, h, id, s.now); err != nil {
 		return s, err
 	}
 	if s.Privacy, err = privacyOf(ctx, h, id); err != nil {
-		return s, err
-	}
-	stops, err := h.Ledger.Stops(ctx, id)
-	if err != nil {
 		return s, err
 	}
 	runs, err := h.Ledger.RunStatuses(ctx, id)
@@ -186,29 +203,84 @@ func (a *app) statusOf(ctx context.Context, h *host.Host, m merchant.Merchant) (
 		}
 	}
 	s.Subscriptions = subscriptionsStatusOf(h.Subscriptions, m.Settings, runs)
-	for _, side := range consent.Sides {
-		debts, err := h.Ledger.Debts(ctx, id, consent.Email, side, reconcile.LedgerPermit(switches, consent.SyncTo(consent.Email, side)))
-		if err != nil {
+	var owed [2]sideStatus
+	if owed, s.OldestOptOut, err = owedOn(ctx, h, switches, consent.Email); err != nil {
+		return s, err
+	}
+	s.ToShopify, s.ToListrak = owed[consent.Shopify], owed[consent.Listrak]
+	if sms := s.SMS; sms != nil {
+		if owed, sms.OldestOptOut, err = owedOn(ctx, h, switches, consent.SMS); err != nil {
 			return s, err
 		}
-		one := sideStatus{
+		sms.ToShopify, sms.ToListrak = owed[consent.Shopify], owed[consent.Listrak]
+		s.OldestOptOut = earlier(s.OldestOptOut, sms.OldestOptOut)
+	}
+	s.OptOutOverdue = !s.OldestOptOut.IsZero() && s.now.Sub(s.OldestOptOut) > optOutLimit
+	return s, nil
+}
+
+// owedOn counts what both sides are owed on a channel, and finds the oldest opt-out among it.
+func owedOn(ctx context.Context, h *host.Host, switches ledger.Switches, channel consent.Channel) (owed [2]sideStatus, oldest time.Time, err error) {
+	id := switches.Merchant
+	stops, err := h.Ledger.Stops(ctx, id, channel)
+	if err != nil {
+		return owed, oldest, err
+	}
+	for _, side := range consent.Sides {
+		sync := consent.SyncTo(channel, side)
+		debts, err := h.Ledger.Debts(ctx, id, channel, side, reconcile.LedgerPermit(switches, sync))
+		if err != nil {
+			return owed, oldest, err
+		}
+		owed[side] = sideStatus{
 			OwedSubscribes: debts.OwedSubscribes + stops.Approved[side], OwedUnsubscribes: debts.OwedUnsubscribes,
 			NotPermitted: debts.NotPermitted, Stopped: stops.Waiting[side],
 			Held: debts.ByDebt[consent.Held], Refused: debts.ByDebt[consent.Refused], Disputed: debts.ByDebt[consent.Disputed],
 			Awaiting: debts.ByDebt[consent.Awaiting], Gone: debts.ByDebt[consent.Gone], Blocked: debts.ByDebt[consent.Blocked],
 			Contested: debts.ByDebt[consent.Contested],
 		}
-		if side == consent.Shopify {
-			s.ToShopify = one
-		} else {
-			s.ToListrak = one
-		}
-		if oldest := debts.OldestOptOut.Time(); !oldest.IsZero() && (s.OldestOptOut.IsZero() || oldest.Before(s.OldestOptOut)) {
-			s.OldestOptOut = oldest
+		if switches.Syncs[sync].On {
+			// One that is off keeps its opt-outs until it is on again, which somebody has decided.
+			oldest = earlier(oldest, debts.OldestOptOut.Time())
 		}
 	}
-	s.OptOutOverdue = !s.OldestOptOut.IsZero() && s.now.Sub(s.OldestOptOut) > optOutLimit
-	return s, nil
+	return owed, oldest, nil
+}
+
+// earlier is the earlier of two times, of which a zero one is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// smsOf is what is known of a merchant's SMS but what is owed; nil for a merchant without it.
+func smsOf(ctx context.Context, h *host.Host, m merchant.Merchant) (*smsStatus, error) {
+	id := m.Settings.ID
+	if channels, err := channelsOf(ctx, h, m); err != nil || !slices.Contains(channels, consent.SMS) {
+		return nil, err
+	}
+	s := &smsStatus{}
+	var err error
+	if s.People, err = h.Ledger.CountSubjects(ctx, id, consent.SMS); err != nil {
+		return nil, err
+	}
+	phones, err := h.Ledger.UnreadablePhones(ctx, id, refusedLimit)
+	if err != nil {
+		return nil, err
+	}
+	s.UnreadablePhones = int64(len(phones))
+	s.Compared, s.Comparing, err = h.Engine.Compared(ctx, id)
+	return s, err
+}
+
+// known counts the people of both channels, as the limit on re-subscriptions does.
+func (s *merchantStatus) known() int64 {
+	if s.SMS == nil {
+		return s.People
+	}
+	return s.People + s.SMS.People
 }
 
 func roundOf(run ledger.RunStatus) *roundStatus {
@@ -247,15 +319,14 @@ func (s *merchantStatus) text(p *page) {
 		}
 		p.line("  To go on: %sstarter merchant check %s", first, s.Merchant)
 	}
-	p.facts("  ", "Syncs on", orNone(s.SyncsOn), "People known", strconv.FormatInt(s.People, 10), "Last round", s.roundWords(),
+	p.facts("  ", "Syncs on", orNone(s.SyncsOn), "People known", s.peopleWords(), "Last round", s.roundWords(),
 		"Round's error", s.errorWords(), "Lag", s.lagWords(), "Waiting for an order", numberOrNone(int64(s.Held)),
-		"Oldest opt-out due", s.optOutWords(), "Webhooks", s.Webhooks.words(), "Subscriptions", s.Subscriptions.words(s.now),
+		"Oldest opt-out due", s.optOutWords(), "SMS list compared", s.comparedWords(), "Webhooks", s.Webhooks.words(), "Subscriptions", s.Subscriptions.words(s.now),
 		"Privacy requests", s.Privacy.words())
 	rows := [][]string{{"OWED", "SUBSCRIBE", "UNSUBSCRIBE", "REFUSED", "DISPUTED", "CONTESTED", "TO CONFIRM", "BLOCKED", "NOT PERMITTED"}}
-	for _, side := range []struct {
-		name string
-		*sideStatus
-	}{{"to Shopify", &s.ToShopify}, {"to Listrak", &s.ToListrak}} {
+	unsettled := int64(0)
+	for _, side := range s.sides() {
+		unsettled += side.unsettled()
 		row := []string{side.name}
 		for _, n := range []int64{side.OwedSubscribes, side.OwedUnsubscribes, side.Refused, side.Disputed, side.Contested, side.Awaiting, side.Blocked,
 			side.NotPermitted} {
@@ -265,20 +336,66 @@ func (s *merchantStatus) text(p *page) {
 	}
 	p.line("")
 	p.table("  ", rows)
-	if s.ToShopify.unsettled()+s.ToListrak.unsettled() > 0 {
+	if unsettled > 0 {
 		p.line("  To see who: starter refused %s. To try again: starter retry --help", s.Merchant)
+	}
+	if s.SMS != nil && s.SMS.UnreadablePhones > 0 {
+		p.line("  %s cannot be read and is not synced. To see which: starter refused %s",
+			count(s.SMS.UnreadablePhones, "phone number", "phone numbers"), s.Merchant)
 	}
 	s.brakeText(p)
 	s.Webhooks.text(p)
 }
 
+// owedSide is what one side is owed on one channel.
+type owedSide struct {
+	name string
+	side consent.Side
+	*sideStatus
+}
+
+// sides are the rows of what is owed; only a merchant with SMS needs to know on which channel.
+func (s *merchantStatus) sides() []owedSide {
+	if s.SMS == nil {
+		return []owedSide{{"to Shopify", consent.Shopify, &s.ToShopify}, {"to Listrak", consent.Listrak, &s.ToListrak}}
+	}
+	return []owedSide{
+		{"email to Shopify", consent.Shopify, &s.ToShopify}, {"email to Listrak", consent.Listrak, &s.ToListrak},
+		{"SMS to Shopify", consent.Shopify, &s.SMS.ToShopify}, {"SMS to Listrak", consent.Listrak, &s.SMS.ToListrak},
+	}
+}
+
+func (s *merchantStatus) peopleWords() string {
+	if s.SMS == nil {
+		return strconv.FormatInt(s.People, 10)
+	}
+	return strconv.FormatInt(s.People, 10) + " by email, " + strconv.FormatInt(s.SMS.People, 10) + " by SMS"
+}
+
+// comparedWords says when the whole SMS list was last read to find who has left it alone; empty without SMS.
+func (s *merchantStatus) comparedWords() string {
+	switch {
+	case s.SMS == nil:
+		return ""
+	case s.SMS.Comparing:
+		return "under way"
+	case s.SMS.Compared.IsZero():
+		return "not yet"
+	}
+	return span(s.now.Sub(s.SMS.Compared)) + " ago"
+}
+
 // brakeText tells of people who wait at the limit on re-subscriptions, and of many unsubscribes.
 func (s *merchantStatus) brakeText(p *page) {
 	b := &s.Resubscriptions
-	if stopped := s.ToShopify.Stopped + s.ToListrak.Stopped; stopped > 0 {
+	var stopped [2]int64
+	for _, side := range s.sides() {
+		stopped[side.side] += side.Stopped
+	}
+	if all := stopped[consent.Shopify] + stopped[consent.Listrak]; all > 0 {
 		p.line("")
-		p.line("  %s resubscribed and wait at the limit: %d in Shopify, %d in Listrak.", count(stopped, "person would be", "people would be"),
-			s.ToShopify.Stopped, s.ToListrak.Stopped)
+		p.line("  %s resubscribed and wait at the limit: %d in Shopify, %d in Listrak.", count(all, "person would be", "people would be"),
+			stopped[consent.Shopify], stopped[consent.Listrak])
 		p.line("  %s Nobody else is resubscribed until you have acted.", b.words())
 		p.line("  To see who: starter refused %s. To let them go on: starter approve %[1]s", s.Merchant)
 	}

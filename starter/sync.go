@@ -17,6 +17,7 @@ import (
 	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/host"
 	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/merchant"
 	"github.com/concordsync/concord/workflows"
 )
 
@@ -77,12 +78,14 @@ func newSyncEnableCommand(a *app) *cobra.Command {
 		Use: "enable SYNC…", Short: "Switch syncs on", Args: arguments(1, -1),
 		Long: `Switches syncs on and returns when they are in force.
 
-email_to_shopify begins, the first time, with a full read of both sides, counts how many customers would be created, subscribed and
-unsubscribed, and asks. A read that is interrupted goes on where it was.
+email_to_shopify and sms_to_shopify begin, the first time, with a full read of that channel on both sides, count how many customers
+would be created, subscribed and unsubscribed, and ask. A read that is interrupted goes on where it was.
 
-email_to_listrak carries what people decide from now on. The first time, people who are unsubscribed in Shopify and still
-subscribed in Listrak are counted, and --existing-opt-outs says what becomes of them: deliver unsubscribes them in Listrak, leave
-leaves them as they are.`,
+email_to_listrak and sms_to_listrak carry what people decide from now on. The first time, people who are unsubscribed in Shopify and
+still subscribed in Listrak are counted, and --existing-opt-outs says what becomes of them: deliver unsubscribes them in Listrak,
+leave leaves them as they are. It is the answer for every sync towards Listrak that is named.
+
+A sync of SMS needs SMS to be set up: starter merchant set --help.`,
 		Example: "  starter sync enable email_to_shopify\n  starter sync enable email_to_listrak --existing-opt-outs=deliver --yes",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.enable(cmd.Context(), args, flags) },
 	}
@@ -102,14 +105,17 @@ func (a *app) enable(ctx context.Context, names []string, flags enableFlags) err
 	switch {
 	case answer != ledger.OptOutsUnasked && answer != ledger.OptOutsDeliver && answer != ledger.OptOutsLeave:
 		return usageError("--existing-opt-outs must be deliver or leave")
-	case answer != ledger.OptOutsUnasked && !slices.Contains(syncs, consent.EmailToListrak):
-		return usageError("--existing-opt-outs only goes with %s", consent.EmailToListrak)
+	case answer != ledger.OptOutsUnasked && !slices.ContainsFunc(syncs, towardsListrak):
+		return usageError("--existing-opt-outs only goes with %s or %s", consent.EmailToListrak, consent.SMSToListrak)
 	}
 	h, switches, err := a.switchesOf(ctx, flags.merchant)
 	if err != nil {
 		return err
 	}
 	id := switches.Merchant
+	if err := h.Engine.CheckSyncs(ctx, id, delta(syncs, true)); err != nil {
+		return err
+	}
 	v := &enabledView{Previews: []previewView{}}
 	if slices.ContainsFunc(syncs, func(s consent.Sync) bool { return switches.Syncs[s].FirstOn == 0 }) {
 		if err := a.prepare(ctx, h, switches, syncs, flags, v); err != nil {
@@ -117,7 +123,12 @@ func (a *app) enable(ctx context.Context, names []string, flags enableFlags) err
 		}
 	}
 	if answer != ledger.OptOutsUnasked {
-		change := ledger.SyncChange{ExistingOptOuts: map[consent.Sync]ledger.OptOuts{consent.EmailToListrak: answer}}
+		change := ledger.SyncChange{ExistingOptOuts: map[consent.Sync]ledger.OptOuts{}}
+		for _, sync := range syncs {
+			if towardsListrak(sync) {
+				change.ExistingOptOuts[sync] = answer
+			}
+		}
 		if _, err := h.Ledger.SetSyncs(ctx, id, change); err != nil {
 			return err
 		}
@@ -141,6 +152,8 @@ func (a *app) enable(ctx context.Context, names []string, flags enableFlags) err
 	}
 	return a.show(v)
 }
+
+func towardsListrak(sync consent.Sync) bool { return sync.To() == consent.Listrak }
 
 func setSyncs(d workflows.SyncDelta) func(context.Context, client.Client, string) (workflows.MerchantStatus, error) {
 	return func(ctx context.Context, c client.Client, id string) (workflows.MerchantStatus, error) {
@@ -182,14 +195,14 @@ func (a *app) prepare(ctx context.Context, h *host.Host, switches ledger.Switche
 		return refusedError("merchant %s is %s, and enabling a sync for the first time reads both sides", id, switches.State).
 			try("`starter merchant %s %s`", next, id)
 	}
-	if err := a.fullRead(ctx, h, id); err != nil {
-		return err
-	}
 	for _, sync := range syncs {
 		if switches.Syncs[sync].FirstOn != 0 {
 			continue
 		}
-		preview, err := h.Engine.Preview(ctx, id, sync.To())
+		if err := a.fullRead(ctx, h, id, sync.Channel()); err != nil {
+			return err
+		}
+		preview, err := h.Engine.Preview(ctx, id, sync)
 		if err != nil {
 			return err
 		}
@@ -207,8 +220,8 @@ func (a *app) prepare(ctx context.Context, h *host.Host, switches ledger.Switche
 			preview.toShopify(p)
 		case consent.Listrak:
 			if preview.ExistingOptOuts > 0 && flags.existingOptOuts == "" && switches.Syncs[preview.Sync].ExistingOptOuts == ledger.OptOutsUnasked {
-				return usageError("%s unsubscribed in Shopify and still subscribed in Listrak: say what becomes of them",
-					count(preview.ExistingOptOuts, "person is", "people are")).
+				return usageError("%s unsubscribed%s in Shopify and still subscribed in Listrak: say what becomes of them",
+					count(preview.ExistingOptOuts, "person is", "people are"), ofChannel(preview.Sync)).
 					try("--existing-opt-outs=deliver unsubscribes them in Listrak, --existing-opt-outs=leave leaves them as they are")
 			}
 			preview.toListrak(p, flags.existingOptOuts)
@@ -251,9 +264,17 @@ func (v *previewView) toListrak(p *page, answer string) {
 // progressEvery is how often a full read says how far it is.
 const progressEvery = 2 * time.Second
 
-// fullRead makes sure that both sides have been read completely once. Ctrl-C leaves the read going on in the worker.
-func (a *app) fullRead(ctx context.Context, h *host.Host, id string) error {
-	done, err := h.Engine.FullReadDone(ctx, id)
+// ofChannel names the channel of a sync where it is not email.
+func ofChannel(sync consent.Sync) string {
+	if sync.Channel() == consent.SMS {
+		return " from SMS"
+	}
+	return ""
+}
+
+// fullRead makes sure that a channel of both sides has been read completely once. Ctrl-C leaves the read going on in the worker.
+func (a *app) fullRead(ctx context.Context, h *host.Host, id string, channel consent.Channel) error {
+	done, err := h.Engine.FullReadDone(ctx, id, channel)
 	if err != nil || done {
 		return err
 	}
@@ -268,11 +289,15 @@ func (a *app) fullRead(ctx context.Context, h *host.Host, id string) error {
 	if err != nil {
 		return err
 	}
-	run, err := workflows.StartBackfill(ctx, c, settings.TaskQueue, id)
+	run, err := workflows.StartBackfill(ctx, c, settings.TaskQueue, id, channel)
 	if err != nil {
 		return err
 	}
-	a.note("Reading both sides of %s. It can be interrupted: the worker goes on, and this verb finds it again.", id)
+	what := "both sides"
+	if channel == consent.SMS {
+		what = "SMS consents on both sides"
+	}
+	a.note("Reading %s of %s. It can be interrupted: the worker goes on, and this verb finds it again.", what, id)
 	ended := make(chan error, 1)
 	go func() {
 		var result activities.BackfillResult
@@ -290,14 +315,14 @@ func (a *app) fullRead(ctx context.Context, h *host.Host, id string) error {
 			case err != nil:
 				return fullReadFailed(id, err)
 			}
-			people, err := h.Ledger.CountSubjects(ctx, id, consent.Email)
+			people, err := h.Ledger.CountSubjects(ctx, id, channel)
 			if err != nil {
 				return err
 			}
 			a.note("Both sides are read: %s known.", count(people, "person is", "people are"))
 			return nil
 		case <-ticker.C:
-			people, err := h.Ledger.CountSubjects(ctx, id, consent.Email)
+			people, err := h.Ledger.CountSubjects(ctx, id, channel)
 			if err != nil {
 				return err
 			}
@@ -383,14 +408,11 @@ func newSyncStatusCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if len(syncs) == 0 {
-				syncs = consent.Syncs
-			}
 			h, m, err := a.merchantOf(cmd.Context(), named(id))
 			if err != nil {
 				return err
 			}
-			return a.syncStatus(cmd.Context(), h, m.Settings.ID, syncs)
+			return a.syncStatus(cmd.Context(), h, m, syncs)
 		},
 	}
 	c.Flags().StringVarP(&id, "merchant", "m", "", "the `MERCHANT`; may be left out when there is only one")
@@ -400,9 +422,13 @@ func newSyncStatusCommand(a *app) *cobra.Command {
 type syncStatusView struct {
 	Merchant string               `json:"merchant"`
 	State    ledger.MerchantState `json:"state"`
-	// FullReadDone: both sides were read completely once.
-	FullReadDone bool       `json:"full_read_done"`
-	Syncs        []syncView `json:"syncs"`
+	// FullReadDone: email was read completely on both sides once. SMSFullReadDone: the same of SMS.
+	FullReadDone    bool       `json:"full_read_done"`
+	SMSFullReadDone bool       `json:"sms_full_read_done"`
+	Syncs           []syncView `json:"syncs"`
+
+	// noSMS: SMS is not set up, and was asked for or is worth a hint.
+	noSMS bool
 }
 
 type syncView struct {
@@ -414,13 +440,25 @@ type syncView struct {
 	ExistingOptOuts string    `json:"existing_opt_outs,omitempty"`
 }
 
-func (a *app) syncStatus(ctx context.Context, h *host.Host, id string, syncs []consent.Sync) error {
+// syncStatus shows the syncs that are named, or all of the channels that the merchant has.
+func (a *app) syncStatus(ctx context.Context, h *host.Host, m merchant.Merchant, syncs []consent.Sync) error {
+	id := m.Settings.ID
 	switches, err := h.Ledger.Switches(ctx, id)
 	if err != nil {
 		return err
 	}
-	v := &syncStatusView{Merchant: id, State: switches.State}
-	if v.FullReadDone, err = h.Engine.FullReadDone(ctx, id); err != nil {
+	channels, err := channelsOf(ctx, h, m)
+	if err != nil {
+		return err
+	}
+	v := &syncStatusView{Merchant: id, State: switches.State, noSMS: !m.Settings.SMS.Enabled()}
+	if len(syncs) == 0 {
+		syncs = slices.DeleteFunc(slices.Clone(consent.Syncs), func(s consent.Sync) bool { return !slices.Contains(channels, s.Channel()) })
+	}
+	if v.FullReadDone, err = h.Engine.FullReadDone(ctx, id, consent.Email); err != nil {
+		return err
+	}
+	if v.SMSFullReadDone, err = h.Engine.FullReadDone(ctx, id, consent.SMS); err != nil {
 		return err
 	}
 	for _, sync := range syncs {
@@ -444,6 +482,9 @@ func (v *syncStatusView) text(p *page) {
 		rows = append(rows, []string{string(s.Sync), map[bool]string{true: "on", false: "off"}[s.On], orNever(s.Since), orNever(s.FirstOn), s.ExistingOptOuts})
 	}
 	p.table("  ", rows)
+	if v.noSMS {
+		p.line("  SMS is not set up: starter merchant set --help")
+	}
 }
 
 func orNever(t time.Time) string {

@@ -217,7 +217,7 @@ func TestJSONFieldsStay(t *testing.T) {
 	settings := func(prefix string) []string {
 		var fields []string
 		for _, name := range []string{"checkout_event", "email_list", "id", "import_methods", "listrak_auth_url", "listrak_privacy_url", "listrak_requests_per_second",
-			"listrak_url", "machine_methods", "marketing_event", "order_before_consent", "resubscribe_limit", "shop", "shopify_url", "subscription_sources", "version",
+			"listrak_url", "machine_methods", "marketing_event", "order_before_consent", "resubscribe_limit", "shop", "shopify_url", "sms", "sms.country", "subscription_sources", "version",
 			"zone", "zone_proven"} {
 			fields = append(fields, prefix+"."+name)
 		}
@@ -246,12 +246,12 @@ func TestJSONFieldsStay(t *testing.T) {
 		"merchant events":   {"events", "events[].active", "events[].id", "events[].name"},
 		"merchant check":    {"findings", "findings[].ok", "findings[].side", "findings[].what", "healed", "merchant", "ok"},
 		"merchant webhooks": {"checked_daily", "deleted", "foreign", "merchant", "mode", "topics"},
-		"sync status":       {"full_read_done", "merchant", "state", "syncs", "syncs[].on", "syncs[].sync"},
+		"sync status":       {"full_read_done", "merchant", "sms_full_read_done", "state", "syncs", "syncs[].on", "syncs[].sync"},
 		"status": slices.Concat([]string{"merchants", "merchants[].held", "merchants[].merchant", "merchants[].opt_out_overdue", "merchants[].people",
 			"merchants[].privacy", "merchants[].privacy.open", "merchants[].privacy.overdue"},
 			brake("merchants[].resubscriptions"), []string{"merchants[].state", "merchants[].syncs_on"}, side("merchants[].to_listrak"), side("merchants[].to_shopify"),
 			[]string{"merchants[].webhooks", "merchants[].webhooks.door", "merchants[].webhooks.may_have_missed", "merchants[].webhooks.unreadable"}),
-		"explain nobody@example.com": {"known", "merchant", "story", "subject"},
+		"explain nobody@example.com": {"channel", "known", "merchant", "story", "subject"},
 		"refused":                    {"merchant", "people"},
 		"privacy":                    {"requests"},
 		"retry --all":                {"merchant", "people", "state"},

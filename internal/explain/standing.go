@@ -10,6 +10,8 @@ import (
 
 // Person is what is known of one person now.
 type Person struct {
+	// Channel is the one whose record Entry is.
+	Channel  consent.Channel
 	Entry    ledger.Entry
 	Switches ledger.Switches
 	// Permits are what the switches allow, by side.
@@ -69,6 +71,9 @@ func (p *Person) decision() DecisionNow {
 		return DecisionNow{State: d.State.String(), At: d.At.Time(), Text: fmt.Sprintf("%s, because the person asked to be forgotten, %s. "+
 			"Only a yes that is newer than that is heard.", capital(d.State.String()), when)}
 	}
+	if d.Keyword {
+		text += " That was by keyword or through the carrier, which no API takes back: an opt-in that is older or not proven is not followed."
+	}
 	if again := p.Entry.Record.HeardAgainAfter(); again != 0 {
 		text += fmt.Sprintf(" Somebody keeps undoing what we deliver: a yes is heard again if it is dated after %s and nobody says anything else "+
 			"before.", p.clock(again))
@@ -99,13 +104,13 @@ func (p *Person) shows(seen *consent.Sighting) string {
 	case consent.Unseen:
 		return "Not read yet."
 	case consent.Absent:
-		return "Does not know the address."
+		return "Does not know the " + address(p.Channel) + "."
 	case consent.NeverAsked:
 		return "Knows the person, who was never asked."
 	case consent.Pending:
 		return "Waits for the person's confirmation."
 	case consent.Invalid:
-		return "Holds the address for undeliverable."
+		return "Holds the " + address(p.Channel) + " for undeliverable."
 	case consent.Redacted:
 		return "Has erased the person's data."
 	case consent.Subscribed, consent.Unsubscribed:
@@ -131,10 +136,11 @@ func (p *Person) owed(side consent.Side, debt consent.Debt, now *SideNow) string
 			p.clock(rec.Hold.Until.Plus(consent.SpanOf(p.LookUpLag))))
 	case consent.Refused:
 		if rec.Seen[side].Machine && last.Outcome != consent.RefusedForGood {
-			return "Refused: a bounce or list hygiene ended the subscription there after this decision. Only a newer decision is delivered, or this one with `starter retry`."
+			return "Refused: " + machine(p.Channel) + " ended the subscription there after this decision. Only a newer decision is delivered, or this " +
+				"one with `starter retry`."
 		}
 		now.Code = last.Code
-		return "Refused for good" + colon(last.Code) + ". It is tried again only on a newer decision, or with `starter retry`."
+		return "Refused for good" + colon(last.Code) + ". " + mend(p.Channel, last.Code) + "It is tried again only on a newer decision, or with `starter retry`."
 	case consent.Awaiting:
 		return "The person was asked to confirm; nothing is sent again until they do."
 	case consent.Disputed:
@@ -155,7 +161,7 @@ func (p *Person) owed(side consent.Side, debt consent.Debt, now *SideNow) string
 // notYet says why what is owed has not been delivered.
 func (p *Person) notYet(side consent.Side, debt consent.Debt, now *SideNow) string {
 	rec := &p.Entry.Record
-	sync := consent.SyncTo(consent.Email, side)
+	sync := consent.SyncTo(p.Channel, side)
 	permit := p.Permits[side]
 	switch {
 	case permit.FirstOn == 0:

@@ -7,11 +7,12 @@ import (
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/shopify"
 )
 
 // person is subscribed in Shopify since 20:13:59 and unknown in Listrak, with both directions on since 20:00; it is 20:15.
 func person() Person {
-	p := Person{Now: at("20:15:00").Time(), LookUpLag: time.Minute}
+	p := Person{Channel: consent.Email, Now: at("20:15:00").Time(), LookUpLag: time.Minute}
 	rec := &p.Entry.Record
 	rec.Decision = consent.Decision{State: consent.Subscribed, At: at("20:13:59"), Side: consent.Shopify}
 	rec.Seen[consent.Shopify] = consent.Sighting{State: consent.Subscribed, Shown: at("20:13:59"), At: at("20:13:59"), ReadBegan: at("20:14:00")}
@@ -29,6 +30,49 @@ func person() Person {
 func sent(outcome consent.Outcome, code string) consent.Delivery {
 	return consent.Delivery{State: consent.Subscribed, Decision: at("20:13:59"), Started: at("20:14:10"), Deadline: at("20:14:30"),
 		Ended: at("20:14:11"), Outcome: outcome, Code: code, Try: 1}
+}
+
+// What holds on SMS is told in the words of SMS.
+func TestWhatHoldsNowOnSMS(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change                     func(p *Person)
+		decision, shopify, listrak string
+	}{
+		"off": {change: func(p *Person) { p.Switches.Syncs[consent.SMSToListrak] = ledger.Switch{} },
+			listrak: "Does not know the phone number. Owed: subscribed. Nothing is delivered while sms_to_listrak is off."},
+		"by keyword": {change: func(p *Person) {
+			p.Entry.Record.Decision = consent.Decision{State: consent.Unsubscribed, At: at("20:13:59"), Side: consent.Listrak, Keyword: true}
+		}, decision: "Unsubscribed, decided in Listrak, 20:13:59. That was by keyword or through the carrier, which no API takes back: an opt-in that " +
+			"is older or not proven is not followed."},
+		"undeliverable": {change: func(p *Person) {
+			p.Entry.Record.Seen[consent.Listrak] = consent.Sighting{State: consent.Unsubscribed, Machine: true, At: at("20:14:30"), Shown: at("20:14:30")}
+		}, listrak: "Refused: a message that could not be delivered ended the subscription there"},
+		"no phone in Shopify": {change: func(p *Person) {
+			rec := &p.Entry.Record
+			rec.Decision = consent.Decision{State: consent.Unsubscribed, At: at("20:14:01"), Side: consent.Listrak}
+			d := sent(consent.RefusedForGood, shopify.CodeNoPhone)
+			d.State, d.Decision = consent.Unsubscribed, at("20:14:01")
+			rec.Sent[consent.Shopify][0] = d
+		}, shopify: "Refused for good: NO_PHONE. The customer there has no phone number, or another one: somebody has to give them this one there. It is " +
+			"tried again only on a newer decision, or with `starter retry`."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := person()
+			p.Channel = consent.SMS
+			p.Switches.Syncs = map[consent.Sync]ledger.Switch{consent.SMSToShopify: {On: true}, consent.SMSToListrak: {On: true}}
+			c.change(&p)
+			now := Stand(p)
+			for _, told := range []struct{ text, want string }{
+				{now.Decision.Text, c.decision}, {now.Shopify.Text, c.shopify}, {now.Listrak.Text, c.listrak},
+			} {
+				if !strings.Contains(told.text, told.want) {
+					t.Errorf("told: %s\nwant it to hold: %s", told.text, told.want)
+				}
+			}
+		})
+	}
 }
 
 func TestWhatHoldsNow(t *testing.T) {

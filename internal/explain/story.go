@@ -53,7 +53,8 @@ func Tell(line ledger.Line) string {
 	case ledger.Delivered:
 		return tellDelivered(line)
 	case ledger.Refused:
-		return fmt.Sprintf("%s refused it for good%s. It is tried again only on a newer decision, or on request.", line.Side, code(line))
+		return fmt.Sprintf("%s refused it for good%s. %sIt is tried again only on a newer decision, or on request.", line.Side, code(line),
+			mend(line.Channel, line.Code))
 	case ledger.Awaiting:
 		return fmt.Sprintf("%s asked the person to confirm%s. Nothing is sent again until they do.", line.Side, code(line))
 	case ledger.Failed:
@@ -128,7 +129,7 @@ func tellReport(line ledger.Line) string {
 	case consent.NotADecision:
 		return saw + " That is no decision of the person."
 	case consent.ByMachine:
-		return saw + " A bounce or list hygiene did that, no person, so it decides nothing."
+		return saw + " " + capital(machine(line.Channel)) + " did that, no person, so it decides nothing."
 	case consent.Echo:
 		return saw + " That is what we had delivered ourselves, so it decides nothing new."
 	case consent.First:
@@ -167,19 +168,53 @@ func tellReport(line ledger.Line) string {
 	return saw + " (" + string(line.Reason) + ")"
 }
 
+// address is what a channel calls an address.
+func address(channel consent.Channel) string {
+	if channel == consent.SMS {
+		return "phone number"
+	}
+	return "address"
+}
+
+// machine is what opts people out of a channel without a person.
+func machine(channel consent.Channel) string {
+	if channel == consent.SMS {
+		return "a message that could not be delivered"
+	}
+	return "a bounce or list hygiene"
+}
+
+// Codes of refusals that somebody can mend by hand (internal/shopify); a test holds the two together.
+const (
+	codeNoPhone = "NO_PHONE"
+	codeTaken   = "TAKEN"
+)
+
+// mend says what a person can do about a refusal of SMS, with a space behind it; empty when the code says all there is.
+func mend(channel consent.Channel, code string) string {
+	switch {
+	case channel != consent.SMS:
+	case code == codeNoPhone:
+		return "The customer there has no phone number, or another one: somebody has to give them this one there. "
+	case code == codeTaken:
+		return "Another customer has the phone number, and the search does not show which: somebody has to look for it there. "
+	}
+	return ""
+}
+
 // sighting says what a side showed.
 func sighting(line ledger.Line) string {
 	switch line.State {
 	case consent.Subscribed, consent.Unsubscribed:
 		return fmt.Sprintf("%s said %s%s.", line.Side, line.State, dated(line))
 	case consent.Absent:
-		return fmt.Sprintf("%s does not know the address.", line.Side)
+		return fmt.Sprintf("%s does not know the %s.", line.Side, address(line.Channel))
 	case consent.NeverAsked:
 		return fmt.Sprintf("%s knows the person, who was never asked.", line.Side)
 	case consent.Pending:
 		return fmt.Sprintf("%s waits for the person's confirmation.", line.Side)
 	case consent.Invalid:
-		return fmt.Sprintf("%s holds the address for undeliverable.", line.Side)
+		return fmt.Sprintf("%s holds the %s for undeliverable.", line.Side, address(line.Channel))
 	case consent.Redacted:
 		return fmt.Sprintf("%s has erased the person's data on request.", line.Side)
 	case consent.Unseen:
@@ -191,8 +226,13 @@ func tellSettled(line ledger.Line) string {
 	switch {
 	case line.Reason == holdEnded:
 		return "The wait for an order ended without one being needed: the consent was withdrawn, or it is in Listrak already."
+	case line.Point == consent.Checkout && line.Channel == consent.SMS:
+		return fmt.Sprintf("An order was found%s, so the consent goes through the checkout point. That is the merchant's checkout list; without one "+
+			"Listrak shows nothing of it.", madeAt(line))
 	case line.Point == consent.Checkout:
 		return fmt.Sprintf("An order was found%s, so the consent goes through the checkout point.", madeAt(line))
+	case line.Channel == consent.SMS:
+		return "No order came in time, so the consent goes through the marketing point: the merchant's list and no other."
 	}
 	return "No order came in time, so the consent goes through the marketing point."
 }
@@ -224,6 +264,10 @@ func tellFailed(line ledger.Line) string {
 	case notSeenByRead:
 		return fmt.Sprintf("%s does not show what we had sent (%s), so that did not arrive. It is tried again.", line.Side, line.State)
 	case addressUnknown:
+		if line.Channel == consent.SMS {
+			return fmt.Sprintf("%s could not be told: no phone number is kept, and Shopify shows none under the person's id. It is tried again in a "+
+				"day.", line.Side)
+		}
 		return fmt.Sprintf("%s could not be told: no address is kept, and neither side knows one under the person's id. It is tried again in a day.",
 			line.Side)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/shopify"
 )
 
 func at(clock string) consent.Instant {
@@ -99,6 +100,24 @@ var lines = map[string]struct {
 	"hold ended": {ledger.Line{Kind: ledger.SettledPoint, Side: consent.Listrak, Reason: "hold_ended"},
 		"The wait for an order ended without one being needed: the consent was withdrawn, or it is in Listrak already."},
 
+	"SMS: no order": {ledger.Line{Channel: consent.SMS, Kind: ledger.SettledPoint, Side: consent.Listrak, Point: consent.Marketing},
+		"No order came in time, so the consent goes through the marketing point: the merchant's list and no other."},
+	"SMS: an order": {ledger.Line{Channel: consent.SMS, Kind: ledger.SettledPoint, Side: consent.Listrak, Point: consent.Checkout, Date: at("20:14:01")},
+		"An order was found (made 20:14:01), so the consent goes through the checkout point. That is the merchant's checkout list; without one Listrak " +
+			"shows nothing of it."},
+	"SMS: unknown": {ledger.Line{Channel: consent.SMS, Kind: ledger.Seen, Side: consent.Listrak, Reason: "not_a_decision", State: consent.Absent},
+		"Listrak does not know the phone number. That is no decision of the person."},
+	"SMS: by machine": {ledger.Line{Channel: consent.SMS, Kind: ledger.Seen, Side: consent.Listrak, Reason: "by_machine", State: consent.Unsubscribed,
+		Date: at("20:13:59")},
+		"Listrak said unsubscribed (dated 20:13:59). A message that could not be delivered did that, no person, so it decides nothing."},
+	"SMS: no number": {ledger.Line{Channel: consent.SMS, Kind: ledger.Failed, Side: consent.Listrak, State: consent.Subscribed, Reason: "address_unknown"},
+		"Listrak could not be told: no phone number is kept, and Shopify shows none under the person's id. It is tried again in a day."},
+	"SMS: no phone in Shopify": {ledger.Line{Channel: consent.SMS, Kind: ledger.Refused, State: consent.Subscribed, Code: shopify.CodeNoPhone},
+		"Shopify refused it for good: NO_PHONE. The customer there has no phone number, or another one: somebody has to give them this one there. It is " +
+			"tried again only on a newer decision, or on request."},
+	"SMS: taken": {ledger.Line{Channel: consent.SMS, Kind: ledger.Refused, State: consent.Subscribed, Code: shopify.CodeTaken},
+		"Shopify refused it for good: TAKEN. Another customer has the phone number, and the search does not show which: somebody has to look for it " +
+			"there. It is tried again only on a newer decision, or on request."},
 	"claimed": {ledger.Line{Kind: ledger.Claimed, Side: consent.Listrak, State: consent.Subscribed, Date: at("20:13:59"), Point: consent.Marketing},
 		"We began to tell Listrak: subscribed (dated 20:13:59), through the marketing point."},
 	"resubscribed": {ledger.Line{Kind: ledger.Claimed, State: consent.Subscribed, Date: at("20:13:59"), Reason: ledger.Resubscribed},

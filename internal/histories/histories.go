@@ -4,6 +4,7 @@ package histories
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -13,6 +14,33 @@ import (
 
 // Place is one text and where it stands.
 type Place struct{ Name, Text string }
+
+// Spellings are the ways in which people and programs write a phone number of North America that is given in E.164, as far as they hold
+// one another: a text that holds none of them does not hold the number.
+func Spellings(phone string) []string {
+	n := strings.TrimPrefix(phone, "+1")
+	if len(n) != 10 {
+		return []string{strings.TrimPrefix(phone, "+")}
+	}
+	area, exchange, line := n[:3], n[3:6], n[6:]
+	spellings := []string{n} // also with 1 or +1 before it
+	for _, form := range []string{"(%s) %s-%s", "(%s)%s-%s", "(%s) %s %s", "%s-%s-%s", "%s.%s.%s", "%s %s %s"} {
+		spellings = append(spellings, fmt.Sprintf(form, area, exchange, line))
+	}
+	return spellings
+}
+
+// Holding says what of the words a place holds, with what stands around it; ok is false when it holds none. Letter case does not count.
+func (p Place) Holding(words ...string) (excerpt string, ok bool) {
+	const around = 80
+	text := strings.ToLower(p.Text)
+	for _, word := range words {
+		if at := strings.Index(text, strings.ToLower(word)); at >= 0 {
+			return "…" + text[max(0, at-around):min(len(text), at+len(word)+around)] + "…", true
+		}
+	}
+	return "", false
+}
 
 // Of reads the visibility record, the description and every history event of every workflow of a merchant.
 func Of(ctx context.Context, c client.Client, merchant string) ([]Place, error) {

@@ -124,16 +124,24 @@ func SMSClient(settings merchant.Settings, credentials merchant.Credentials, now
 	if err != nil {
 		return nil, err
 	}
-	spelling := map[merchant.PhoneSpelling]listrak.PhoneSpelling{
-		merchant.SpellDigits: listrak.OnlyDigits, merchant.SpellNational: listrak.NationalDigits,
-	}[settings.SMS.Spelling]
 	client, err := listrak.NewSMS(listrak.SMSConfig{
 		BaseURL: settings.SMS.URL, AuthURL: settings.ListrakAuthURL, SenderCode: settings.SMS.SenderCode, List: settings.SMS.List, Zone: zone,
-		Now: now, HTTP: &http.Client{Transport: wire, Timeout: listrakTimeout}, Spelling: spelling,
+		Now: now, HTTP: &http.Client{Transport: wire, Timeout: listrakTimeout}, Spelling: spellingOf(settings),
 		ClientID: credentials.ListrakSMSClientID, ClientSecret: credentials.ListrakSMSClientSecret, RatePerSecond: settings.ListrakRate,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up the Listrak SMS client of %s: %w", settings.ID, err)
 	}
 	return client, nil
+}
+
+// spellingOf is how phone numbers are written to Listrak for a merchant.
+func spellingOf(settings merchant.Settings) listrak.PhoneSpelling {
+	switch settings.SMS.Spelling {
+	case merchant.SpellDigits:
+		return listrak.OnlyDigits
+	case merchant.SpellNational:
+		return listrak.NationalDigits
+	}
+	return listrak.PlusDigits
 }

@@ -31,8 +31,8 @@ type forgetters struct {
 }
 
 type openForgetter struct {
-	// with are the addresses and credentials that the client was made with.
-	with   [4]string
+	// with are the addresses, the credentials and the spelling that the client was made with.
+	with   [5]string
 	client *listrak.PrivacyClient
 }
 
@@ -55,7 +55,7 @@ func (f *forgetters) client(ctx context.Context, id string) (privacy.Forgetter, 
 	config := PrivacyConfig(m.Settings, credentials)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	with := [4]string{config.BaseURL, config.AuthURL, config.ClientID, config.ClientSecret}
+	with := [5]string{config.BaseURL, config.AuthURL, config.ClientID, config.ClientSecret, string(config.Spelling)}
 	if known := f.open[id]; known != nil && known.with == with {
 		return known.client, nil
 	}
@@ -77,6 +77,7 @@ func PrivacyConfig(settings merchant.Settings, credentials merchant.Credentials)
 	return listrak.PrivacyConfig{
 		BaseURL: settings.ListrakPrivacyURL, AuthURL: settings.ListrakAuthURL,
 		ClientID: credentials.ListrakPrivacyClientID, ClientSecret: credentials.ListrakPrivacyClientSecret,
+		Spelling: spellingOf(settings),
 	}
 }
 

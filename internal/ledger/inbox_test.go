@@ -158,6 +158,35 @@ func TestAnOrderIsRememberedAndToldToWhoWaits(t *testing.T) {
 	})
 }
 
+// Somebody who waits on both channels has two windows: an order reaches each that is open, and leaves a hint for one that is not.
+func TestAnOrderReachesTheWindowsOfBothChannels(t *testing.T) {
+	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
+		addMerchant(t, l, consent.EmailToListrak, consent.SMSToListrak)
+		now := clock.Now()
+		var both []ledger.Held
+		for _, channel := range consent.Channels {
+			record := decided(consent.Subscribed, now)
+			record.Hold = consent.Hold{Consent: now, Until: now.Plus(5 * consent.Minute), Customer: "1"}
+			save(t, l, ledger.Change{Channel: channel, Subject: subject(int(channel)), Record: record})
+			both = append(both, ledger.Held{Channel: channel, Subject: subject(int(channel)), Hold: record.Hold})
+		}
+		order := func(id string) ledger.Webhook {
+			return ledger.Webhook{Merchant: acme, ID: id, Topic: "orders/create", Order: &ledger.Order{
+				ID: id, Customer: "1", CreatedAt: now, Until: now.Plus(15 * consent.Minute),
+			}}
+		}
+		require.NoError(t, l.MarkOpened(t.Context(), acme, both[:1]))
+		both[0].Opened = now
+		require.Equal(t, []ledger.WebhookReceipt{{Held: both[:1], Nudge: true}}, receive(t, l, order("one is open")))
+		require.Equal(t, []ledger.Hint{{"1", 1, now}}, hints(t, l))
+		require.NoError(t, l.MarkOpened(t.Context(), acme, both[1:]))
+		both[1].Opened = now
+		told := receive(t, l, order("both are open"))
+		require.Len(t, told, 1)
+		require.ElementsMatch(t, both, told[0].Held)
+	})
+}
+
 func TestNothingFollowsFromAWebhookWithAProblem(t *testing.T) {
 	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
 		addMerchant(t, l, consent.EmailToListrak)

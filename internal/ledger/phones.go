@@ -72,6 +72,10 @@ func (t *transaction) saveUnreadable(ctx context.Context, merchant string, asked
 
 // UnreadablePhones lists those of a merchant, the ones seen last first.
 func (l *Ledger) UnreadablePhones(ctx context.Context, merchant string, limit int) ([]Unreadable, error) {
+	return l.unreadablePhones(ctx, "merchant = $1 ORDER BY seen DESC, side, ref, phone LIMIT $2", merchant, limit)
+}
+
+func (l *Ledger) unreadablePhones(ctx context.Context, where string, args ...any) ([]Unreadable, error) {
 	var list []Unreadable
 	err := each(ctx, l.reads, func(rows *sql.Rows) error {
 		var u Unreadable
@@ -83,7 +87,7 @@ func (l *Ledger) UnreadablePhones(ctx context.Context, merchant string, limit in
 		u.Phone, err = subjectOf(phone)
 		list = append(list, u)
 		return err
-	}, "SELECT side, ref, phone, sealed, seen FROM unreadable_phones WHERE merchant = $1 ORDER BY seen DESC, side, ref, phone LIMIT $2", merchant, limit)
+	}, "SELECT side, ref, phone, sealed, seen FROM unreadable_phones WHERE "+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read unreadable phones: %w", explain(err))
 	}

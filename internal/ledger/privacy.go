@@ -186,8 +186,10 @@ type Erasure struct {
 	// Changes carry what stays of each subject, decided on its Version as in Save. All that was kept beside the record is erased: the
 	// address, holds, claims that ran out, orders, and the journal, of which only the change's own lines are there afterwards.
 	Changes []Change
-	// Customers are the GIDs of the person: what is kept under them (the customer, hints, orders) is erased.
+	// Customers are the GIDs of the person: what is kept under them (the customer, hints, orders, phones that cannot be read) is erased.
 	Customers []string
+	// Phones are the hashes of phones of the person that cannot be read; they are erased from the list of these.
+	Phones []consent.Subject
 	// Request and Progress, unless empty, note in the same transaction how far that privacy request is. Sealed replaces who it is about,
 	// unless nil.
 	Request, Progress string
@@ -238,6 +240,10 @@ func (l *Ledger) EraseSubjects(ctx context.Context, merchant string, e Erasure) 
 		if err := t.eraseCustomers(ctx, merchant, e.Customers); err != nil {
 			return err
 		}
+		if err := in(ctx, t.ledger.dialect, t, "DELETE FROM unreadable_phones WHERE merchant = $1 AND phone ", []any{merchant},
+			subjectBytes(e.Phones), "", nil); err != nil {
+			return err
+		}
 		if e.Request == "" {
 			return nil
 		}
@@ -286,7 +292,8 @@ func (t *transaction) eraseCustomers(ctx context.Context, merchant string, custo
 			return err
 		}
 	}
-	return nil
+	return in(ctx, t.ledger.dialect, t, "DELETE FROM unreadable_phones WHERE merchant = $1 AND side = $2 AND ref ",
+		[]any{merchant, int64(consent.Shopify)}, ids, "", nil)
 }
 
 // Holding is all that is kept of one subject.
@@ -314,6 +321,8 @@ type Holdings struct {
 	Hints []Hint
 	// Orders are those remembered under the customers.
 	Orders []Order
+	// Unreadable are the phones of the customers that cannot be read.
+	Unreadable []Unreadable
 	// Requests are the privacy requests about the customers.
 	Requests []PrivacyRequest
 }
@@ -353,6 +362,11 @@ func (l *Ledger) Holdings(ctx context.Context, merchant string, subjects []Locat
 			return Holdings{}, err
 		}
 		all.Orders = append(all.Orders, orders...)
+		phones, err := l.unreadablePhones(ctx, "merchant = $1 AND side = $2 AND ref = $3", merchant, int64(consent.Shopify), customer)
+		if err != nil {
+			return Holdings{}, err
+		}
+		all.Unreadable = append(all.Unreadable, phones...)
 		requests, err := l.privacyRequests(ctx, "merchant = $1 AND customer = $2 ORDER BY received, id", merchant, customer)
 		if err != nil {
 			return Holdings{}, err

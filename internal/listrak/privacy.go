@@ -39,6 +39,8 @@ type PrivacyConfig struct {
 	// BaseURL and AuthURL are Listrak's by default.
 	BaseURL, AuthURL       string
 	ClientID, ClientSecret string
+	// Spelling is how phone numbers are written, as to the SMS API.
+	Spelling PhoneSpelling
 	// Rate is shared by all clients of one Listrak account; nil for one of its own.
 	Rate *PrivacyRate
 	// HTTP makes the requests; nil for a client of its own with a time-out of 60 s.
@@ -56,7 +58,10 @@ func NewPrivacyRate() *PrivacyRate {
 }
 
 // PrivacyClient asks Listrak to forget people. It is safe for concurrent use.
-type PrivacyClient struct{ transport }
+type PrivacyClient struct {
+	transport
+	spelling PhoneSpelling
+}
 
 // NewPrivacy makes a client; it calls nobody. An error names the setting that is missing or wrong.
 func NewPrivacy(config PrivacyConfig) (*PrivacyClient, error) {
@@ -80,7 +85,7 @@ func NewPrivacy(config PrivacyConfig) (*PrivacyClient, error) {
 	case config.ClientID == "" || config.ClientSecret == "":
 		return nil, setting("the Listrak Privacy client id or secret is missing; both come from Integrations → Integration Management in Listrak")
 	}
-	c := &PrivacyClient{}
+	c := &PrivacyClient{spelling: config.Spelling}
 	c.transport.open(connection{
 		baseURL: config.BaseURL, authURL: config.AuthURL, clientID: config.ClientID, clientSecret: config.ClientSecret,
 		advice: advicePrivacyCredentials, rate: config.Rate.rate, http: config.HTTP, now: config.Now,
@@ -88,7 +93,7 @@ func NewPrivacy(config PrivacyConfig) (*PrivacyClient, error) {
 	return c, nil
 }
 
-// Whom tells Listrak whom to forget; one of the two is enough.
+// Whom tells Listrak whom to forget; one of the two is enough. A Phone is in E.164 ("+15550001111"); anything else is sent as it is.
 type Whom struct{ Email, Phone string }
 
 // Forget asks Listrak to forget somebody and returns the request's id, by which Forgotten tells when it is done. Asking again is harmless.
@@ -102,7 +107,7 @@ func (c *PrivacyClient) Forget(ctx context.Context, whom Whom) (requestID string
 		body.EmailAddress = &whom.Email
 	}
 	if whom.Phone != "" {
-		body.PhoneNumber = &whom.Phone
+		body.PhoneNumber = ptr(c.spelling.spell(whom.Phone))
 	}
 	answer, err := c.call(ctx, call, func() (*http.Request, error) { return privacy.NewPostForgetRequest(c.baseURL, body) })
 	if err != nil {

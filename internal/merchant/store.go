@@ -137,9 +137,14 @@ func (s *Store) update(ctx context.Context, id string, change func(*Settings) er
 		with.NewCredentials = true
 	}
 	if was, is := before.ResubscriptionLimit(), after.ResubscriptionLimit(); was != is {
-		known, err := s.rows.CountSubjects(ctx, id, consent.Email)
-		if err != nil {
-			return Settings{}, s.explain(ctx, err, after)
+		var known int64
+		for _, channel := range consent.Channels {
+			// As the limit itself counts: somebody with both channels is two.
+			n, err := s.rows.CountSubjects(ctx, id, channel)
+			if err != nil {
+				return Settings{}, s.explain(ctx, err, after)
+			}
+			known += n
 		}
 		with.LimitRaised = is.Of(known) > was.Of(known)
 	}

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/privacy/person"
+	"github.com/concordsync/concord/internal/reconcile"
+	"github.com/concordsync/concord/internal/shopify"
 )
 
 // maxRaces bounds how often an erasure that somebody came in between is tried again at once.
@@ -20,7 +21,7 @@ const maxRaces = 20
 const busyDelay = 5 * time.Second
 
 // ErasePerson erases what the ledger knows of the person: deliveries that are owed, checkout windows, records, ids, addresses, the
-// journal. What stays is that they are unsubscribed, under the hash of their address. A *Busy is returned while a delivery is under way.
+// journal. What stays is that they are unsubscribed, under the hash of each of their addresses and phone numbers. A *Busy is returned while a delivery is under way.
 // Doing it again changes nothing.
 func (o *Office) ErasePerson(ctx context.Context, merchant, id string) error {
 	j, err := o.open(ctx, merchant, id)
@@ -123,6 +124,7 @@ func (j *job) erase(ctx context.Context, left func(ledger.Located, consent.Insta
 				return err
 			}
 		}
+		erasure.Phones = j.unreadable()
 		if erasure.Progress, err = progress.encode(); err != nil {
 			return err
 		}
@@ -161,8 +163,8 @@ type found struct {
 	customers []string
 }
 
-// find looks up all that belongs to the person: the addresses that the request names, the Shopify customers they were seen under, and the
-// other addresses of these customers.
+// find looks up all that belongs to the person: the addresses and phone numbers that the request names, the Shopify customers they were
+// seen under, and the others of these customers.
 func (j *job) find(ctx context.Context) (found, error) {
 	var f found
 	seen := map[consent.Subject]bool{}
@@ -200,33 +202,40 @@ func (j *job) find(ctx context.Context) (found, error) {
 	return f, nil
 }
 
-// named are the subjects of the addresses that are known of the person.
+// named are the subjects of the addresses and phone numbers that are known of the person.
 func (j *job) named() []ledger.Located {
 	var list []ledger.Located
-	for _, raw := range append([]string{j.person.Email}, j.person.Others...) {
+	for _, raw := range j.emails() {
 		if address, err := consent.NormaliseEmail(raw); err == nil {
 			list = append(list, ledger.Located{Channel: consent.Email, Subject: j.subject(consent.Email, address)})
 		}
 	}
-	if phone, ok := normalisePhone(j.person.Phone); ok {
-		list = append(list, ledger.Located{Channel: consent.SMS, Subject: j.subject(consent.SMS, phone)})
+	for _, raw := range j.phones() {
+		if phone, err := consent.NormalisePhone(raw, j.country); err == nil {
+			list = append(list, ledger.Located{Channel: consent.SMS, Subject: j.subject(consent.SMS, phone)})
+		}
+	}
+	return list
+}
+
+// emails and phones are what the request names and what was found out since.
+func (j *job) emails() []string { return append([]string{j.person.Email}, j.person.Others...) }
+
+func (j *job) phones() []string { return append([]string{j.person.Phone}, j.person.Phones...) }
+
+// unreadable are the hashes of what should be phone numbers of the person and are none: under these they are listed for the operator.
+func (j *job) unreadable() []consent.Subject {
+	var list []consent.Subject
+	for _, raw := range j.phones() {
+		if _, err := consent.NormalisePhone(raw, j.country); raw != "" && err != nil {
+			list = append(list, j.subject(consent.SMS, raw))
+		}
 	}
 	return list
 }
 
 func (j *job) subject(channel consent.Channel, address string) consent.Subject {
 	return consent.SubjectOf(j.Engine.Keys.SubjectKey(), j.merchant, channel, address)
-}
-
-// e164 is the form in which Shopify gives phone numbers (contracts/shopify.md 5.3).
-var (
-	e164       = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
-	phoneNoise = regexp.MustCompile(`[\s().-]`)
-)
-
-func normalisePhone(raw string) (string, bool) {
-	phone := phoneNoise.ReplaceAllString(raw, "")
-	return phone, e164.MatchString(phone)
 }
 
 func customersOf(located ledger.Located) []string {
@@ -240,7 +249,7 @@ func customersOf(located ledger.Located) []string {
 }
 
 // addOtherAddresses finds out, before the ids are erased by which one could ask, which addresses the other subjects stand for, so that
-// Listrak can be asked to forget those too. What neither a sealed address nor Listrak tells now cannot be found out. It returns the person
+// Listrak can be asked to forget those too. What neither a sealed address nor a side tells now cannot be found out. It returns the person
 // sealed anew, nil when nothing was added.
 func (j *job) addOtherAddresses(ctx context.Context, subjects []ledger.Located) ([]byte, error) {
 	named := map[consent.Subject]bool{}
@@ -248,36 +257,53 @@ func (j *job) addOtherAddresses(ctx context.Context, subjects []ledger.Located) 
 		named[n.Subject] = true
 	}
 	about := j.person
-	about.Others = slices.Clone(about.Others)
+	about.Others, about.Phones = slices.Clone(about.Others), slices.Clone(about.Phones)
 	for _, s := range subjects {
-		if named[s.Subject] || s.Channel != consent.Email {
+		if named[s.Subject] {
 			continue
 		}
-		if address := j.addressOf(ctx, s); address != "" {
+		switch address := j.addressOf(ctx, s); {
+		case address == "":
+		case s.Channel == consent.SMS:
+			about.Phones = append(about.Phones, address)
+		default:
 			about.Others = append(about.Others, address)
 		}
 	}
-	if len(about.Others) == len(j.person.Others) {
+	if len(about.Others)+len(about.Phones) == len(j.person.Others)+len(j.person.Phones) {
 		return nil, nil
 	}
 	j.person = about
 	return person.Seal(j.Engine.Keys, j.merchant, j.request.ID, about)
 }
 
-// addressOf opens a sealed address, or asks Listrak by its key; empty when neither tells one that hashes to the subject (I8).
+// addressOf opens a sealed address, or asks a side by its own key: Listrak for an email, Shopify for a phone number, which is its own key
+// in Listrak. Empty when nobody tells one that hashes to the subject (I8).
 func (j *job) addressOf(ctx context.Context, s ledger.Located) string {
 	if len(s.SealedAddress) > 0 {
-		if plain, err := j.Engine.Keys.Open(s.SealedAddress, "address/"+s.Subject.Hex()); err == nil &&
-			j.subject(consent.Email, string(plain)) == s.Subject {
+		if plain, err := j.Engine.Keys.Open(s.SealedAddress, "address/"+s.Subject.Hex()); err == nil && j.subject(s.Channel, string(plain)) == s.Subject {
 			return string(plain)
 		}
 	}
-	key := s.Record.Seen[consent.Listrak].Ref
-	if key == "" {
-		return ""
-	}
 	account, err := j.Engine.Connect(ctx, j.merchant)
 	if err != nil {
+		return ""
+	}
+	var address string
+	if s.Channel == consent.SMS {
+		address = phoneOf(ctx, account, s.Record.Seen[consent.Shopify].Ref, j.country)
+	} else {
+		address = emailOf(ctx, account, s.Record.Seen[consent.Listrak].Ref)
+	}
+	if j.subject(s.Channel, address) != s.Subject {
+		return ""
+	}
+	return address
+}
+
+// emailOf is the address of a contact of Listrak's, normalised; empty when it cannot be found out.
+func emailOf(ctx context.Context, account *reconcile.Account, key string) string {
+	if key == "" {
 		return ""
 	}
 	contact, ok, err := account.Listrak.Contact(ctx, key)
@@ -285,8 +311,24 @@ func (j *job) addressOf(ctx context.Context, s ledger.Located) string {
 		return ""
 	}
 	address, err := consent.NormaliseEmail(contact.Address)
-	if err != nil || j.subject(consent.Email, address) != s.Subject {
+	if err != nil {
 		return ""
 	}
 	return address
+}
+
+// phoneOf is the phone number of a Shopify customer, normalised; empty when it cannot be found out.
+func phoneOf(ctx context.Context, account *reconcile.Account, customer, country string) string {
+	if customer == "" {
+		return ""
+	}
+	found, err := account.Shopify.CustomersByID(ctx, []shopify.CustomerID{shopify.CustomerID(customer)})
+	if err != nil || len(found) == 0 {
+		return ""
+	}
+	phone, err := consent.NormalisePhone(found[0].Phone, country)
+	if err != nil {
+		return ""
+	}
+	return phone
 }

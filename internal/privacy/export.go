@@ -18,6 +18,7 @@ import (
 	"github.com/concordsync/concord/internal/explain"
 	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/reconcile"
 	"github.com/concordsync/concord/internal/shopify"
 )
 
@@ -34,10 +35,12 @@ type Export struct {
 	Addresses []ExportedAddress  `json:"addresses"`
 	Orders    []ExportedOrder    `json:"remembered_orders"`
 	// Announced are the customers of whom Shopify has just told that something changed.
-	Announced []string          `json:"announced_changes"`
-	Requests  []ExportedRequest `json:"privacy_requests"`
-	Shopify   ShownNow          `json:"shopify_now"`
-	Listrak   ShownNow          `json:"listrak_now"`
+	Announced []string `json:"announced_changes"`
+	// Unreadable are what stands for a phone number and is none, for somebody to mend.
+	Unreadable []ExportedText    `json:"unreadable_phones"`
+	Requests   []ExportedRequest `json:"privacy_requests"`
+	Shopify    ShownNow          `json:"shopify_now"`
+	Listrak    ShownNow          `json:"listrak_now"`
 }
 
 // ExportedCustomer is the link of a Shopify customer to the hashes of their addresses.
@@ -105,6 +108,13 @@ type ExportedOrder struct {
 	Until     time.Time `json:"kept_until"`
 }
 
+// ExportedText is a text of a side's that should be a phone number.
+type ExportedText struct {
+	Side string    `json:"side"`
+	Text string    `json:"text"`
+	Seen time.Time `json:"seen"`
+}
+
 // ExportedRequest is a privacy request about the person.
 type ExportedRequest struct {
 	ID       string    `json:"id"`
@@ -121,13 +131,16 @@ type ShownNow struct {
 	People  []ShownPerson `json:"people"`
 }
 
-// ShownPerson is one customer or contact.
+// ShownPerson is one customer or contact, with the consents that it has.
 type ShownPerson struct {
-	ID     string    `json:"id"`
-	Email  string    `json:"email,omitempty"`
-	State  string    `json:"email_consent"`
-	Dated  time.Time `json:"dated,omitzero"`
-	Method string    `json:"method,omitempty"`
+	ID       string    `json:"id,omitempty"`
+	Email    string    `json:"email,omitempty"`
+	State    string    `json:"email_consent,omitempty"`
+	Dated    time.Time `json:"dated,omitzero"`
+	Method   string    `json:"method,omitempty"`
+	Phone    string    `json:"phone,omitempty"`
+	SMSState string    `json:"sms_consent,omitempty"`
+	SMSDated time.Time `json:"sms_dated,omitzero"`
 }
 
 // ErrNoDirectory: nowhere is set where exports are written.
@@ -166,7 +179,7 @@ func (j *job) export(ctx context.Context) (*Export, error) {
 		return nil, err
 	}
 	e := &Export{Merchant: j.merchant, GeneratedAt: j.Engine.Now().UTC(), Customers: []ExportedCustomer{}, Addresses: []ExportedAddress{},
-		Orders: ordersOf(held.Orders), Announced: []string{}, Requests: []ExportedRequest{}}
+		Orders: ordersOf(held.Orders), Announced: []string{}, Unreadable: []ExportedText{}, Requests: []ExportedRequest{}}
 	e.AskedFor.Email, e.AskedFor.Phone = j.person.Email, j.person.Phone
 	for _, c := range held.Customers {
 		e.Customers = append(e.Customers, ExportedCustomer{ID: c.ID, UpdatedAt: c.UpdatedAt.Time(), EmailHash: hashOf(c.Email), PhoneHash: hashOf(c.SMS)})
@@ -176,6 +189,13 @@ func (j *job) export(ctx context.Context) (*Export, error) {
 	}
 	for _, h := range held.Hints {
 		e.Announced = append(e.Announced, h.Customer)
+	}
+	for _, u := range held.Unreadable {
+		text := ExportedText{Side: u.Side.String(), Text: "(cannot be opened)", Seen: u.Seen.Time()}
+		if plain, err := j.Engine.Keys.Open(u.Sealed, reconcile.UnreadableContext(u.Phone)); err == nil {
+			text.Text = string(plain)
+		}
+		e.Unreadable = append(e.Unreadable, text)
 	}
 	for _, r := range held.Requests {
 		e.Requests = append(e.Requests, requestOf(r))
@@ -247,19 +267,21 @@ func (j *job) readSides(ctx context.Context, e *Export, f found) {
 		return
 	}
 	seen := map[string]bool{}
-	add := func(only string, customers []shopify.Customer, err error) {
+	add := func(belongs func(shopify.Customer) bool, customers []shopify.Customer, err error) {
 		if err != nil {
 			e.Shopify.Problem = problemOf(err)
 			return
 		}
 		for _, c := range customers {
-			address, _ := consent.NormaliseEmail(c.Email) // one that cannot be normalised is nobody's that was asked for
-			if c.ID == "" || seen[string(c.ID)] || only != "" && address != only {
+			if c.ID == "" || seen[string(c.ID)] || !belongs(c) {
 				continue
 			}
 			seen[string(c.ID)] = true
-			e.Shopify.People = append(e.Shopify.People, ShownPerson{ID: string(c.ID), Email: c.Email, State: string(c.EmailConsent.State),
-				Dated: c.EmailConsent.UpdatedAt})
+			shown := ShownPerson{ID: string(c.ID), Email: c.Email, State: string(c.EmailConsent.State), Dated: c.EmailConsent.UpdatedAt}
+			if c.Phone != "" {
+				shown.Phone, shown.SMSState, shown.SMSDated = c.Phone, string(c.SMSConsent.State), c.SMSConsent.UpdatedAt
+			}
+			e.Shopify.People = append(e.Shopify.People, shown)
 		}
 	}
 	if len(f.customers) > 0 {
@@ -268,15 +290,18 @@ func (j *job) readSides(ctx context.Context, e *Export, f found) {
 			ids[i] = shopify.CustomerID(id)
 		}
 		customers, err := account.Shopify.CustomersByID(ctx, ids)
-		add("", customers, err)
+		add(func(shopify.Customer) bool { return true }, customers, err)
 	}
-	for _, raw := range append([]string{j.person.Email}, j.person.Others...) {
+	for _, raw := range j.emails() {
 		address, err := consent.NormaliseEmail(raw)
 		if err != nil {
 			continue
 		}
 		customers, err := account.Shopify.CustomersByEmail(ctx, []string{address})
-		add(address, customers, err)
+		add(func(c shopify.Customer) bool {
+			its, err := consent.NormaliseEmail(c.Email) // one that cannot be normalised is nobody's that was asked for
+			return err == nil && its == address
+		}, customers, err)
 		contact, ok, err := account.Listrak.Contact(ctx, address)
 		switch {
 		case err != nil:
@@ -284,6 +309,34 @@ func (j *job) readSides(ctx context.Context, e *Export, f found) {
 		case ok:
 			e.Listrak.People = append(e.Listrak.People, ShownPerson{ID: contact.EmailKey, Email: contact.Address, State: string(contact.State),
 				Dated: contact.Date, Method: contact.Method})
+		}
+	}
+	// Those of the request, and what the customers have in Shopify.
+	phones := j.phones()
+	for _, p := range e.Shopify.People {
+		phones = append(phones, p.Phone)
+	}
+	asked := map[string]bool{}
+	for _, raw := range phones {
+		phone, err := consent.NormalisePhone(raw, j.country)
+		if err != nil || asked[phone] {
+			continue
+		}
+		asked[phone] = true
+		customers, err := account.Shopify.CustomersByPhone(ctx, []string{phone})
+		add(func(c shopify.Customer) bool {
+			its, err := consent.NormalisePhone(c.Phone, j.country)
+			return err == nil && its == phone
+		}, customers, err)
+		if account.SMS == nil {
+			continue
+		}
+		contact, ok, err := account.SMS.Contact(ctx, phone)
+		switch {
+		case err != nil:
+			e.Listrak.Problem = problemOf(err)
+		case ok:
+			e.Listrak.People = append(e.Listrak.People, ShownPerson{Phone: contact.Phone, SMSState: string(contact.State), SMSDated: contact.Date})
 		}
 	}
 }
@@ -360,8 +413,8 @@ func (e *Export) Text() string {
 	line("What Concord holds of you for %s, on %s UTC", e.Merchant, stamp(e.GeneratedAt))
 	line("Asked for: %s", strings.Join(strings.Fields(e.AskedFor.Email+" "+e.AskedFor.Phone), ", "))
 	line("")
-	line("Concord keeps consent to marketing in agreement between a shop (Shopify) and its newsletter (Listrak). It keeps addresses only as")
-	line("hashes, except while a delivery needs one.")
+	line("Concord keeps consent to marketing in agreement between a shop (Shopify) and its newsletter and text messages (Listrak). It keeps")
+	line("addresses and phone numbers only as hashes, except while a delivery needs one.")
 	told := make(map[string]bool)
 	for _, a := range e.Addresses {
 		line("")
@@ -401,6 +454,9 @@ func (e *Export) Text() string {
 		}
 		line("Order %s of %s is remembered until %s.", o.ID, stamp(o.CreatedAt), stamp(o.Until))
 	}
+	for _, u := range e.Unreadable {
+		line("%s has something for a phone number that is none, seen on %s: %s", u.Side, stamp(u.Seen), u.Text)
+	}
 	for _, r := range e.Requests {
 		line("Privacy request %s", words(r.ID, r.Kind, "of "+stamp(r.Received), r.Outcome))
 	}
@@ -414,7 +470,7 @@ func (e *Export) Text() string {
 			line("  %s", side.Problem)
 		}
 		for _, p := range side.People {
-			line("  %s", words(p.ID, p.Email, p.State, stamp(p.Dated), p.Method))
+			line("  %s", words(p.ID, p.Email, p.State, stamp(p.Dated), p.Method, p.Phone, p.SMSState, stamp(p.SMSDated)))
 		}
 		if side.Problem == "" && len(side.People) == 0 {
 			line("  nobody")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/listrak"
@@ -70,12 +71,23 @@ func (j *job) whom() []listrak.Whom {
 		list = append(list, listrak.Whom{Email: j.person.Email})
 	}
 	if j.person.Phone != "" {
-		list = append(list, listrak.Whom{Phone: j.person.Phone})
+		list = append(list, listrak.Whom{Phone: j.dialled(j.person.Phone)})
 	}
 	for _, other := range j.person.Others {
 		list = append(list, listrak.Whom{Email: other})
 	}
+	for _, other := range j.person.Phones {
+		list = append(list, listrak.Whom{Phone: j.dialled(other)})
+	}
 	return list
+}
+
+// dialled is a phone number in E.164, or as it stands when it is none.
+func (j *job) dialled(raw string) string {
+	if phone, err := consent.NormalisePhone(raw, j.country); err == nil {
+		return phone
+	}
+	return raw
 }
 
 // ask makes what requests are missing and follows the others. Each is kept as soon as it is made, so that Listrak is rarely asked twice.

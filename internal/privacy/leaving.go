@@ -107,7 +107,7 @@ func (j *job) holdRuns(ctx context.Context) (free func() error, err error) {
 		}
 		return errors.Join(errs...)
 	}
-	for _, kind := range []ledger.RunKind{reconcile.RoundRun, reconcile.FullRun, reconcile.DrainRun} {
+	for _, kind := range []ledger.RunKind{reconcile.RoundRun, reconcile.FullRun, reconcile.FullSMSRun, reconcile.DrainRun} {
 		// Not the engine's own name: its rounds in this process have to be waited for too.
 		lease, ok, err := j.Engine.Ledger.AcquireRun(ctx, j.merchant, kind, "privacy request "+j.request.ID, eraseLease)
 		if err == nil && !ok {

@@ -33,6 +33,7 @@ type world struct {
 	office  *privacy.Office
 	shop    *shop.Store
 	list    *list.Store
+	texts   *list.SenderCode
 	privacy *list.Privacy
 
 	mu sync.Mutex
@@ -45,6 +46,7 @@ const acme = "acme"
 // credentials are what the merchant gave; withPrivacy adds the Privacy integration.
 func credentials(withPrivacy bool) merchant.Credentials {
 	c := merchant.Credentials{ShopifyClientID: "app", ShopifyClientSecret: testSecret, ListrakClientID: "integration", ListrakClientSecret: testSecret}
+	c.ListrakSMSClientID, c.ListrakSMSClientSecret = "sms", testSecret
 	if withPrivacy {
 		c.ListrakPrivacyClientID, c.ListrakPrivacyClientSecret = "privacy", testSecret
 	}
@@ -62,11 +64,12 @@ func newWorld(t *testing.T, withPrivacy bool) *world {
 	const domain = acme + ".myshopify.com"
 	w.shop = sb.AddShop(shop.Config{Domain: domain, ClientID: "app", ClientSecret: testSecret})
 	w.list = sb.AddList(list.Config{ID: 7, ClientID: "integration", Secret: testSecret})
+	w.texts = sb.AddSenderCode(list.SenderCodeConfig{ID: 8, ClientID: "sms", Secret: testSecret, Account: "integration", Lists: []list.PhoneList{{ID: 80}}})
 	w.privacy = sb.AddPrivacy(list.PrivacyConfig{ClientID: "privacy", Secret: testSecret, Account: "integration", Processing: time.Hour, Unlimited: true})
 	directory := t.TempDir()
 	w.host, err = host.Open(ctx, config.Settings{
 		Ledger: config.DSN("sqlite:" + filepath.Join(directory, "concord.db")), Interval: time.Minute, RoundLimit: 20 * time.Second,
-		CheckoutWindow: 5 * time.Minute, OrderLag: time.Minute, MaxHeld: 500, CallTimeout: 5 * time.Second, ClaimLease: 6 * time.Second,
+		CheckoutWindow: 5 * time.Minute, OrderLag: time.Minute, MaxHeld: 500, ListComparison: time.Hour, CallTimeout: 5 * time.Second, ClaimLease: 6 * time.Second,
 		RunLease: 26 * time.Second, OptOutRetention: time.Hour, ExportDirectory: filepath.Join(directory, "exports"),
 	}, logger, nil)
 	require.NoError(t, err)
@@ -82,11 +85,14 @@ func newWorld(t *testing.T, withPrivacy bool) *world {
 	settings.ShopifyURL, settings.ListrakURL, settings.ListrakAuthURL = sb.ShopifyURL(domain), sb.ListrakURL(), sb.ListrakAuthURL()
 	settings.ListrakPrivacyURL, settings.EmailList, settings.Zone, settings.ListrakRate = sb.ListrakPrivacyURL(), 7, "UTC", 200
 	settings.ZoneProven = true
+	settings.SMS = merchant.SMS{URL: sb.ListrakSMSURL(), SenderCode: 8, List: 80, Country: "US"}
 	_, err = w.host.Merchants.Add(ctx, settings, credentials(withPrivacy))
 	require.NoError(t, err)
 	_, err = w.host.Merchants.Update(ctx, acme, func(s *merchant.Settings) error { s.ZoneProven = true; return nil }, nil)
 	require.NoError(t, err)
-	_, err = w.host.Ledger.SetSyncs(ctx, acme, ledger.SyncChange{On: map[consent.Sync]bool{consent.EmailToListrak: true, consent.EmailToShopify: true}})
+	_, err = w.host.Ledger.SetSyncs(ctx, acme, ledger.SyncChange{On: map[consent.Sync]bool{
+		consent.EmailToListrak: true, consent.EmailToShopify: true, consent.SMSToListrak: true, consent.SMSToShopify: true,
+	}})
 	require.NoError(t, err)
 	return w
 }
@@ -129,4 +135,15 @@ func (w *world) journal(address string) []ledger.Line {
 	lines, err := w.host.Ledger.Journal(w.Context(), acme, consent.Email, w.subject(address))
 	require.NoError(w, err)
 	return lines
+}
+
+func (w *world) phoneSubject(phone string) consent.Subject {
+	return consent.SubjectOf(w.host.Keys.SubjectKey(), acme, consent.SMS, phone)
+}
+
+func (w *world) phoneEntry(phone string) ledger.Entry {
+	w.Helper()
+	entries, err := w.host.Ledger.Load(w.Context(), acme, consent.SMS, []consent.Subject{w.phoneSubject(phone)})
+	require.NoError(w, err)
+	return entries[w.phoneSubject(phone)]
 }

@@ -13,14 +13,17 @@ import (
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/listrak"
+	"github.com/concordsync/concord/internal/merchant"
 	"github.com/concordsync/concord/internal/privacy/person"
 	"github.com/concordsync/concord/internal/reconcile"
 )
 
-// Merchants ends merchants who have left; *merchant.Store does.
+// Merchants knows merchants and ends those who have left; *merchant.Store does.
 type Merchants interface {
 	// Uninstall erases the merchant's credentials but what verifies webhooks, and stops it with the reason.
 	Uninstall(ctx context.Context, merchant, reason string) error
+	// Get returns the merchant with its settings; ledger.ErrUnknownMerchant when there is none any more.
+	Get(ctx context.Context, id string) (merchant.Merchant, error)
 }
 
 // Forgetter asks Listrak to forget people; *listrak.PrivacyClient does.
@@ -97,6 +100,8 @@ type job struct {
 	request  ledger.PrivacyRequest
 	progress Progress
 	person   person.Person
+	// country is the one of phone numbers without a country code.
+	country string
 }
 
 // open reads a request with the person it is about.
@@ -106,10 +111,26 @@ func (o *Office) open(ctx context.Context, merchant, id string) (*job, error) {
 		return nil, err
 	}
 	j := &job{Office: o, merchant: merchant, request: request, progress: ProgressOf(request)}
-	if request.Open() {
-		j.person, err = person.Open(o.Engine.Keys, merchant, id, request.Sealed)
+	if !request.Open() {
+		return j, nil
 	}
+	if j.person, err = person.Open(o.Engine.Keys, merchant, id, request.Sealed); err != nil {
+		return j, err
+	}
+	j.country, err = o.countryOf(ctx, merchant)
 	return j, err
+}
+
+// countryOf is the country of a merchant's phone numbers; the default for one who was removed.
+func (o *Office) countryOf(ctx context.Context, id string) (string, error) {
+	m, err := o.Merchants.Get(ctx, id)
+	switch {
+	case errors.Is(err, ledger.ErrUnknownMerchant):
+		return merchant.DefaultCountry, nil
+	case err != nil:
+		return "", err
+	}
+	return m.Settings.SMS.Country, nil
 }
 
 func (j *job) save(ctx context.Context) error {

@@ -328,6 +328,21 @@ func (s *session) compare(ctx context.Context) error {
 	return err
 }
 
+// Compared tells when the last comparison with the whole SMS list began, or the list's reading if there was none yet; zero while one is
+// under way, and before.
+func (e *Engine) Compared(ctx context.Context, merchant string) (last time.Time, underWay bool, err error) {
+	r := e.newRun(merchant, nil, ledger.Switches{Merchant: merchant})
+	listed, begun, err := r.loadPass(ctx, smsListed)
+	if err != nil || !begun {
+		return time.Time{}, false, err
+	}
+	unlisted, _, err := r.loadPass(ctx, smsUnlisted)
+	if err != nil || !listed.Done || !unlisted.Done {
+		return time.Time{}, true, err
+	}
+	return listed.Since, false, nil
+}
+
 func (s *session) savePasses(ctx context.Context, p pass, names ...string) error {
 	for _, name := range names {
 		if err := s.savePass(ctx, name, p, customersRead{}); err != nil {

@@ -518,3 +518,20 @@ func TestAnIdleRoundOfBothChannelsCostsFiveCalls(t *testing.T) {
 		t.Errorf("%d calls, want 5", n)
 	}
 }
+
+// A full read for a preview keeps no number. A round that comes before the second read, which enabling begins, finds nobody who could tell
+// it: that read must not leave the person to wait for the day after which it would be asked again.
+func TestARoundBeforeTheReadOfAFirstEnablingCostsNobodyADay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, plan{sms: true})
+	w.subscribes(person, w.clock.Now().Add(-24*time.Hour))
+	w.fullRead()
+	w.enable()
+	w.round()
+	if got := w.entry(person).NextTry[consent.Shopify].Time(); got.Sub(w.clock.Now()) < 12*time.Hour {
+		t.Fatalf("nobody was put off: the next try is at %s\n%s", got, w.history(person))
+	}
+	w.fullRead()
+	w.round()
+	w.shows(person, shop.Subscribed, list.Subscribed)
+}

@@ -89,6 +89,30 @@ func TestWhatIsRedacted(t *testing.T) {
 		"/root/go/pkg/mod/go.temporal.io/sdk@v1.50.0/internal/x.go:9": "/root/go/pkg/mod/go.temporal.io/sdk@v1.50.0/internal/x.go:9",
 		"gid://shopify/Customer/7012345678901":                        "gid://shopify/Customer/7012345678901",
 		"2026-11-22T21:00:00+01:00 took +1.5s":                        "2026-11-22T21:00:00+01:00 took +1.5s",
+		"a +1 (555) 000-1111 b":                                       "a [redacted] b",
+		"+1-555-000-1111, +1.555.000.1111":                            "[redacted], [redacted]",
+		"+49 30 1234567":                                              "[redacted]",
+		"15550001111":                                                 "[redacted]",
+		"sent to 5550001111.":                                         "sent to [redacted].",
+		"(555) 000-1111":                                              "[redacted]",
+		"<(555)000-1111>":                                             "<[redacted]>",
+		"555-000-1111, 555.000.1111; 1-555-000-1111":                  "[redacted], [redacted]; [redacted]",
+		"GET /v1/ShortCode/8/Contact/5550001111/PhoneList/80":         "GET /v1/ShortCode/8/Contact/[redacted]/PhoneList/80",
+		"/Contact/15550001111: EOF":                                   "/Contact/[redacted]: EOF",
+		"?phoneNumber=5550001111&x=1":                                 "?phoneNumber=[redacted]&x=1",
+		"?phone=%28555%29+000-1111":                                   "?phone=[redacted]",
+		`{"phone":"5550001111","customer":"7012345678"}`:              `{"phone":"[redacted]","customer":"7012345678"}`,
+		"{Phone:5550001111 ID:5271234567}":                            "{Phone:[redacted] ID:5271234567}",
+		`{\"phoneNumber\":\"(555) 000-1111\"}`:                        `{\"phoneNumber\":\"[redacted]\"}`,
+		"merchant/acme/checkout/5271234567/1764216357":                "merchant/acme/checkout/5271234567/1764216357",
+		"gid://shopify/Order/5271234567":                              "gid://shopify/Order/5271234567",
+		"customer 5271234567 of order 5271234568":                     "customer 5271234567 of order 5271234568",
+		`"id":5271234567,"listId":5271234567`:                         `"id":5271234567,"listId":5271234567`,
+		"$5550001111 or 5550001111.50 or 5,550,001,111":               "$5550001111 or 5550001111.50 or 5,550,001,111",
+		"at 1764216357, 1764216357123 ms, 1764216357123456789":        "at 1764216357, 1764216357123 ms, 1764216357123456789",
+		"2026-11-27 04:05:57.123456 and 10.200.300.4000":              "2026-11-27 04:05:57.123456 and 10.200.300.4000",
+		"f81d4fae-7dec-211-300-4000-a0c91e6bf6":                       "f81d4fae-7dec-211-300-4000-a0c91e6bf6",
+		"read 250 of 300 in 4000 ms":                                  "read 250 of 300 in 4000 ms",
 		"12@worker-1@":                                                "12@worker-1@",
 		"shop.myshopify.com answered 503":                             "shop.myshopify.com answered 503",
 	} {
@@ -108,6 +132,26 @@ func TestAnyOrdinaryAddressIsRedactedWhereverItStands(t *testing.T) {
 		text := "x" + around.Draw(t, "before") + address + around.Draw(t, "after") + "y"
 		if got := Redact(text); strings.Contains(got, "@") {
 			t.Fatalf("Redact(%q) = %q", text, got)
+		}
+	})
+}
+
+func TestAPhoneIsRedactedInEverySpelling(t *testing.T) {
+	t.Parallel()
+	around := rapid.SampledFrom([][2]string{{"", ""}, {"to ", " failed"}, {"<", ">"}, {`"`, `"`}, {"'", "',"}, {"(", ")"}, {"phone=", "&x"}, {"/Contact/", "/x"},
+		{`"phoneNumber":"`, `"}`}, {"text: ", ". Try again"}, {"Phone:", "}"}})
+	rapid.Check(t, func(t *rapid.T) {
+		a, b, c := rapid.IntRange(200, 999).Draw(t, "a"), rapid.IntRange(0, 999).Draw(t, "b"), rapid.IntRange(0, 9999).Draw(t, "c")
+		with := around.Draw(t, "around")
+		for _, form := range []string{"+1%d%03d%04d", "1%d%03d%04d", "(%d) %03d-%04d", "%d-%03d-%04d", "%d.%03d.%04d", "%d%03d%04d"} {
+			number := fmt.Sprintf(form, a, b, c)
+			if with[0] == "/Contact/" {
+				number = url.QueryEscape(number)
+			}
+			text := with[0] + number + with[1]
+			if got := Redact(text); got != with[0]+Redacted+with[1] {
+				t.Fatalf("Redact(%q) = %q", text, got)
+			}
 		}
 	})
 }

@@ -13,8 +13,8 @@ import (
 // done, and shows nothing of itself when printed, logged or marshalled.
 type Person struct {
 	Email, Phone string
-	// Others are addresses that the same Shopify customer had before, as far as they could be found out.
-	Others []string
+	// Others are other email addresses of the same Shopify customer, and Phones other phone numbers, as far as they could be found out.
+	Others, Phones []string
 }
 
 // sealedPerson is what lies inside the seal.
@@ -22,6 +22,7 @@ type sealedPerson struct {
 	Email  string   `json:"email,omitempty"`
 	Phone  string   `json:"phone,omitempty"`
 	Others []string `json:"others,omitempty"`
+	Phones []string `json:"phones,omitempty"`
 }
 
 // Sealer is the part of *keys.Ring that sealing needs.
@@ -37,7 +38,9 @@ type Opener interface {
 func sealContext(merchant, request string) string { return "privacy/" + merchant + "/" + request }
 
 // IsZero reports whether nothing is known of the person.
-func (p Person) IsZero() bool { return p.Email == "" && p.Phone == "" && len(p.Others) == 0 }
+func (p Person) IsZero() bool {
+	return p.Email == "" && p.Phone == "" && len(p.Others)+len(p.Phones) == 0
+}
 
 // Seal encrypts a person for one request of one merchant; it opens for no other one.
 func Seal(s Sealer, merchant, request string, p Person) ([]byte, error) {

@@ -15,7 +15,7 @@ import (
 // The topics that the door knows, as X-Shopify-Topic spells them (contracts/shopify.md 5.3).
 const (
 	TopicEmailConsent = "customers_email_marketing_consent/update"
-	// TopicSMSConsent is a hint for its customer like any other: SMS consent itself is not synced.
+	// TopicSMSConsent is a hint for its customer like any other: what it says of SMS is read again.
 	TopicSMSConsent     = "customers_marketing_consent/update"
 	TopicCustomerCreate = "customers/create"
 	TopicCustomerUpdate = "customers/update"
