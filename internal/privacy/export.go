@@ -311,6 +311,10 @@ func (j *job) readSides(ctx context.Context, e *Export, f found) {
 				Dated: contact.Date, Method: contact.Method})
 		}
 	}
+	if !account.Settings.SMS.Enabled() {
+		// Nobody is held by their phone, and Shopify may not let the app ask for one.
+		return
+	}
 	// Those of the request, and what the customers have in Shopify.
 	phones := j.phones()
 	for _, p := range e.Shopify.People {
