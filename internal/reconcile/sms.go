@@ -73,24 +73,35 @@ func (s *session) scanOptOuts(ctx context.Context, from reach, cursor string) (p
 }
 
 // scanSubscribers reads one page of those who were ever subscribed to the list and are not opted out. It has neither dates nor states, so
-// people are looked up, at two calls each: in a poll those who are not known to be subscribed, since of the others a date that moved in
-// place would decide nothing (rule 8); in a full read everybody.
+// people are looked up, at two calls each, unless they are known to be subscribed: of those a date that moved in place would decide
+// nothing (rule 8), and their number is kept if a delivery needs it.
 func (s *session) scanSubscribers(ctx context.Context, from reach, cursor string) (page, error) {
 	found, err := s.readSubscribers(ctx, from, cursor)
 	if err != nil {
 		return page{}, err
 	}
-	if !from.pass.IsZero() {
-		return found.page, s.lookUpOnce(ctx, found, consent.InstantOf(from.pass), s.timeIsUp)
-	}
 	entries, err := s.records().Load(ctx, s.merchant, s.channel, found.subjects)
 	if err != nil {
 		return page{}, fmt.Errorf("load records: %w", err)
 	}
-	news := slices.DeleteFunc(found.subjects, func(subject consent.Subject) bool {
+	var news []consent.Subject
+	var known []revision
+	for _, subject := range found.subjects {
 		entry := entries[subject]
-		return entry.Record.Seen[consent.Listrak].State == consent.Subscribed && entry.Record.OpenUntil(consent.Listrak) == 0
-	})
+		if entry.Record.Seen[consent.Listrak].State != consent.Subscribed || entry.Record.OpenUntil(consent.Listrak) != 0 {
+			news = append(news, subject)
+			continue
+		}
+		known = append(known, revision{subject: subject, address: found.phones[subject],
+			apply: func(rec consent.Record) (consent.Record, []ledger.Line) { return rec, nil }})
+	}
+	if _, err := s.revise(ctx, known); err != nil {
+		return page{}, err
+	}
+	if !from.pass.IsZero() {
+		found.subjects = news
+		return found.page, s.lookUpOnce(ctx, found, consent.InstantOf(from.pass), s.timeIsUp)
+	}
 	for chunk := range slices.Chunk(news, listrakBatch) {
 		if s.timeIsUp() {
 			return page{}, errTimeIsUp
