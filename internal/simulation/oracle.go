@@ -436,9 +436,7 @@ func (o *watch) judgeOne(l *life, entry ledger.Entry) {
 	}
 	w := o.world
 	shown := [2]string{}
-	customer, _ := w.store.Customer(l.address)
-	contact, _ := w.list.Contact(l.address)
-	shown[inShopify], shown[inListrak] = string(customer.Consent.State), string(contact.State)
+	shown[inShopify], shown[inListrak] = w.shows(l.address, inShopify), w.shows(l.address, inListrak)
 	if entry.Record.Contested() {
 		// Somebody undoes what we deliver: we stop, with a no, and leave a side alone that undoes that as well.
 		if n := len(o.flips(l, o.world.now)); n < 3 {
@@ -514,9 +512,9 @@ func (o *watch) must(l *life, last *act, what word, where side) bool {
 		}
 	}
 	switch {
-	case what == yes && where == inListrak && !l.refusedAt.IsZero():
+	case what == yes && where == inListrak && (!l.refusedAt.IsZero() || o.refusedSince(l, last)):
 		return false
-	case what == yes && where == inListrak && o.world.scenario.doubleOptIn:
+	case what == yes && where == inListrak && o.world.asksToConfirm(l.channel):
 		return false // the person has to confirm
 	case what == yes && where == inListrak:
 		for _, a := range l.acts {
@@ -525,12 +523,24 @@ func (o *watch) must(l *life, last *act, what word, where side) bool {
 			}
 		}
 	}
-	return where == inShopify || o.permitted(last, what)
+	return where == inShopify || o.permitted(l, last, what)
+}
+
+// refusedSince: Listrak's SMS API does not take a yes for somebody who is opted out of the sender code, in most of the ways in which it
+// may behave. Only they can take that back, so the yes does not stand there while they have not, or if it was refused while they had not.
+func (o *watch) refusedSince(l *life, last *act) bool {
+	if l.channel != consent.SMS {
+		return false
+	}
+	phone, _ := o.world.code.Phone(l.address)
+	return phone.OptedOut && o.world.code.Config().OptedOut != list.OptsIn || slices.ContainsFunc(l.writes, func(call *writeCall) bool {
+		return call.refused && call.side == inListrak && call.word == yes && call.ended.After(last.made)
+	})
 }
 
 // permitted is rule 11: Listrak is told of what was decided while the direction was on, and of every no since it was first.
-func (o *watch) permitted(last *act, what word) bool {
-	spans := o.spans[inListrak]
+func (o *watch) permitted(l *life, last *act, what word) bool {
+	spans := o.spans[l.channel][inListrak]
 	if len(spans) == 0 {
 		return false
 	}
@@ -554,6 +564,9 @@ func (o *watch) throughThePoint(call *writeCall) {
 	}
 	checkout := slices.Contains(call.events, checkoutEvent)
 	l := call.life
+	if sms := o.world.settings.SMS; l.channel == consent.SMS && (sms.CheckoutList == 0 || sms.NoWindow && !checkout) {
+		return // there is one point only, or nothing waits for the other
+	}
 	if len(l.disturbances) > 0 {
 		return
 	}
@@ -610,7 +623,7 @@ func (o *watch) forwardOnly(call *writeCall) {
 // permittedAbout is permitted for a yes, with the edges of the intervals within.
 func (o *watch) permittedAbout(a *act) bool {
 	edge := slack + o.world.scenario.storeAhead.Abs()
-	return slices.ContainsFunc(o.spans[inListrak], func(s span) bool {
+	return slices.ContainsFunc(o.spans[channelOf(a.address)][inListrak], func(s span) bool {
 		return !a.at.Before(s.from.Add(-edge)) && (s.to.IsZero() || a.at.Before(s.to.Add(edge)))
 	})
 }

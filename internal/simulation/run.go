@@ -214,13 +214,19 @@ func (w *world) calm() {
 	w.watch.tell("* everything is well from here on, and on")
 	w.store.Faults.Set(0)
 	w.list.Faults.Set(0)
+	if w.code != nil {
+		w.code.Faults.Set(0)
+	}
 	w.ledgerAwayUntil = time.Time{}
 	for _, f := range w.watch.fights {
 		f.over = true
 	}
 	w.beforeNextWrite, w.watch.freezeAt = nil, nil
+	// In peace nobody waits hours for the next comparison of the list.
+	w.comparison = min(w.comparison, 10*time.Minute)
 	for _, one := range w.workers {
 		one.crashIn, one.freezeIn = 0, 0
+		one.engine.Timing.Comparison = w.comparison
 	}
 	if w.settings.Zone != w.scenario.listZone {
 		w.correctZone(w.scenario.listZone)
@@ -228,7 +234,7 @@ func (w *world) calm() {
 	w.operate(func(ctx context.Context) error { _, err := w.book.Resume(ctx, merchantID); return err })
 	w.watch.resumed()
 	w.goesOn()
-	for _, sync := range []consent.Sync{consent.EmailToShopify, consent.EmailToListrak} {
+	for _, sync := range w.syncs() {
 		w.switchSync(sync, true, w.scenario.existingOptOuts)
 	}
 }
@@ -241,6 +247,23 @@ func (w *world) approveAll() {
 	}
 }
 
+// syncs are those that the merchant has.
+func (w *world) syncs() []consent.Sync {
+	if w.code == nil {
+		return consent.Syncs[:2]
+	}
+	return consent.Syncs
+}
+
+// comparedSince: that somebody has left a phone list is known from a comparison on that began later, and so is not judged before.
+func (w *world) comparedSince(at time.Time) bool {
+	if w.code == nil {
+		return true
+	}
+	began, done := w.compared()
+	return done && began.After(at)
+}
+
 const (
 	// patience is how many intervals the sides have to come to rest: somebody whose calls have failed is put off for minutes.
 	patience = 180
@@ -250,7 +273,7 @@ const (
 
 // settle lets rounds go on until nothing has been written and nothing is owed for a while (I3, I4).
 func (w *world) settle() {
-	still := 0
+	still, calm := 0, w.now
 	for range patience {
 		before, deliveries := w.rounds, w.watch.deliveries
 		w.quiet = 0
@@ -258,7 +281,7 @@ func (w *world) settle() {
 		w.runUntil(w.now.Add(interval))
 		w.approveAll()
 		held, owed := w.waits()
-		if w.rounds > before && deliveries == w.watch.deliveries && w.now.After(w.lastChange.Add(w.scenario.lag+2*interval)) && !held && !owed {
+		if w.rounds > before && deliveries == w.watch.deliveries && w.now.After(w.lastChange.Add(w.scenario.lag+2*interval)) && !held && !owed && w.comparedSince(calm) {
 			if still++; still >= stillness {
 				return
 			}

@@ -136,9 +136,9 @@ func newSides(t interface {
 		return shop.New(store), model
 	}
 	s.bare.store, s.bare.list = models(func() time.Time { return s.world.now })
-	s.bare.shopify = storeClient{&link{s.world, inShopify, s.process, &s.bare.store.Faults, 20 * time.Second}, s.bare.store, map[shopify.CustomerID]string{}}
+	s.bare.shopify = storeClient{&link{world: s.world, side: inShopify, process: s.process, faults: &s.bare.store.Faults, callTimeout: 20 * time.Second}, s.bare.store, map[seenAs]string{}}
 	s.bare.listrak = &listClient{
-		link: &link{s.world, inListrak, s.process, &s.bare.list.Faults, 20 * time.Second}, list: s.bare.list, zone: zone,
+		link: &link{world: s.world, side: inListrak, process: s.process, faults: &s.bare.list.Faults, callTimeout: 20 * time.Second}, list: s.bare.list, zone: zone,
 	}
 
 	s.wire.store, s.wire.list = models(s.time.Now)
