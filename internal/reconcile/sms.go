@@ -210,9 +210,10 @@ func (s *session) readPhone(ctx context.Context, subject consent.Subject, phone 
 	if err != nil {
 		return sighting{}, contact, fmt.Errorf("load records: %w", err)
 	}
-	if entry := entries[subject]; seen.known(&entry.Record) {
+	if entry := entries[subject]; seen.known(&entry.Record) && !contact.Date.IsZero() {
 		return seen, contact, nil
 	}
+	// Without a date it may be another opt-out than the one that is known.
 	explained, err := s.whyOptedOut(ctx, subject, contact)
 	if err != nil {
 		return sighting{}, contact, err

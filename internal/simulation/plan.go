@@ -254,7 +254,12 @@ func (d *draft) start() {
 			}
 		}, "Listrak asks newcomers to confirm from now on")
 	}
-	d.startChannel(d.drawer, consent.Email, 0)
+	email, phone := time.Duration(0), time.Duration(0)
+	if d.plan.scenario.sms.on {
+		// Either channel may be the merchant's first.
+		email, phone = pick(d.sms, 0, 0, d.sms.span(0, time.Hour)), pick(d.sms, 0, 0, d.sms.span(0, time.Hour))
+	}
+	d.startChannel(d.drawer, consent.Email, email)
 	if sms := d.plan.scenario.sms; sms.on {
 		if sms.doubleOptIn {
 			d.add(time.Second, func(w *world) {
@@ -263,7 +268,7 @@ func (d *draft) start() {
 				}
 			}, "the phone list asks newcomers to confirm from now on")
 		}
-		d.startChannel(d.sms, consent.SMS, pick(d.sms, 0, 0, d.sms.span(0, time.Hour)))
+		d.startChannel(d.sms, consent.SMS, phone)
 	}
 }
 

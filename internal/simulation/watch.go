@@ -232,6 +232,11 @@ func (o *watch) switched(sync consent.Sync, on bool) {
 	}
 }
 
+// everOn: a direction of the channel has been on.
+func (o *watch) everOn(channel consent.Channel) bool {
+	return len(o.spans[channel][inShopify])+len(o.spans[channel][inListrak]) > 0
+}
+
 // answeredOff is the answer to an operator that nothing will be written to a side any more.
 func (o *watch) answeredOff(sync consent.Sync) {
 	o.silent[sync.Channel()][sideOf(sync.To())] = o.world.now
@@ -256,6 +261,9 @@ func (o *watch) read(p *process, where side, address, state string) {
 func (o *watch) arrived(seen []glimpse) {
 	for _, g := range seen {
 		l := o.life(g.address)
+		if !o.everOn(l.channel) {
+			continue // a customer who is read for the other channel shows both, and nobody has asked to look at this one
+		}
 		l.seen[g.side] = append(l.seen[g.side], g)
 		o.lookedUp(g.process, g.side, g.address)
 		if f := o.freezeAt; f != nil && f.address == g.address && f.side == g.side {
