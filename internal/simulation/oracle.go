@@ -108,6 +108,9 @@ func (o *watch) expected(l *life) (allowed answers, by []act) {
 		case a.moved && a.word == yes, !a.counts && o.unknowable(l, a):
 			// A yes that came with a customer is no news where somebody had said something, but whether it is known to have come so
 			// depends on what was read when.
+			if n, near := o.startedAgain(l, a); near {
+				a.at = later(a.at, n.at)
+			}
 			doubtful = append(doubtful, a)
 		case a.counts:
 			words = append(words, a)
@@ -136,6 +139,9 @@ func (o *watch) unknowable(l *life, a act) bool {
 	if a.word != yes || a.side != inListrak || a.counts || a.machine {
 		return false
 	}
+	if _, near := o.startedAgain(l, a); near {
+		return true
+	}
 	var subscribed time.Time
 	for _, b := range l.acts {
 		if b.side == inListrak && b.word == yes && b.made.Before(a.made) && b.before != string(list.Subscribed) {
@@ -148,6 +154,20 @@ func (o *watch) unknowable(l *life, a act) bool {
 		}
 	}
 	return !o.sawBetween(l, inListrak, subscribed, a.made)
+}
+
+// startedAgain: an opt-out was taken back, and the subscription shows its old date again. That is older than the opt-out, and no word; but
+// where the two dates are so near that nobody can tell which is older, it is one. It returns that opt-out.
+func (o *watch) startedAgain(l *life, a act) (optOut act, near bool) {
+	if l.channel != consent.SMS || a.side != inListrak || a.word != yes || a.counts || a.before != string(list.Unsubscribed) {
+		return act{}, false
+	}
+	for _, n := range l.acts {
+		if n.side == inListrak && n.word == no && n.counts && n.made.Before(a.made) {
+			optOut, near = n, n.at.Sub(a.at) <= o.uncertainty(n, a)+slack
+		}
+	}
+	return optOut, near
 }
 
 // answer is with which word an address may end when these are its words, by their dates.
