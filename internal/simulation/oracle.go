@@ -105,10 +105,10 @@ func (o *watch) expected(l *life) (allowed answers, by []act) {
 	var words, doubtful []act
 	for _, a := range l.acts {
 		switch {
-		case a.moved && a.word == yes, !a.counts && o.unknowable(l, a):
+		case a.moved && a.word == yes, a.uncovered && !a.counts, !a.counts && o.unknowable(l, a):
 			// A yes that came with a customer is no news where somebody had said something, but whether it is known to have come so
 			// depends on what was read when.
-			if n, near := o.startedAgain(l, a); near {
+			if n, may := o.startedAgain(l, a); may {
 				a.at = later(a.at, n.at)
 			}
 			doubtful = append(doubtful, a)
@@ -139,7 +139,7 @@ func (o *watch) unknowable(l *life, a act) bool {
 	if a.word != yes || a.side != inListrak || a.counts || a.machine {
 		return false
 	}
-	if _, near := o.startedAgain(l, a); near {
+	if _, may := o.startedAgain(l, a); may {
 		return true
 	}
 	var subscribed time.Time
@@ -156,18 +156,24 @@ func (o *watch) unknowable(l *life, a act) bool {
 	return !o.sawBetween(l, inListrak, subscribed, a.made)
 }
 
-// startedAgain: an opt-out was taken back, and the subscription shows its old date again. That is older than the opt-out, and no word; but
-// where the two dates are so near that nobody can tell which is older, it is one. It returns that opt-out.
-func (o *watch) startedAgain(l *life, a act) (optOut act, near bool) {
+// startedAgain: an opt-out was taken back, and the subscription shows its old date again. Where a no is newer than that date, it is no
+// word; where none is, or nobody can tell which is older, it may be one. It returns the newest no.
+func (o *watch) startedAgain(l *life, a act) (newest act, may bool) {
 	if l.channel != consent.SMS || a.side != inListrak || a.word != yes || a.counts || a.before != string(list.Unsubscribed) {
 		return act{}, false
 	}
 	for _, n := range l.acts {
-		if n.side == inListrak && n.word == no && n.counts && n.made.Before(a.made) {
-			optOut, near = n, n.at.Sub(a.at) <= o.uncertainty(n, a)+slack
+		if n.word != no || !n.counts || !n.made.Before(a.made) {
+			continue
+		}
+		if n.at.Sub(a.at) > o.uncertainty(n, a)+slack {
+			return act{}, false
+		}
+		if n.at.After(newest.at) {
+			newest = n
 		}
 	}
-	return optOut, near
+	return newest, true
 }
 
 // answer is with which word an address may end when these are its words, by their dates.

@@ -157,7 +157,10 @@ func (w *world) atSenderCode(phone string, a act, do func() error) bool {
 		// Nothing can be seen of it, as of somebody's leaving the list who is opted out anyway; or the person has to confirm.
 	case after == string(list.Unsubscribed):
 		// Who takes an opt-out back and has left the list before shows that no again.
-		a.word, a.at, a.counts = no, date, !a.machine
+		a.uncovered = a.word == yes
+		a.word, a.at = no, date
+		// Where a phone list's pages leave out who has left it, no route tells of that: whether it is known depends on what was read when.
+		a.counts = !a.machine && !(a.uncovered && w.code.Config().OnlySubscribed)
 	default:
 		// A subscription that keeps its old date when an opt-out is taken back is older than that no, so by the rules' text it takes
 		// nothing back (rule 4); a later date alone is no word (rule 8). An import into a phone list does not show that it is one.

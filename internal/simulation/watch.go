@@ -84,8 +84,8 @@ type act struct {
 	counts, own, machine bool
 	// before is what the side showed until then.
 	before string
-	// moved: it came with a customer who was given this address.
-	moved bool
+	// moved: it came with a customer who was given this address. Uncovered: it shows again now that an opt-out was taken back.
+	moved, uncovered bool
 }
 
 // glimpse is what a process was shown of an address.
