@@ -341,7 +341,7 @@ func (s *session) savePasses(ctx context.Context, p pass, names ...string) error
 // unlistedPage is how many people one step of scanUnlisted looks at; as many customers are read in one call.
 const unlistedPage = 250
 
-// scanUnlisted looks up people who were subscribed to the list and are not on it any more, or may have left it before anybody looked.
+// scanUnlisted looks up people who were subscribed to the list, or about to be, and are not on it any more, or may have left it without anybody having looked.
 func (s *session) scanUnlisted(ctx context.Context, cursor string) (page, error) {
 	listed, _, err := s.loadPass(ctx, smsListed)
 	if err != nil {
@@ -364,9 +364,12 @@ func (s *session) scanUnlisted(ctx context.Context, cursor string) (page, error)
 	}
 	gone := slices.DeleteFunc(found, func(l ledger.Located) bool {
 		seen := &l.Record.Seen[consent.Listrak]
-		// Whether a list's pages hold who has left it is not published: whom Shopify shows as subscribed and nobody has looked up may have.
-		unasked := (seen.State == consent.Unseen || seen.Inferred) && l.Record.Seen[consent.Shopify].State == consent.Subscribed
-		return seen.State != consent.Subscribed && !unasked || seen.ReadBegan >= began
+		// Whether a list's pages hold who has left it is not published. So somebody whom Shopify shows as subscribed may have left it before
+		// anybody looked, or may have left it once more.
+		left := seen.State == consent.Unseen || seen.Inferred || seen.State == consent.Unsubscribed
+		left = left && l.Record.Seen[consent.Shopify].State == consent.Subscribed
+		subscribed := seen.State == consent.Subscribed || seen.State == consent.Pending
+		return !subscribed && !left || seen.ReadBegan >= began
 	})
 	if len(gone) == 0 {
 		return result, nil

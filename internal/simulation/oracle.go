@@ -105,7 +105,7 @@ func (o *watch) expected(l *life) (allowed answers, by []act) {
 	var words, doubtful []act
 	for _, a := range l.acts {
 		switch {
-		case a.moved && a.word == yes, a.uncovered && !a.counts, !a.counts && o.unknowable(l, a):
+		case a.moved && a.word == yes, !a.counts && o.unknowable(l, a):
 			// A yes that came with a customer is no news where somebody had said something, but whether it is known to have come so
 			// depends on what was read when.
 			if n, may := o.startedAgain(l, a); may {
@@ -462,6 +462,7 @@ func (o *watch) judgeOne(l *life, entry ledger.Entry) {
 	}
 	w := o.world
 	shown := [2]string{}
+	o.judgePoint(l, allowed)
 	shown[inShopify], shown[inListrak] = w.shows(l.address, inShopify), w.shows(l.address, inListrak)
 	if entry.Record.Contested() {
 		// Somebody undoes what we deliver: we stop, with a no, and leave a side alone that undoes that as well.
@@ -486,6 +487,28 @@ func (o *watch) judgeOne(l *life, entry ledger.Entry) {
 		if !subscribed && !allowed[no] && must(yes, where) {
 			o.violate("I1", l.address, "%s shows %q for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), o.record(l))
 		}
+	}
+}
+
+// judgePoint: whoever we have unsubscribed is on no list of the merchant's any more, the one that stands for the checkout point included.
+func (o *watch) judgePoint(l *life, allowed answers) {
+	sms := o.world.settings.SMS
+	if l.channel != consent.SMS || sms.CheckoutList == 0 || sms.OptOut || allowed[yes] {
+		return
+	}
+	var last *writeCall
+	for _, call := range l.writes {
+		if call.side != inListrak {
+			continue
+		}
+		if call.unheard && call.word == yes {
+			return // it may have taken effect late, and that list is not read
+		}
+		last = call
+	}
+	if phone, _ := o.world.code.Phone(l.address); last != nil && last.word == no && !last.unheard && !last.refused && !phone.OptedOut &&
+		phone.Lists[smsCheckout].State == list.Subscribed {
+		o.violate("Checkout", l.address, "%s is still on the list of the checkout point, and we have unsubscribed them%s", l.address, o.record(l))
 	}
 }
 
@@ -727,6 +750,26 @@ func (o *watch) waiting() string {
 		}
 	}
 	return text
+}
+
+// vanished counts what is owed to people whose phone number nobody has kept and no side tells any more: Shopify has no such customer, and
+// they are not on the list. A phone number is its own id in Listrak, so there is nobody to ask. They are shown to the operator and put off
+// for a day.
+func (o *watch) vanished() (n int64) {
+	for _, address := range o.order {
+		l := o.lives[address]
+		if l.channel != consent.SMS || o.world.shows(address, inShopify) != nobodyThere || o.world.shows(address, inListrak) == string(list.Subscribed) {
+			continue
+		}
+		entry, _, err := o.kept(l)
+		for _, side := range consent.Sides {
+			putOff := entry.NextTry[side].Time().Sub(o.world.now) > 12*time.Hour
+			if err == nil && entry.Debts[side] == consent.Owed && len(entry.SealedAddress) == 0 && putOff {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // record tells what the ledger holds of an address, for a person who reads a violation.

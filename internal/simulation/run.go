@@ -281,6 +281,11 @@ func (w *world) settle() {
 		w.runUntil(w.now.Add(interval))
 		w.approveAll()
 		held, owed := w.waits()
+		if owed && w.code != nil {
+			n, err := w.countOwed(w.context)
+			hinted, _ := w.anyoneHinted(w.context)
+			owed = err != nil || hinted || n > w.watch.vanished()
+		}
 		if w.rounds > before && deliveries == w.watch.deliveries && w.now.After(w.lastChange.Add(w.scenario.lag+2*interval)) && !held && !owed && w.comparedSince(calm) {
 			if still++; still >= stillness {
 				return

@@ -157,10 +157,7 @@ func (w *world) atSenderCode(phone string, a act, do func() error) bool {
 		// Nothing can be seen of it, as of somebody's leaving the list who is opted out anyway; or the person has to confirm.
 	case after == string(list.Unsubscribed):
 		// Who takes an opt-out back and has left the list before shows that no again.
-		a.uncovered = a.word == yes
-		a.word, a.at = no, date
-		// Where a phone list's pages leave out who has left it, no route tells of that: whether it is known depends on what was read when.
-		a.counts = !a.machine && !(a.uncovered && w.code.Config().OnlySubscribed)
+		a.word, a.at, a.counts = no, date, !a.machine
 	default:
 		// A subscription that keeps its old date when an opt-out is taken back is older than that no, so by the rules' text it takes
 		// nothing back (rule 4); a later date alone is no word (rule 8). An import into a phone list does not show that it is one.
@@ -228,6 +225,7 @@ func (w *world) signsUp(phone string, consent shop.Consent) error {
 	if err := w.store.ChangePhone(customer.ID, phone); err != nil {
 		return err
 	}
+	w.watch.brings(customer.Email, phone)
 	return w.store.SetSMSConsent(customer.ID, consent.State, consent.UpdatedAt)
 }
 
@@ -244,6 +242,9 @@ func (w *world) checksOut(email, phone string, ticked shop.Ticked) bool {
 	buyer, ok := w.store.Customer(email)
 	if !ok {
 		buyer, _ = w.store.CustomerByPhone(phone)
+	}
+	if before.Email != "" && before.Phone == "" && buyer.Phone != "" {
+		w.watch.brings(before.Email, buyer.Phone)
 	}
 	for _, channel := range consent.Channels {
 		address, _ := heldOn(buyer, channel)

@@ -166,26 +166,34 @@ func (w *world) waits() (held, owed bool) {
 
 // anyoneOwed: somebody is owed what may be delivered, due or not.
 func (w *world) anyoneOwed(ctx context.Context) (bool, error) {
+	owed, err := w.countOwed(ctx)
+	return owed > 0 || err != nil, err
+}
+
+// countOwed counts who is owed what may be delivered, due or not.
+func (w *world) countOwed(ctx context.Context) (owed int64, err error) {
 	switches, err := w.rememberedSwitches(func() (ledger.Switches, error) { return w.book.Switches(ctx, merchantID) })
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	for _, sync := range consent.Syncs {
 		if !switches.May(sync) {
 			continue
 		}
-		if due, err := w.anyoneDue(ctx, sync.Channel()); err != nil || !due {
-			if err != nil {
-				return true, err
-			}
+		due, err := w.anyoneDue(ctx, sync.Channel())
+		if err != nil {
+			return 0, err
+		}
+		if !due {
 			continue
 		}
 		debts, err := w.book.Debts(ctx, merchantID, sync.Channel(), sync.To(), reconcile.LedgerPermit(switches, sync))
-		if err != nil || debts.OwedSubscribes+debts.OwedUnsubscribes > 0 {
-			return true, err
+		if err != nil {
+			return 0, err
 		}
+		owed += debts.OwedSubscribes + debts.OwedUnsubscribes
 	}
-	return false, nil
+	return owed, nil
 }
 
 // processEnded gives the work of a process that died or fell silent to another one.

@@ -84,8 +84,8 @@ type act struct {
 	counts, own, machine bool
 	// before is what the side showed until then.
 	before string
-	// moved: it came with a customer who was given this address. Uncovered: it shows again now that an opt-out was taken back.
-	moved, uncovered bool
+	// moved: it came with a customer who was given this address.
+	moved bool
 }
 
 // glimpse is what a process was shown of an address.
@@ -201,6 +201,12 @@ func (o *watch) ordered(address string, at, known time.Time) {
 	l := o.life(address)
 	l.orders = append(l.orders, order{at, known})
 	o.tell("%s: an order", l.address)
+}
+
+// brings: a customer who has ordered is given a phone number, for which the orders of before count too.
+func (o *watch) brings(email, phone string) {
+	l := o.life(phone)
+	l.orders = append(l.orders, o.life(email).orders...)
 }
 
 func (o *watch) disturbed(address string, where side, what string) {
