@@ -694,7 +694,7 @@ func (o *watch) notErased(call *writeCall) {
 			word = a.made
 		}
 		seenAfterWord := slices.ContainsFunc(l.seen[d.side], func(g glimpse) bool {
-			return g.at.Before(d.at) && g.at.After(word.Add(time.Minute)) && g.state != nobodyThere
+			return g.at.Before(d.at) && g.at.After(word.Add(time.Minute)) && g.state != nobodyThere && !g.shared
 		})
 		if !since && there && seenAfterWord {
 			o.violate("Gone", l.address, "%s was deleted in %s at %s and is created again, though nobody has said anything since", l.address, d.side, o.clock(d.at))

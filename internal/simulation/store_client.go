@@ -302,6 +302,9 @@ func (c storeClient) read(customer shop.Customer) shopify.Customer {
 		read.Phone, read.SMSConsent = customer.Phone, consentOf(customer.SMSConsent)
 		c.world.watch.read(c.process, c.side, customer.Phone, string(customer.SMSConsent.State))
 	}
+	if seen := c.world.watch.glimpses; customer.Email != "" && customer.Phone != "" {
+		seen[len(seen)-1].shared, seen[len(seen)-2].shared = true, true
+	}
 	return read
 }
 

@@ -95,6 +95,9 @@ type glimpse struct {
 	state   string
 	at      time.Time
 	process *process
+	// shared: the same customer showed an address of the other channel too. A read that is made for one channel alone, such as the look
+	// before a write, decides nothing on the other.
+	shared bool
 }
 
 // life is everything that concerns an address.
@@ -260,7 +263,7 @@ func (o *watch) resumed() {
 
 // read is what a call shows of an address; it is kept when the answer arrives.
 func (o *watch) read(p *process, where side, address, state string) {
-	o.glimpses = append(o.glimpses, glimpse{normal(address), where, state, o.world.now, p})
+	o.glimpses = append(o.glimpses, glimpse{address: normal(address), side: where, state: state, at: o.world.now, process: p})
 }
 
 // arrived keeps what an answer has shown.
