@@ -540,7 +540,13 @@ func (d *draft) smsStory(at time.Duration) {
 		d.add(at, func(w *world) { w.says(phone, where, what) }, "%s says %s in %s", phone, what, where)
 	}
 	soon := func() time.Duration { return pick(r, r.span(0, 20*time.Second), r.span(time.Second, 8*time.Minute)) }
-	switch r.IntN(8) {
+	switch r.IntN(9) {
+	case 8:
+		// A second no where Listrak shows one already, just after the yes that would take it back.
+		says(at, inShopify, no)
+		again := at + r.span(3*time.Minute, 10*time.Minute)
+		says(again, inShopify, yes)
+		d.add(again+r.span(time.Second, time.Minute), func(w *world) { w.optsOut(phone, w.code.Config().StopReason, time.Time{}) }, "%s replies STOP", phone)
 	case 0, 1:
 		ticked := pick(r, shop.Ticked{Email: true, SMS: true}, shop.Ticked{Email: true, SMS: true}, shop.Ticked{SMS: true})
 		d.add(at, func(w *world) { w.checksOut(email, phone, ticked) }, "%s and %s check out with %+v", email, phone, ticked)
