@@ -457,8 +457,15 @@ func (o *watch) judgeOne(l *life, entry ledger.Entry) {
 		return !slices.ContainsFunc(by, func(a act) bool { return !o.must(l, &a, what, where) })
 	}
 	o.judged++
-	if allowed == (answers{true, true}) {
+	excused := allowed == answers{true, true}
+	if excused {
 		o.excused++
+	}
+	if l.channel == consent.SMS {
+		o.judgedPhones++
+		if excused {
+			o.excusedPhones++
+		}
 	}
 	w := o.world
 	shown := [2]string{}

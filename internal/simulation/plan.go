@@ -546,7 +546,9 @@ func (d *draft) smsStory(at time.Duration) {
 		says(at, inShopify, no)
 		again := at + r.span(3*time.Minute, 10*time.Minute)
 		says(again, inShopify, yes)
-		d.add(again+r.span(time.Second, time.Minute), func(w *world) { w.optsOut(phone, w.code.Config().StopReason, time.Time{}) }, "%s replies STOP", phone)
+		// Or between the last poll and the end of the checkout window.
+		again += pick(r, r.span(time.Second, time.Minute), r.span(5*time.Minute, 380*time.Second))
+		d.add(again, func(w *world) { w.optsOut(phone, w.code.Config().StopReason, time.Time{}) }, "%s replies STOP", phone)
 	case 0, 1:
 		ticked := pick(r, shop.Ticked{Email: true, SMS: true}, shop.Ticked{Email: true, SMS: true}, shop.Ticked{SMS: true})
 		d.add(at, func(w *world) { w.checksOut(email, phone, ticked) }, "%s and %s check out with %+v", email, phone, ticked)

@@ -48,6 +48,9 @@ type Report struct {
 	// Judged all of whom something was to be judged.
 	Judged  int `json:"judged"`
 	Excused int `json:"excused"`
+	// JudgedPhones and ExcusedPhones are the phone numbers among them: each address is judged by itself.
+	JudgedPhones  int `json:"judged_phones"`
+	ExcusedPhones int `json:"excused_phones"`
 	// WorstAgreement is the longest time from the end of all trouble to the last write that changed a side.
 	WorstAgreement time.Duration `json:"worst_agreement_nanoseconds"`
 	WorstSeed      uint64        `json:"worst_seed"`
@@ -156,6 +159,8 @@ func (r *Report) add(out outcome, length time.Duration) {
 	r.Elided += out.elided
 	r.Judged += out.judged
 	r.Excused += out.excused
+	r.JudgedPhones += out.judgedPhones
+	r.ExcusedPhones += out.excusedPhones
 	for kind, n := range out.faults {
 		r.Faults[kind] += n
 	}
@@ -168,6 +173,7 @@ func (r *Report) add(out outcome, length time.Duration) {
 type outcome struct {
 	seed                                                                      uint64
 	people, decisions, deliveries, effective, rounds, elided, judged, excused int
+	judgedPhones, excusedPhones                                               int
 	faults                                                                    map[fault.Kind]int
 	agreement                                                                 time.Duration
 	violations                                                                []Violation
@@ -196,7 +202,7 @@ func play(ctx context.Context, p plan) (outcome, error) {
 	out := outcome{
 		seed: p.seed, people: len(w.watch.order), decisions: w.watch.decisions, deliveries: w.watch.deliveries, rounds: w.rounds, elided: w.elided,
 		judged: w.watch.judged, excused: w.watch.excused, faults: maps.Clone(w.faced), violations: w.watch.violations, story: w.watch.story,
-		errors: w.watch.errors, effective: w.watch.effective,
+		errors: w.watch.errors, effective: w.watch.effective, judgedPhones: w.watch.judgedPhones, excusedPhones: w.watch.excusedPhones,
 	}
 	if last := w.watch.lastEffect; last.After(calm) {
 		out.agreement = last.Sub(calm)

@@ -29,6 +29,8 @@ type watch struct {
 	story      []string
 	// decisions, deliveries begun and those that changed a side; people judged in the end, and those of them who were excused.
 	decisions, deliveries, effective, judged, excused int
+	// judgedPhones and excusedPhones are the phone numbers among those.
+	judgedPhones, excusedPhones int
 	// lastEffect is when a write of ours last changed a side.
 	lastEffect time.Time
 	// batches are the opt-outs that the last question of a process for what is owed brought and that it has not got round to.
