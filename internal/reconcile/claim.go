@@ -216,6 +216,13 @@ func (s *session) putOff(subject consent.Subject, side consent.Side, until conse
 	}
 }
 
+// withoutAddress puts off somebody of whom nobody can tell the address any more.
+func (s *session) withoutAddress(subject consent.Subject, side consent.Side) revision {
+	r := s.putOff(subject, side, s.now().Plus(24*consent.Hour), ledger.Line{Side: side, Kind: ledger.Failed, Reason: reasonNoAddress})
+	r.wantsAddress = true
+	return r
+}
+
 // isOwed reports whether the fresh entry still is owed to side and may be delivered there now.
 func (s *session) isOwed(entry *ledger.Entry, side consent.Side) bool {
 	return entry.Record.DebtTo(side) == consent.Owed && s.permit(side).Allows(entry.Record.Decision, side)

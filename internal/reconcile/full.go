@@ -165,8 +165,8 @@ func (s *session) fullShopify(ctx context.Context) (bool, error) {
 	if !slices.Contains(channels, s) {
 		channels = append(channels, s)
 	}
-	// Customers who were read for the other channel alone have not been read for this one.
-	all := s.channel == consent.SMS
+	// Customers who were read for the other channel alone have not been read for this one; either may be the merchant's first.
+	all := s.account.SMS != nil
 	return s.scan(ctx, source{cursor: s.fullName(shopifyChanges), full: true, page: func(ctx context.Context, from reach, cursor string) (page, error) {
 		return s.scanShopify(ctx, from.since, cursor, channels, all)
 	}})

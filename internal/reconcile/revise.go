@@ -25,6 +25,8 @@ type revision struct {
 	// after puts off the next try towards side; zero leaves it.
 	side  consent.Side
 	after consent.Instant
+	// wantsAddress: it puts somebody off for want of an address, and so does nothing when another read has brought one meanwhile.
+	wantsAddress bool
 	// stop marks what side is owed as stopped, if it is a re-subscription (I10).
 	stop bool
 }
@@ -120,6 +122,9 @@ func (s *session) draft(revisions []revision, loaded, entries map[consent.Subjec
 			works[r.subject] = w
 			order = append(order, w)
 		}
+		if _, brought := s.openSealed(r.subject, w.entry.SealedAddress); r.wantsAddress && brought {
+			continue
+		}
 		if r.address != "" {
 			w.address = r.address
 		}
@@ -159,6 +164,12 @@ func (s *session) draft(revisions []revision, loaded, entries map[consent.Subjec
 		addressChanged, err := s.keepAddress(&w.change, &w.entry, w.address, permits)
 		if err != nil {
 			return nil, err
+		}
+		for _, side := range consent.Sides {
+			if addressChanged && len(w.entry.SealedAddress) > 0 && w.change.NextTry[side] == w.entry.NextTry[side] {
+				// What could not be delivered for want of an address is tried at once.
+				w.change.NextTry[side] = 0
+			}
 		}
 		unchanged := rec == w.before && w.change.NextTry == w.entry.NextTry && w.change.Debts == w.entry.Debts &&
 			w.change.Release == 0 && len(w.change.Journal) == 0 && !addressChanged

@@ -221,9 +221,10 @@ func (s *session) readPhone(ctx context.Context, subject consent.Subject, phone 
 	if err != nil {
 		return sighting{}, contact, fmt.Errorf("load records: %w", err)
 	}
-	if entry := entries[subject]; seen.known(&entry.Record) {
+	if entry := entries[subject]; seen.known(&entry.Record) && !contact.Date.IsZero() {
 		return seen, contact, nil
 	}
+	// Without a date it may be another opt-out than the one that is known.
 	explained, err := s.whyOptedOut(ctx, subject, contact)
 	if err != nil {
 		return sighting{}, contact, err
@@ -366,7 +367,7 @@ func (s *session) savePasses(ctx context.Context, p pass, names ...string) error
 // unlistedPage is how many people one step of scanUnlisted looks at; as many customers are read in one call.
 const unlistedPage = 250
 
-// scanUnlisted looks up people who were subscribed to the list and are not on it any more.
+// scanUnlisted looks up people who were subscribed to the list, or about to be, and are not on it any more, or may have left it without anybody having looked.
 func (s *session) scanUnlisted(ctx context.Context, cursor string) (page, error) {
 	listed, _, err := s.loadPass(ctx, smsListed)
 	if err != nil {
@@ -389,7 +390,12 @@ func (s *session) scanUnlisted(ctx context.Context, cursor string) (page, error)
 	}
 	gone := slices.DeleteFunc(found, func(l ledger.Located) bool {
 		seen := &l.Record.Seen[consent.Listrak]
-		return seen.State != consent.Subscribed || seen.ReadBegan >= began
+		// Whether a list's pages hold who has left it is not published. So somebody whom Shopify shows as subscribed may have left it before
+		// anybody looked, or may have left it once more.
+		left := seen.State == consent.Unseen || seen.Inferred || seen.State == consent.Unsubscribed
+		left = left && l.Record.Seen[consent.Shopify].State == consent.Subscribed
+		subscribed := seen.State == consent.Subscribed || seen.State == consent.Pending
+		return !subscribed && !left || seen.ReadBegan >= began
 	})
 	if len(gone) == 0 {
 		return result, nil

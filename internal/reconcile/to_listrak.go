@@ -83,8 +83,7 @@ func (s *session) deliverOneToListrak(ctx context.Context, located ledger.Locate
 		return err
 	}
 	if address == "" {
-		_, err := s.revise(ctx, []revision{s.putOff(located.Subject, consent.Listrak, s.now().Plus(24*consent.Hour),
-			ledger.Line{Side: consent.Listrak, Kind: ledger.Failed, Reason: reasonNoAddress})})
+		_, err := s.revise(ctx, []revision{s.withoutAddress(located.Subject, consent.Listrak)})
 		return err
 	}
 	looked := s.now()

@@ -166,8 +166,7 @@ func (s *session) lookUpInShopify(ctx context.Context, due []ledger.Located) (it
 			// The side that could tell the address does not answer; the others of the batch need not ask it as well.
 			later = append(later, s.putOff(located.Subject, consent.Shopify, s.later(0, again)))
 		case address == "":
-			later = append(later, s.putOff(located.Subject, consent.Shopify, s.now().Plus(24*consent.Hour),
-				ledger.Line{Side: consent.Shopify, Kind: ledger.Failed, Reason: reasonNoAddress}))
+			later = append(later, s.withoutAddress(located.Subject, consent.Shopify))
 		default:
 			items = append(items, item{subject: located.Subject, address: address, entry: located.Entry, again: again})
 		}

@@ -11,12 +11,12 @@ import (
 // kept is what the ledger holds of an address.
 func (o *watch) kept(l *life) (ledger.Entry, []ledger.Line, error) {
 	w := o.world
-	subject := consent.SubjectOf(subjectKey, merchantID, consent.Email, l.address)
-	entries, err := w.book.Load(w.context, merchantID, consent.Email, []consent.Subject{subject})
+	subject := subjectOf(l.address)
+	entries, err := w.book.Load(w.context, merchantID, l.channel, []consent.Subject{subject})
 	if err != nil {
 		return ledger.Entry{}, nil, err
 	}
-	lines, err := w.book.Journal(w.context, merchantID, consent.Email, subject)
+	lines, err := w.book.Journal(w.context, merchantID, l.channel, subject)
 	return entries[subject], lines, err
 }
 

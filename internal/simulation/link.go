@@ -27,7 +27,9 @@ type link struct {
 	world   *world
 	side    side
 	process *process
-	faults  *fault.Injector
+	// sms: it leads to Listrak's SMS API.
+	sms    bool
+	faults *fault.Injector
 	// callTimeout bounds calls that bring no deadline of their own.
 	callTimeout time.Duration
 }
@@ -112,15 +114,19 @@ func (l *link) fail(operation, code string, maybeDone bool) error {
 func (l *link) answer(operation string, kind fault.Kind, write bool) error {
 	l.world.watch.lookedUp(l.process, l.side, "")
 	if l.side == inListrak {
+		refusal := listrak.Refusal
+		if l.sms {
+			refusal = listrak.SMSRefusal
+		}
 		switch kind {
 		case fault.TooManyRequests, fault.Throttled:
-			return listrak.Refusal(operation, http.StatusTooManyRequests, list.CodeTooManyRequests, write)
+			return refusal(operation, http.StatusTooManyRequests, list.CodeTooManyRequests, write)
 		case fault.HTMLError:
-			return listrak.Refusal(operation, http.StatusBadGateway, "", write)
+			return refusal(operation, http.StatusBadGateway, "", write)
 		case fault.ErrorAfter:
-			return listrak.Refusal(operation, http.StatusInternalServerError, list.CodeUnhandled, write)
+			return refusal(operation, http.StatusInternalServerError, list.CodeUnhandled, write)
 		default: // fault.ServerError
-			return listrak.Refusal(operation, http.StatusServiceUnavailable, list.CodeUnhandled, write)
+			return refusal(operation, http.StatusServiceUnavailable, list.CodeUnhandled, write)
 		}
 	}
 	switch kind {

@@ -88,7 +88,7 @@ func (c *listClient) Contact(ctx context.Context, addressOrKey string) (listrak.
 	c.world.watch.lookedUp(c.process, c.side, normal(addressOrKey)) // its turn has come, however long the answer takes
 	// The code for "no such contact" says also that there is no such list. So without a recent answer from the list, it is asked too.
 	known := c.world.now.Sub(c.seen) <= time.Minute
-	missing := glimpse{normal(addressOrKey), c.side, nobodyThere, time.Time{}, c.process}
+	missing := glimpse{address: normal(addressOrKey), side: c.side, state: nobodyThere, process: c.process}
 	refused, err := c.call(ctx, operation, false, func() error {
 		contact, err := c.list.ReadContact(addressOrKey)
 		if err == nil {

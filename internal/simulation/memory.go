@@ -17,9 +17,10 @@ type memory struct {
 	cursors   map[string]string
 	people    map[consent.Subject]ledger.Entry
 	customers map[string]ledger.Customer
-	// due: somebody is owed something or stopped, due or not. held: a checkout window is open. hinted: a webhook has not been acted upon.
+	// due: somebody is owed something or stopped on a channel, due or not. held: a checkout window is open. hinted: a webhook has not been acted upon.
 	// owed: somebody is owed what may be delivered.
-	due, held, hinted, owed presence
+	due                [consent.SMS + 1]presence
+	held, hinted, owed presence
 }
 
 // presence is whether there is anybody, if that is known.
@@ -53,14 +54,14 @@ func (m *memory) forget() { *m = memory{} }
 
 func (m *memory) forgetPerson(subject consent.Subject) {
 	delete(m.people, subject)
-	m.due, m.held, m.owed = unasked, unasked, unasked
+	m.due, m.held, m.owed = [len(m.due)]presence{}, unasked, unasked
 }
 
 func (m *memory) forgetHints() { m.hinted = unasked }
 
-func (w *world) anyoneDue(ctx context.Context) (bool, error) {
-	return w.memory.due.learn(func() (bool, error) {
-		due, err := w.book.AnyDue(ctx, merchantID, consent.Email, math.MaxInt64)
+func (w *world) anyoneDue(ctx context.Context, channel consent.Channel) (bool, error) {
+	return w.memory.due[channel].learn(func() (bool, error) {
+		due, err := w.book.AnyDue(ctx, merchantID, channel, math.MaxInt64)
 		return due != [2]bool{}, err
 	})
 }

@@ -108,6 +108,9 @@ func (o *watch) expected(l *life) (allowed answers, by []act) {
 		case a.moved && a.word == yes, !a.counts && o.unknowable(l, a):
 			// A yes that came with a customer is no news where somebody had said something, but whether it is known to have come so
 			// depends on what was read when.
+			if n, may := o.startedAgain(l, a); may {
+				a.at = later(a.at, n.at)
+			}
 			doubtful = append(doubtful, a)
 		case a.counts:
 			words = append(words, a)
@@ -136,6 +139,9 @@ func (o *watch) unknowable(l *life, a act) bool {
 	if a.word != yes || a.side != inListrak || a.counts || a.machine {
 		return false
 	}
+	if _, may := o.startedAgain(l, a); may {
+		return true
+	}
 	var subscribed time.Time
 	for _, b := range l.acts {
 		if b.side == inListrak && b.word == yes && b.made.Before(a.made) && b.before != string(list.Subscribed) {
@@ -148,6 +154,26 @@ func (o *watch) unknowable(l *life, a act) bool {
 		}
 	}
 	return !o.sawBetween(l, inListrak, subscribed, a.made)
+}
+
+// startedAgain: an opt-out was taken back, and the subscription shows its old date again. Where a no is newer than that date, it is no
+// word; where none is, or nobody can tell which is older, it may be one. It returns the newest no.
+func (o *watch) startedAgain(l *life, a act) (newest act, may bool) {
+	if l.channel != consent.SMS || a.side != inListrak || a.word != yes || a.counts || a.before != string(list.Unsubscribed) {
+		return act{}, false
+	}
+	for _, n := range l.acts {
+		if n.word != no || !n.counts || !n.made.Before(a.made) {
+			continue
+		}
+		if n.at.Sub(a.at) > o.uncertainty(n, a)+slack {
+			return act{}, false
+		}
+		if n.at.After(newest.at) {
+			newest = n
+		}
+	}
+	return newest, true
 }
 
 // answer is with which word an address may end when these are its words, by their dates.
@@ -431,14 +457,20 @@ func (o *watch) judgeOne(l *life, entry ledger.Entry) {
 		return !slices.ContainsFunc(by, func(a act) bool { return !o.must(l, &a, what, where) })
 	}
 	o.judged++
-	if allowed == (answers{true, true}) {
+	excused := allowed == answers{true, true}
+	if excused {
 		o.excused++
+	}
+	if l.channel == consent.SMS {
+		o.judgedPhones++
+		if excused {
+			o.excusedPhones++
+		}
 	}
 	w := o.world
 	shown := [2]string{}
-	customer, _ := w.store.Customer(l.address)
-	contact, _ := w.list.Contact(l.address)
-	shown[inShopify], shown[inListrak] = string(customer.Consent.State), string(contact.State)
+	o.judgePoint(l, allowed)
+	shown[inShopify], shown[inListrak] = w.shows(l.address, inShopify), w.shows(l.address, inListrak)
 	if entry.Record.Contested() {
 		// Somebody undoes what we deliver: we stop, with a no, and leave a side alone that undoes that as well.
 		if n := len(o.flips(l, o.world.now)); n < 3 {
@@ -462,6 +494,28 @@ func (o *watch) judgeOne(l *life, entry ledger.Entry) {
 		if !subscribed && !allowed[no] && must(yes, where) {
 			o.violate("I1", l.address, "%s shows %q for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), o.record(l))
 		}
+	}
+}
+
+// judgePoint: whoever we have unsubscribed is on no list of the merchant's any more, the one that stands for the checkout point included.
+func (o *watch) judgePoint(l *life, allowed answers) {
+	sms := o.world.settings.SMS
+	if l.channel != consent.SMS || sms.CheckoutList == 0 || sms.OptOut || allowed[yes] {
+		return
+	}
+	var last *writeCall
+	for _, call := range l.writes {
+		if call.side != inListrak {
+			continue
+		}
+		if call.unheard && call.word == yes {
+			return // it may have taken effect late, and that list is not read
+		}
+		last = call
+	}
+	if phone, _ := o.world.code.Phone(l.address); last != nil && last.word == no && !last.unheard && !last.refused && !phone.OptedOut &&
+		phone.Lists[smsCheckout].State == list.Subscribed {
+		o.violate("Checkout", l.address, "%s is still on the list of the checkout point, and we have unsubscribed them%s", l.address, o.record(l))
 	}
 }
 
@@ -514,9 +568,9 @@ func (o *watch) must(l *life, last *act, what word, where side) bool {
 		}
 	}
 	switch {
-	case what == yes && where == inListrak && !l.refusedAt.IsZero():
+	case what == yes && where == inListrak && (!l.refusedAt.IsZero() || o.refusedSince(l, last)):
 		return false
-	case what == yes && where == inListrak && o.world.scenario.doubleOptIn:
+	case what == yes && where == inListrak && o.world.asksToConfirm(l.channel):
 		return false // the person has to confirm
 	case what == yes && where == inListrak:
 		for _, a := range l.acts {
@@ -525,12 +579,24 @@ func (o *watch) must(l *life, last *act, what word, where side) bool {
 			}
 		}
 	}
-	return where == inShopify || o.permitted(last, what)
+	return where == inShopify || o.permitted(l, last, what)
+}
+
+// refusedSince: Listrak's SMS API does not take a yes for somebody who is opted out of the sender code, in most of the ways in which it
+// may behave. Only they can take that back, so the yes does not stand there while they have not, or if it was refused while they had not.
+func (o *watch) refusedSince(l *life, last *act) bool {
+	if l.channel != consent.SMS {
+		return false
+	}
+	phone, _ := o.world.code.Phone(l.address)
+	return phone.OptedOut && o.world.code.Config().OptedOut != list.OptsIn || slices.ContainsFunc(l.writes, func(call *writeCall) bool {
+		return call.refused && call.side == inListrak && call.word == yes && call.ended.After(last.made)
+	})
 }
 
 // permitted is rule 11: Listrak is told of what was decided while the direction was on, and of every no since it was first.
-func (o *watch) permitted(last *act, what word) bool {
-	spans := o.spans[inListrak]
+func (o *watch) permitted(l *life, last *act, what word) bool {
+	spans := o.spans[l.channel][inListrak]
 	if len(spans) == 0 {
 		return false
 	}
@@ -554,6 +620,9 @@ func (o *watch) throughThePoint(call *writeCall) {
 	}
 	checkout := slices.Contains(call.events, checkoutEvent)
 	l := call.life
+	if sms := o.world.settings.SMS; l.channel == consent.SMS && (sms.CheckoutList == 0 || sms.NoWindow && !checkout) {
+		return // there is one point only, or nothing waits for the other
+	}
 	if len(l.disturbances) > 0 {
 		return
 	}
@@ -610,7 +679,7 @@ func (o *watch) forwardOnly(call *writeCall) {
 // permittedAbout is permitted for a yes, with the edges of the intervals within.
 func (o *watch) permittedAbout(a *act) bool {
 	edge := slack + o.world.scenario.storeAhead.Abs()
-	return slices.ContainsFunc(o.spans[inListrak], func(s span) bool {
+	return slices.ContainsFunc(o.spans[channelOf(a.address)][inListrak], func(s span) bool {
 		return !a.at.Before(s.from.Add(-edge)) && (s.to.IsZero() || a.at.Before(s.to.Add(edge)))
 	})
 }
@@ -632,7 +701,7 @@ func (o *watch) notErased(call *writeCall) {
 			word = a.made
 		}
 		seenAfterWord := slices.ContainsFunc(l.seen[d.side], func(g glimpse) bool {
-			return g.at.Before(d.at) && g.at.After(word.Add(time.Minute)) && g.state != nobodyThere
+			return g.at.Before(d.at) && g.at.After(word.Add(time.Minute)) && g.state != nobodyThere && !g.shared
 		})
 		if !since && there && seenAfterWord {
 			o.violate("Gone", l.address, "%s was deleted in %s at %s and is created again, though nobody has said anything since", l.address, d.side, o.clock(d.at))
@@ -688,6 +757,26 @@ func (o *watch) waiting() string {
 		}
 	}
 	return text
+}
+
+// vanished counts what is owed to people whose phone number nobody has kept and no side tells any more: Shopify has no such customer, and
+// they are not on the list. A phone number is its own id in Listrak, so there is nobody to ask. They are shown to the operator and put off
+// for a day.
+func (o *watch) vanished() (n int64) {
+	for _, address := range o.order {
+		l := o.lives[address]
+		if l.channel != consent.SMS || o.world.shows(address, inShopify) != nobodyThere || o.world.shows(address, inListrak) == string(list.Subscribed) {
+			continue
+		}
+		entry, _, err := o.kept(l)
+		for _, side := range consent.Sides {
+			putOff := entry.NextTry[side].Time().Sub(o.world.now) > 12*time.Hour
+			if err == nil && entry.Debts[side] == consent.Owed && len(entry.SealedAddress) == 0 && putOff {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // record tells what the ledger holds of an address, for a person who reads a violation.

@@ -30,7 +30,7 @@ func TestAStrayWriteHidesAWordThatNobodyHasRead(t *testing.T) {
 		l.acts = append(l.acts, said)
 		l.strays = append(l.strays, &writeCall{life: w.watch.life("ann"), side: inShopify, word: c.word, effective: true, took: w.now.Add(c.took)})
 		if c.read != 0 {
-			l.seen[inShopify] = append(l.seen[inShopify], glimpse{"bob", inShopify, "UNSUBSCRIBED", w.now.Add(c.read), reader})
+			l.seen[inShopify] = append(l.seen[inShopify], glimpse{address: "bob", side: inShopify, state: "UNSUBSCRIBED", at: w.now.Add(c.read), process: reader})
 		}
 		if c.died != 0 {
 			w.watch.troubles[reader] = append(w.watch.troubles[reader], span{w.now.Add(c.died), w.now.Add(c.died)})

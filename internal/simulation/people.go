@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
 )
@@ -58,8 +59,11 @@ func spelling(address string, how int) string {
 
 // says is a person's own act at a side. It reports whether the side took it.
 func (w *world) says(address string, where side, what word) bool {
-	if where == inShopify {
+	switch {
+	case where == inShopify:
 		return w.saysInShopify(address, what, w.now, true)
+	case channelOf(address) == consent.SMS:
+		return w.phoneSays(address, what)
 	}
 	return w.saysInListrak(address, what, "")
 }
@@ -71,21 +75,26 @@ func (w *world) saysInShopify(address string, what word, at time.Time, own bool)
 		state = shop.Subscribed
 	}
 	date := at.Add(w.scenario.storeAhead)
-	customer, exists := w.store.Customer(address)
-	switch {
+	customer, exists := w.customerOf(address)
+	_, before := heldOn(customer, channelOf(address))
+	var err error
+	switch sms := channelOf(address) == consent.SMS; {
+	case exists && sms:
+		err = w.store.SetSMSConsent(customer.ID, state, date)
 	case exists:
-		if err := w.store.SetEmailConsent(customer.ID, state, date); err != nil {
-			return false
-		}
+		err = w.store.SetEmailConsent(customer.ID, state, date)
 	case what == no:
 		return false
+	case sms:
+		err = w.signsUp(address, shop.Consent{State: state, UpdatedAt: date})
 	default:
-		if _, err := w.store.CreateCustomer(shop.NewCustomer{Email: address, Consent: shop.Consent{State: state, UpdatedAt: date}}); err != nil {
-			return false
-		}
+		_, err = w.store.CreateCustomer(shop.NewCustomer{Email: address, Consent: shop.Consent{State: state, UpdatedAt: date}})
+	}
+	if err != nil {
+		return false
 	}
 	w.changed()
-	w.watch.act(act{address: address, side: inShopify, word: what, at: at, made: w.now, counts: true, own: own, before: string(customer.Consent.State)})
+	w.watch.act(act{address: address, side: inShopify, word: what, at: at, made: w.now, counts: true, own: own, before: string(before.State)})
 	return true
 }
 
@@ -117,9 +126,17 @@ func (w *world) saysInListrak(address string, what word, method string) bool {
 }
 
 // imports is an import of one address into Listrak. Where nobody has ever said anything it stands for a yes.
-func (w *world) imports(address string) bool { return w.saysInListrak(address, yes, list.MethodImport) }
+func (w *world) imports(address string) bool {
+	if channelOf(address) == consent.SMS {
+		return w.importsPhone(address)
+	}
+	return w.saysInListrak(address, yes, list.MethodImport)
+}
 
 func (w *world) confirms(address string) bool {
+	if channelOf(address) == consent.SMS {
+		return w.confirmsPhone(address)
+	}
 	contact, ok := w.list.Contact(address)
 	if !ok || contact.State != list.Pending || w.list.Confirm(address) != nil {
 		return false
@@ -133,48 +150,68 @@ func (w *world) confirms(address string) bool {
 
 // orders is an order of the customer or, as a guest, of the address alone.
 func (w *world) orders(address string, at time.Time, guest bool) bool {
-	order := shop.Order{Email: address, CreatedAt: at.Add(w.scenario.storeAhead)}
-	if customer, ok := w.store.Customer(address); ok && !guest {
+	order := shop.Order{CreatedAt: at.Add(w.scenario.storeAhead)}
+	if channelOf(address) == consent.SMS {
+		order.Phone = address
+	} else {
+		order.Email = address
+	}
+	customer, ok := w.customerOf(address)
+	if ok && !guest {
 		order.CustomerID = customer.ID
 	}
 	if _, err := w.store.PlaceOrder(order); err != nil {
 		return false
 	}
-	w.watch.ordered(address, at, w.now)
+	if !ok {
+		w.watch.ordered(address, at, w.now)
+	}
+	for _, one := range addressesOf(customer) {
+		w.watch.ordered(one, at, w.now)
+	}
 	w.changed()
 	return true
 }
 
 // deletes takes the person away from a side.
 func (w *world) deletes(address string, where side) bool {
-	if where == inListrak {
-		if w.list.Delete(address) != nil {
+	gone := []string{address}
+	switch customer, ok := w.customerOf(address); {
+	case where == inShopify:
+		if !ok || w.store.DeleteCustomer(customer.ID) != nil {
 			return false
 		}
-	} else {
-		customer, ok := w.store.Customer(address)
-		if !ok || w.store.DeleteCustomer(customer.ID) != nil {
+		gone = addressesOf(customer)
+	case channelOf(address) == consent.SMS:
+		if w.code.Delete(address) != nil {
+			return false
+		}
+	default:
+		if w.list.Delete(address) != nil {
 			return false
 		}
 	}
 	w.changed()
-	w.watch.disturbed(address, where, deleted)
+	for _, one := range gone {
+		w.watch.disturbed(one, where, deleted)
+	}
 	return true
 }
 
-// moves gives a customer another address.
+// moves gives a customer another address of the same channel.
 func (w *world) moves(from, to string) bool {
-	customer, ok := w.store.Customer(from)
-	if !ok {
-		return false
+	customer, ok := w.customerOf(from)
+	change := w.store.ChangeEmail
+	if channelOf(from) == consent.SMS {
+		change = w.store.ChangePhone
 	}
-	if err := w.store.ChangeEmail(customer.ID, to); err != nil {
+	if !ok || change(customer.ID, to) != nil {
 		return false
 	}
 	w.changed()
 	w.watch.disturbed(from, inShopify, "changed the address")
 	w.watch.disturbed(to, inShopify, "got the address")
-	if now, ok := w.store.Customer(to); ok {
+	if now, ok := w.customerOf(to); ok {
 		w.watch.inherited(to, now)
 	}
 	return true
@@ -182,8 +219,8 @@ func (w *world) moves(from, to string) bool {
 
 // merges makes one customer of two.
 func (w *world) merges(one, two string) bool {
-	a, ok := w.store.Customer(one)
-	b, also := w.store.Customer(two)
+	a, ok := w.customerOf(one)
+	b, also := w.customerOf(two)
 	if !ok || !also {
 		return false
 	}
@@ -191,9 +228,9 @@ func (w *world) merges(one, two string) bool {
 		return false
 	}
 	w.changed()
-	for _, address := range []string{one, two} {
+	for _, address := range append(addressesOf(a), addressesOf(b)...) {
 		w.watch.disturbed(address, inShopify, "merged")
-		if now, ok := w.store.Customer(address); ok {
+		if now, ok := w.customerOf(address); ok {
 			w.watch.inherited(address, now)
 		}
 	}
@@ -202,7 +239,13 @@ func (w *world) merges(one, two string) bool {
 
 // bans lets Listrak refuse an address for good.
 func (w *world) bans(address string) bool {
-	if w.list.Refuse(address, list.Suppressed) != nil {
+	err := error(nil)
+	if channelOf(address) == consent.SMS {
+		err = w.code.Refuse(address, list.PhoneSuspended)
+	} else {
+		err = w.list.Refuse(address, list.Suppressed)
+	}
+	if err != nil {
 		return false
 	}
 	w.watch.refused(address)

@@ -46,8 +46,14 @@ var starts = []time.Time{
 func newPlan(seed uint64, length time.Duration) plan {
 	r := &drawer{Rand: rand.New(rand.NewPCG(seed, 0xfeed))}
 	p := plan{seed: seed, scenario: r.scenario(), length: length, people: 4 + r.IntN(7)}
-	d := &draft{drawer: r, plan: &p}
-	d.past()
+	// SMS has draws of its own, so that who has none lives as if there were no SMS at all.
+	sms := &drawer{Rand: rand.New(rand.NewPCG(seed, 0x0515))}
+	p.scenario.sms = sms.smsScenario()
+	d := &draft{drawer: r, plan: &p, sms: sms}
+	d.past(r, addressOf)
+	if p.scenario.sms.on {
+		d.past(sms, phoneOf)
+	}
 	d.start()
 	if p.scenario.resubscribeLimit > 0 {
 		d.comeback(d.span(time.Hour, length-time.Hour))
@@ -134,6 +140,7 @@ func (r *drawer) scenario() scenario {
 type draft struct {
 	*drawer
 	*plan
+	sms *drawer
 }
 
 func (d *draft) add(at time.Duration, do func(*world), format string, args ...any) {
@@ -146,31 +153,51 @@ func (d *draft) aside(at time.Duration, do func(*world), format string, args ...
 	d.events[len(d.events)-1].aside = true
 }
 
-func (d *draft) person() string { return addressOf(d.IntN(d.people)) }
+// person is an address of somebody, of either channel.
+func (d *draft) person() string {
+	person := d.IntN(d.people)
+	if d.plan.scenario.sms.on && d.sms.one(2) {
+		return phoneOf(person)
+	}
+	return addressOf(person)
+}
+
+// another is an address of the same channel, of the person of that number.
+func another(address string, person int) string {
+	if channelOf(address) == consent.SMS {
+		return phoneOf(person)
+	}
+	return addressOf(person)
+}
 
 // past is what both sides know before anything is switched on.
-func (d *draft) past() {
+func (d *draft) past(r *drawer, of func(int) string) {
 	for person := range d.people {
-		address := addressOf(person)
+		address := of(person)
 		ago := func() time.Duration {
-			return pick(d.drawer, d.span(time.Second, 20*time.Minute), d.span(time.Hour, 1000*time.Hour))
+			return pick(r, r.span(time.Second, 20*time.Minute), r.span(time.Hour, 1000*time.Hour))
 		}
 		for _, where := range []side{inShopify, inListrak} {
-			words := d.IntN(3)
+			words := r.IntN(3)
 			moments := make([]time.Duration, words)
 			for i := range moments {
 				moments[i] = ago()
 			}
 			slices.Sort(moments)
 			slices.Reverse(moments)
-			if where == inShopify && words == 0 && d.one(3) {
+			if where == inShopify && words == 0 && r.one(3) {
 				d.add(0, func(w *world) {
-					_, _ = w.store.CreateCustomer(shop.NewCustomer{Email: address}) // taken: then the customer exists, which is as good
+					// Taken: then the customer exists, which is as good.
+					if channelOf(address) == consent.SMS {
+						_ = w.signsUp(address, shop.Consent{State: shop.NotSubscribed})
+					} else {
+						_, _ = w.store.CreateCustomer(shop.NewCustomer{Email: address})
+					}
 					w.changed()
 				}, "%s is a customer in Shopify who was never asked", address)
 			}
 			for i, before := range moments {
-				what := d.word()
+				what := r.word()
 				if i == 0 {
 					what = yes
 				}
@@ -185,6 +212,17 @@ func (w *world) hadSaid(address string, where side, what word, before time.Durat
 	at := w.began.Add(-before)
 	if where == inShopify {
 		w.saysInShopify(address, what, at, true)
+		return
+	}
+	if channelOf(address) == consent.SMS {
+		switch {
+		case what == yes:
+			w.joins(address, at)
+		case before%2 == 0:
+			w.leaves(address, at)
+		default:
+			w.optsOut(address, w.code.Config().StopReason, at)
+		}
 		return
 	}
 	contact, _ := w.list.Contact(address)
@@ -209,7 +247,6 @@ func (d *draft) start() {
 			d.events[past+i].setUp = true
 		}
 	}()
-	both := []consent.Sync{consent.EmailToShopify, consent.EmailToListrak}
 	if d.plan.scenario.doubleOptIn {
 		d.add(time.Second, func(w *world) {
 			if err := w.list.Configure(func(c *list.Config) { c.DoubleOptIn = true }); err != nil {
@@ -217,18 +254,56 @@ func (d *draft) start() {
 			}
 		}, "Listrak asks newcomers to confirm from now on")
 	}
-	first := d.span(10*time.Second, 2*time.Minute)
+	email, phone := time.Duration(0), time.Duration(0)
+	if d.plan.scenario.sms.on {
+		// Either channel may be the merchant's first.
+		email, phone = pick(d.sms, 0, 0, d.sms.span(0, time.Hour)), pick(d.sms, 0, 0, d.sms.span(0, time.Hour))
+	}
+	d.startChannel(d.drawer, consent.Email, email)
+	if sms := d.plan.scenario.sms; sms.on {
+		if sms.doubleOptIn {
+			d.add(time.Second, func(w *world) {
+				if err := w.code.Configure(func(c *list.SenderCodeConfig) { c.Lists[0].DoubleOptIn = true }); err != nil {
+					panic(err) // only a switch was changed
+				}
+			}, "the phone list asks newcomers to confirm from now on")
+		}
+		d.startChannel(d.sms, consent.SMS, phone)
+	}
+}
+
+// startChannel switches the syncs of a channel on.
+func (d *draft) startChannel(r *drawer, channel consent.Channel, from time.Duration) {
+	both := []consent.Sync{consent.SyncTo(channel, consent.Shopify), consent.SyncTo(channel, consent.Listrak)}
+	first := from + r.span(10*time.Second, 2*time.Minute)
 	second := first
-	if d.one(3) {
-		d.Shuffle(2, func(i, j int) { both[i], both[j] = both[j], both[i] })
-		second = d.span(first, first+time.Hour)
+	if r.one(3) {
+		r.Shuffle(2, func(i, j int) { both[i], both[j] = both[j], both[i] })
+		second = r.span(first, first+time.Hour)
 	}
 	d.switches(first, both[0], true)
 	d.switches(second, both[1], true)
-	d.add(first, (*world).fullRead, "a full read of both sides begins")
+	read := func(w *world) { w.fullRead(channel) }
+	d.add(first, read, "a full read of both sides begins")
 	if second != first {
-		d.add(second, (*world).fullRead, "a full read of both sides begins")
+		d.add(second, read, "a full read of both sides begins")
 	}
+}
+
+// smsScenario draws how SMS is, which one merchant in six has.
+func (r *drawer) smsScenario() smsScenario {
+	s := smsScenario{
+		on: r.one(6), checkoutList: r.one(2), noWindow: r.one(4), optOut: r.one(3), doubleOptIn: r.one(8),
+		sameState:  pick(r, list.MovesDates, list.AnswersError, list.KeepsDates),
+		optedOut:   pick(r, list.RefusesBanned, list.RefusesSuspended, list.StaysOut, list.OptsIn),
+		stopReason: pick(r, list.OptOutCampaign, list.OptOutCampaign, list.OptOutWorkflow),
+		spelling:   pick(r, list.PlusDigits, list.OnlyDigits, list.NationalDigits),
+		comparison: pick(r, 15*time.Minute, time.Hour, reconcile.DefaultTiming().Comparison),
+	}
+	for _, one := range []*bool{&s.optOutLeavesLists, &s.startKeepsDates, &s.hidesOptOutDate, &s.onlySubscribed, &s.missing404, &s.lowerStates} {
+		*one = r.one(2)
+	}
+	return s
 }
 
 func (d *draft) switches(at time.Duration, sync consent.Sync, on bool) {
@@ -239,11 +314,11 @@ func (d *draft) switches(at time.Duration, sync consent.Sync, on bool) {
 func (w *world) switchSync(sync consent.Sync, on bool, answer ledger.OptOuts) {
 	w.operate(func(ctx context.Context) error {
 		change := ledger.SyncChange{On: map[consent.Sync]bool{sync: on}}
-		if sync == consent.EmailToListrak && on {
+		if sync.To() == consent.Listrak && on {
 			change.ExistingOptOuts = map[consent.Sync]ledger.OptOuts{sync: answer}
 		}
 		_, err := w.book.SetSyncs(ctx, merchantID, change)
-		w.watch.switched(sideOf(sync.To()), on)
+		w.watch.switched(sync, on)
 		return err
 	})
 	if !on {
@@ -263,11 +338,20 @@ func (w *world) awaitSilence(syncs []consent.Sync) {
 		}
 		live, until, err := w.book.LiveClaims(w.context, merchantID, sync)
 		if err != nil || live == 0 {
-			w.watch.answeredOff(sideOf(sync.To()))
+			w.watch.answeredOff(sync)
 			continue
 		}
 		w.at(until.Time(), func() { w.awaitSilence([]consent.Sync{sync}) })
 	}
+}
+
+// sync is one of the merchant's.
+func (d *draft) sync() consent.Sync {
+	sync := pick(d.drawer, consent.EmailToShopify, consent.EmailToListrak)
+	if d.plan.scenario.sms.on && d.sms.one(2) {
+		return consent.SyncTo(consent.SMS, sync.To())
+	}
+	return sync
 }
 
 // operator toggles and pauses.
@@ -277,12 +361,12 @@ func (d *draft) operator() {
 		for_ := d.span(30*time.Second, 50*time.Minute)
 		switch d.IntN(3) {
 		case 0:
-			sync := pick(d.drawer, consent.EmailToShopify, consent.EmailToListrak)
+			sync := d.sync()
 			d.switches(at, sync, false)
 			d.switches(at+for_, sync, true)
 		case 1:
 			// Off in the very moment in which something is about to be written.
-			sync, answer := pick(d.drawer, consent.EmailToShopify, consent.EmailToListrak), d.plan.scenario.existingOptOuts
+			sync, answer := d.sync(), d.plan.scenario.existingOptOuts
 			d.add(at, func(w *world) {
 				w.beforeNextWrite = func() {
 					w.switchSync(sync, false, answer)
@@ -295,6 +379,24 @@ func (d *draft) operator() {
 		}
 		// Somebody acts while it is off.
 		d.story(at + for_/2)
+	}
+	if d.plan.scenario.sms.on && d.sms.one(2) {
+		// One channel is not read at all for a while, and goes on changing.
+		channel := pick(d.sms, consent.SMS, consent.SMS, consent.Email)
+		at := d.sms.span(time.Hour, d.length-2*time.Hour)
+		for_ := d.sms.span(5*time.Minute, time.Hour)
+		for _, to := range consent.Sides {
+			d.switches(at, consent.SyncTo(channel, to), false)
+			d.switches(at+for_, consent.SyncTo(channel, to), true)
+		}
+		of := phoneOf
+		if channel == consent.Email {
+			of = addressOf
+		}
+		for range 3 {
+			address, where, what := of(d.sms.IntN(d.people)), d.sms.side(), d.sms.word()
+			d.add(at+d.sms.span(time.Minute, for_), func(w *world) { w.says(address, where, what) }, "%s says %s in %s", address, what, where)
+		}
 	}
 	if d.plan.scenario.setZone != d.plan.scenario.listZone {
 		right := d.plan.scenario.listZone
@@ -314,6 +416,9 @@ func (w *world) correctZone(right string) {
 func (d *draft) cluster(at time.Duration) {
 	for range 1 + d.IntN(4) {
 		d.story(at + d.span(0, 3*time.Minute))
+	}
+	if d.plan.scenario.sms.on && d.sms.one(2) {
+		d.smsStory(at + d.sms.span(0, 3*time.Minute))
 	}
 	for range d.IntN(2) {
 		d.trouble(at + d.span(-time.Minute, 5*time.Minute))
@@ -371,9 +476,9 @@ func (d *draft) story(at time.Duration) {
 			says(at+soon(), d.side(), no)
 		}
 	case 12:
-		to := addressOf(d.people + d.IntN(d.people))
+		to := another(address, d.people+d.IntN(d.people))
 		if d.one(3) {
-			to = d.person()
+			to = another(address, d.IntN(d.people))
 		}
 		d.add(at, func(w *world) { w.moves(address, to) }, "%s changes the address to %s", address, to)
 		if d.one(2) {
@@ -394,8 +499,13 @@ func (d *draft) story(at time.Duration) {
 			says(at+soon(), d.side(), no)
 		}
 	case 16:
-		method := pick(d.drawer, list.MethodBounce, list.MethodHygiene)
-		d.add(at, func(w *world) { w.saysInListrak(address, no, method) }, "Listrak unsubscribes %s by %s", address, method)
+		if channelOf(address) == consent.SMS {
+			reason := pick(d.sms, list.OptOutDeliveryFailure, list.OptOutPermanentError)
+			d.add(at, func(w *world) { w.optsOut(address, reason, time.Time{}) }, "Listrak opts %s out by %s", address, reason)
+		} else {
+			method := pick(d.drawer, list.MethodBounce, list.MethodHygiene)
+			d.add(at, func(w *world) { w.saysInListrak(address, no, method) }, "Listrak unsubscribes %s by %s", address, method)
+		}
 		if d.one(2) {
 			says(at+d.span(time.Minute, 10*time.Minute), inShopify, yes)
 		}
@@ -417,6 +527,62 @@ func (d *draft) story(at time.Duration) {
 				where = where.other()
 			}
 		}
+	}
+}
+
+// smsStory is what happens to phone numbers alone, or to both channels at once.
+func (d *draft) smsStory(at time.Duration) {
+	r := d.sms
+	person := r.IntN(d.people)
+	phone := phoneOf(person)
+	email := addressOf(pick(r, person, person, r.IntN(d.people)))
+	says := func(at time.Duration, where side, what word) {
+		d.add(at, func(w *world) { w.says(phone, where, what) }, "%s says %s in %s", phone, what, where)
+	}
+	soon := func() time.Duration { return pick(r, r.span(0, 20*time.Second), r.span(time.Second, 8*time.Minute)) }
+	switch r.IntN(9) {
+	case 8:
+		// A second no where Listrak shows one already, just after the yes that would take it back.
+		says(at, inShopify, no)
+		again := at + r.span(3*time.Minute, 10*time.Minute)
+		says(again, inShopify, yes)
+		// Or between the last poll and the end of the checkout window.
+		again += pick(r, r.span(time.Second, time.Minute), r.span(5*time.Minute, 380*time.Second))
+		d.add(again, func(w *world) { w.optsOut(phone, w.code.Config().StopReason, time.Time{}) }, "%s replies STOP", phone)
+	case 0, 1:
+		ticked := pick(r, shop.Ticked{Email: true, SMS: true}, shop.Ticked{Email: true, SMS: true}, shop.Ticked{SMS: true})
+		d.add(at, func(w *world) { w.checksOut(email, phone, ticked) }, "%s and %s check out with %+v", email, phone, ticked)
+		if r.one(3) {
+			says(at+soon(), r.side(), no)
+		}
+	case 2:
+		d.add(at, func(w *world) { w.hands(phone, email) }, "%s goes to the customer of %s", phone, email)
+		if r.one(2) {
+			says(at+soon(), r.side(), r.word())
+		}
+	case 3:
+		reason := pick(r, list.OptOutDeactivated, list.OptOutImport, list.OptOutAdmin, list.OptOutAPI, list.OptOutWorkflow)
+		d.add(at, func(w *world) { w.optsOut(phone, reason, time.Time{}) }, "Listrak opts %s out by %s", phone, reason)
+		if r.one(2) {
+			says(at+soon(), inShopify, yes)
+		}
+	case 4:
+		reason := pick(r, list.OptOutDeliveryFailure, list.OptOutPermanentError)
+		d.add(at, func(w *world) { w.optsOut(phone, reason, time.Time{}) }, "Listrak opts %s out by %s", phone, reason)
+		says(at+soon(), inShopify, r.word())
+	case 5:
+		d.add(at, func(w *world) { w.optsOut(phone, w.code.Config().StopReason, time.Time{}) }, "%s replies STOP", phone)
+		d.add(at+soon(), func(w *world) { w.starts(phone) }, "%s replies START", phone)
+	case 6:
+		d.add(at, func(w *world) { w.leaves(phone, time.Time{}) }, "%s leaves the phone list", phone)
+		if r.one(2) {
+			says(at+soon(), inShopify, yes)
+		}
+	case 7:
+		// One person, who means each channel by itself.
+		what := r.word()
+		says(at, inShopify, what)
+		d.add(at+soon(), func(w *world) { w.says(email, inShopify, 1-what) }, "%s says %s in Shopify", email, 1-what)
 	}
 }
 
@@ -472,7 +638,7 @@ func (d *draft) queue(at time.Duration) {
 func (d *draft) pause(at, span time.Duration) {
 	d.add(at, func(w *world) {
 		w.operate(func(ctx context.Context) error { _, err := w.book.Pause(ctx, merchantID); return err })
-		w.awaitSilence([]consent.Sync{consent.EmailToShopify, consent.EmailToListrak})
+		w.awaitSilence(w.syncs())
 	}, "the merchant is paused")
 	d.add(at+span, func(w *world) {
 		w.watch.resumed()
@@ -483,17 +649,20 @@ func (d *draft) pause(at, span time.Duration) {
 
 // tellWindow is the signal to a window that its customer has ordered, late, and now and then twice.
 func (w *world) tellWindow(address string, at time.Time) {
-	customer, ok := w.store.Customer(address)
+	customer, ok := w.customerOf(address)
 	if !ok {
 		return
 	}
-	newest := window{customer: string(customer.ID)}
-	for key := range w.windows {
-		if key.customer == newest.customer && key.consent > newest.consent {
-			newest = key
+	for _, channel := range consent.Channels {
+		key := window{channel: channel, customer: string(customer.ID)}
+		for one := range w.windows {
+			if one.channel == channel && one.customer == key.customer && one.consent > key.consent {
+				key = one
+			}
 		}
-	}
-	if key := newest; key.consent != 0 {
+		if key.consent == 0 {
+			continue
+		}
 		w.count(reorderedOrder)
 		created := consent.InstantOf(at.Add(w.scenario.storeAhead).Truncate(time.Second))
 		order := &ledger.Order{
@@ -574,9 +743,9 @@ func (w *world) endFight(address string) {
 // retry is `starter retry ADDRESS`.
 func (w *world) retry(address string) {
 	if one := w.anyone(); one != nil {
-		subject := consent.SubjectOf(subjectKey, merchantID, consent.Email, address)
+		subject, channel := subjectOf(address), channelOf(address)
 		w.spawn(one.process, func() {
-			retried, err := one.engine.Retry(w.context, merchantID, consent.Email, []consent.Subject{subject})
+			retried, err := one.engine.Retry(w.context, merchantID, channel, []consent.Subject{subject})
 			w.watch.failed(err)
 			contested := slices.ContainsFunc(retried, func(r reconcile.Retried) bool { return r.Was == consent.Contested })
 			if f := w.watch.fights[address]; f != nil && contested {
@@ -619,14 +788,25 @@ func (d *draft) trouble(at time.Duration) {
 		for _, kind := range kinds[:1+d.IntN(3)] {
 			rules = append(rules, fault.Rule{Kind: kind, Chance: chance})
 		}
-		faults := func(w *world) *fault.Injector {
-			if where == inShopify {
-				return &w.store.Faults
-			}
-			return &w.list.Faults
+		// Listrak's two APIs fail together or alone.
+		apis := 0
+		if d.plan.scenario.sms.on {
+			apis = d.sms.IntN(3)
 		}
-		d.aside(at, func(w *world) { faults(w).Set(seed, rules...) }, "%s begins to fail: %v at %g", where, ruleKinds(rules), chance)
-		d.aside(at+for_, func(w *world) { faults(w).Set(seed) }, "%s is well again", where)
+		set := func(w *world, rules ...fault.Rule) {
+			switch {
+			case where == inShopify:
+				w.store.Faults.Set(seed, rules...)
+				return
+			case apis < 2:
+				w.list.Faults.Set(seed, rules...)
+			}
+			if w.code != nil && apis > 0 {
+				w.code.Faults.Set(seed, rules...)
+			}
+		}
+		d.aside(at, func(w *world) { set(w, rules...) }, "%s begins to fail: %v at %g", where, ruleKinds(rules), chance)
+		d.aside(at+for_, func(w *world) { set(w) }, "%s is well again", where)
 	case 5, 6:
 		steps, after := 1+d.IntN(60), d.IntN(2)
 		d.aside(at, func(w *world) {

@@ -48,6 +48,9 @@ type Report struct {
 	// Judged all of whom something was to be judged.
 	Judged  int `json:"judged"`
 	Excused int `json:"excused"`
+	// JudgedPhones and ExcusedPhones are the phone numbers among them: each address is judged by itself.
+	JudgedPhones  int `json:"judged_phones"`
+	ExcusedPhones int `json:"excused_phones"`
 	// WorstAgreement is the longest time from the end of all trouble to the last write that changed a side.
 	WorstAgreement time.Duration `json:"worst_agreement_nanoseconds"`
 	WorstSeed      uint64        `json:"worst_seed"`
@@ -156,6 +159,8 @@ func (r *Report) add(out outcome, length time.Duration) {
 	r.Elided += out.elided
 	r.Judged += out.judged
 	r.Excused += out.excused
+	r.JudgedPhones += out.judgedPhones
+	r.ExcusedPhones += out.excusedPhones
 	for kind, n := range out.faults {
 		r.Faults[kind] += n
 	}
@@ -168,6 +173,7 @@ func (r *Report) add(out outcome, length time.Duration) {
 type outcome struct {
 	seed                                                                      uint64
 	people, decisions, deliveries, effective, rounds, elided, judged, excused int
+	judgedPhones, excusedPhones                                               int
 	faults                                                                    map[fault.Kind]int
 	agreement                                                                 time.Duration
 	violations                                                                []Violation
@@ -196,7 +202,7 @@ func play(ctx context.Context, p plan) (outcome, error) {
 	out := outcome{
 		seed: p.seed, people: len(w.watch.order), decisions: w.watch.decisions, deliveries: w.watch.deliveries, rounds: w.rounds, elided: w.elided,
 		judged: w.watch.judged, excused: w.watch.excused, faults: maps.Clone(w.faced), violations: w.watch.violations, story: w.watch.story,
-		errors: w.watch.errors, effective: w.watch.effective,
+		errors: w.watch.errors, effective: w.watch.effective, judgedPhones: w.watch.judgedPhones, excusedPhones: w.watch.excusedPhones,
 	}
 	if last := w.watch.lastEffect; last.After(calm) {
 		out.agreement = last.Sub(calm)
@@ -214,13 +220,19 @@ func (w *world) calm() {
 	w.watch.tell("* everything is well from here on, and on")
 	w.store.Faults.Set(0)
 	w.list.Faults.Set(0)
+	if w.code != nil {
+		w.code.Faults.Set(0)
+	}
 	w.ledgerAwayUntil = time.Time{}
 	for _, f := range w.watch.fights {
 		f.over = true
 	}
 	w.beforeNextWrite, w.watch.freezeAt = nil, nil
+	// In peace nobody waits hours for the next comparison of the list.
+	w.comparison = min(w.comparison, 10*time.Minute)
 	for _, one := range w.workers {
 		one.crashIn, one.freezeIn = 0, 0
+		one.engine.Timing.Comparison = w.comparison
 	}
 	if w.settings.Zone != w.scenario.listZone {
 		w.correctZone(w.scenario.listZone)
@@ -228,7 +240,7 @@ func (w *world) calm() {
 	w.operate(func(ctx context.Context) error { _, err := w.book.Resume(ctx, merchantID); return err })
 	w.watch.resumed()
 	w.goesOn()
-	for _, sync := range []consent.Sync{consent.EmailToShopify, consent.EmailToListrak} {
+	for _, sync := range w.syncs() {
 		w.switchSync(sync, true, w.scenario.existingOptOuts)
 	}
 }
@@ -241,6 +253,23 @@ func (w *world) approveAll() {
 	}
 }
 
+// syncs are those that the merchant has.
+func (w *world) syncs() []consent.Sync {
+	if w.code == nil {
+		return consent.Syncs[:2]
+	}
+	return consent.Syncs
+}
+
+// comparedSince: that somebody has left a phone list is known from a comparison on that began later, and so is not judged before.
+func (w *world) comparedSince(at time.Time) bool {
+	if w.code == nil {
+		return true
+	}
+	began, done := w.compared()
+	return done && began.After(at)
+}
+
 const (
 	// patience is how many intervals the sides have to come to rest: somebody whose calls have failed is put off for minutes.
 	patience = 180
@@ -250,7 +279,7 @@ const (
 
 // settle lets rounds go on until nothing has been written and nothing is owed for a while (I3, I4).
 func (w *world) settle() {
-	still := 0
+	still, calm := 0, w.now
 	for range patience {
 		before, deliveries := w.rounds, w.watch.deliveries
 		w.quiet = 0
@@ -258,7 +287,12 @@ func (w *world) settle() {
 		w.runUntil(w.now.Add(interval))
 		w.approveAll()
 		held, owed := w.waits()
-		if w.rounds > before && deliveries == w.watch.deliveries && w.now.After(w.lastChange.Add(w.scenario.lag+2*interval)) && !held && !owed {
+		if owed && w.code != nil {
+			n, err := w.countOwed(w.context)
+			hinted, _ := w.anyoneHinted(w.context)
+			owed = err != nil || hinted || n > w.watch.vanished()
+		}
+		if w.rounds > before && deliveries == w.watch.deliveries && w.now.After(w.lastChange.Add(w.scenario.lag+2*interval)) && !held && !owed && w.comparedSince(calm) {
 			if still++; still >= stillness {
 				return
 			}

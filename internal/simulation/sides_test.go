@@ -34,15 +34,10 @@ import (
 type twin struct {
 	store   *shop.Store
 	list    *list.Store
-	shopify bothChannels
+	code    *list.SenderCode
+	shopify reconcile.Shopify
 	listrak reconcile.Listrak
-}
-
-// bothChannels is what a store's client can do, SMS included.
-type bothChannels interface {
-	reconcile.Shopify
-	CustomersByPhone(ctx context.Context, phones []string) ([]shopify.Customer, error)
-	UpdateSMSConsents(ctx context.Context, writes []shopify.ConsentWrite) ([]shopify.WriteResult, error)
+	sms     reconcile.SMS
 }
 
 // sides are the two ways, on one clock.
@@ -87,6 +82,7 @@ type setting struct {
 	storeAhead time.Duration
 	shop       shop.Config
 	list       list.Config
+	sms        list.SenderCodeConfig
 }
 
 var noon = time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
@@ -122,10 +118,12 @@ func newSides(t interface {
 	s.world.watch = newWatch(s.world)
 	s.world.nextRound = with.at // no change is followed by a round: one seems to be arranged
 	s.process = &process{name: "worker", alive: true, tasks: map[*task]bool{}}
+	s.world.workers = []*worker{{process: s.process, engine: &reconcile.Engine{Timing: reconcile.DefaultTiming()}}}
+	s.world.nextRound = with.at // no change is followed by a round: one seems to be arranged
 	s.process.crashed, s.process.froze = func() {}, func(time.Duration) {}
 
-	models := func(now func() time.Time) (*shop.Store, *list.Store) {
-		store, email := with.shop, with.list
+	models := func(now func() time.Time) (*shop.Store, *list.Store, *list.SenderCode) {
+		store, email, sms := with.shop, with.list, with.sms
 		store.Domain, store.ClientID, store.ClientSecret, store.RestoreRate = domain, "app", "none", 100_000
 		store.Now = func() time.Time { return now().Add(with.storeAhead) }
 		email.ID, email.ClientID, email.Secret, email.Zone, email.Now = listID, "integration", "none", newYork, now
@@ -134,17 +132,27 @@ func newSides(t interface {
 		}
 		model, err := list.New(email)
 		must(err)
-		return shop.New(store), model
+		sms.ID, sms.ClientID, sms.Secret, sms.Zone, sms.ClockSkew, sms.Now = senderCode, "sms", "none", newYork, email.ClockSkew, now
+		sms.Lists = []list.PhoneList{{ID: smsList, DoubleOptIn: email.DoubleOptIn}, {ID: smsCheckout}}
+		code, err := list.NewSenderCode(sms)
+		must(err)
+		return shop.New(store), model, code
 	}
-	s.bare.store, s.bare.list = models(func() time.Time { return s.world.now })
-	s.bare.shopify = storeClient{&link{s.world, inShopify, s.process, &s.bare.store.Faults, 20 * time.Second}, s.bare.store, map[shopify.CustomerID]string{}}
+	s.bare.store, s.bare.list, s.bare.code = models(func() time.Time { return s.world.now })
+	s.bare.shopify = storeClient{&link{world: s.world, side: inShopify, process: s.process, faults: &s.bare.store.Faults, callTimeout: 20 * time.Second}, s.bare.store, map[seenAs]string{}}
 	s.bare.listrak = &listClient{
-		link: &link{s.world, inListrak, s.process, &s.bare.list.Faults, 20 * time.Second}, list: s.bare.list, zone: zone,
+		link: &link{world: s.world, side: inListrak, process: s.process, faults: &s.bare.list.Faults, callTimeout: 20 * time.Second}, list: s.bare.list, zone: zone,
 	}
 
-	s.wire.store, s.wire.list = models(s.time.Now)
+	s.bare.sms = newSMSClient(&link{
+		world: s.world, side: inListrak, sms: true, process: s.process, faults: &s.bare.code.Faults, callTimeout: 20 * time.Second,
+	}, s.bare.code, smsList, zone)
+
+	s.wire.store, s.wire.list, s.wire.code = models(s.time.Now)
 	atShopify, atListrak := shop.NewServer(s.wire.store), list.NewServer(s.time.Now)
 	must(atListrak.Add(s.wire.list))
+	must(atListrak.AddSenderCode(s.wire.code))
+	sms := http.StripPrefix("/sms", atListrak.SMSAPI())
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(listening{r.Context(), s})
 		switch {
@@ -152,6 +160,8 @@ func newSides(t interface {
 			atShopify.ServeHTTP(w, r)
 		case strings.HasPrefix(r.URL.Path, "/OAuth2/"):
 			atListrak.Auth().ServeHTTP(w, r)
+		case strings.HasPrefix(r.URL.Path, "/sms/"):
+			sms.ServeHTTP(w, r)
 		default:
 			atListrak.API().ServeHTTP(w, r)
 		}
@@ -169,6 +179,11 @@ func newSides(t interface {
 	s.wire.listrak, err = listrak.New(listrak.Config{
 		BaseURL: server.URL, AuthURL: server.URL + "/OAuth2/Token", ClientID: "integration", ClientSecret: "none", List: listID, Zone: zone,
 		RatePerSecond: 1e6, HTTP: caller, Now: s.time.Now,
+	})
+	must(err)
+	s.wire.sms, err = listrak.NewSMS(listrak.SMSConfig{
+		BaseURL: server.URL + "/sms", AuthURL: server.URL + "/OAuth2/Token", ClientID: "sms", ClientSecret: "none", SenderCode: senderCode,
+		List: smsList, Zone: zone, RatePerSecond: 1e6, HTTP: caller, Now: s.time.Now,
 	})
 	must(err)
 	return s
@@ -356,15 +371,20 @@ type held struct {
 	StoreWrites []shop.Write
 	Contacts    []list.Contact
 	ListWrites  []list.Write
+	Phones      []list.Phone
+	SMSWrites   []list.PhoneWrite
 }
 
 func (tw *twin) held() held {
-	h := held{tw.store.Customers(), tw.store.Orders(), tw.store.Writes(), tw.list.Contacts(), tw.list.Writes()}
+	h := held{tw.store.Customers(), tw.store.Orders(), tw.store.Writes(), tw.list.Contacts(), tw.list.Writes(), tw.code.Phones(), tw.code.Writes()}
 	for i := range h.StoreWrites {
 		h.StoreWrites[i].At = h.StoreWrites[i].At.Truncate(time.Millisecond)
 	}
 	for i := range h.ListWrites {
 		h.ListWrites[i].At = h.ListWrites[i].At.Truncate(time.Millisecond)
+	}
+	for i := range h.SMSWrites {
+		h.SMSWrites[i].At = h.SMSWrites[i].At.Truncate(time.Millisecond)
 	}
 	return h
 }

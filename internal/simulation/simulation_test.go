@@ -64,6 +64,9 @@ func TestRandomLives(t *testing.T) {
 		if report.Excused*8 > report.Judged {
 			t.Errorf("%d of %d people were excused", report.Excused, report.Judged)
 		}
+		if report.JudgedPhones*2 < runs || report.ExcusedPhones*10 > report.JudgedPhones {
+			t.Errorf("%d of %d phone numbers were excused, in %d runs", report.ExcusedPhones, report.JudgedPhones, runs)
+		}
 	}
 	t.Logf("%d runs in %s, %.0f a second: %d decisions, %d deliveries, %d faults, %d rounds played and %d left out; %d of %d people excused",
 		runs, report.Took.Round(time.Millisecond), float64(runs)/report.Took.Seconds(), report.Decisions, report.Deliveries, report.FaultCount(),

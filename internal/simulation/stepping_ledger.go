@@ -121,13 +121,14 @@ func (l steppingLedger) Scan(ctx context.Context, id string, channel consent.Cha
 
 func (l steppingLedger) AnyDue(ctx context.Context, id string, channel consent.Channel, now consent.Instant) ([2]bool, error) {
 	return step(l, func() ([2]bool, error) {
-		return ifAny(ctx, l.world, l.world.anyoneDue, func() ([2]bool, error) { return l.Records.AnyDue(ctx, id, channel, now) })
+		anyone := func(ctx context.Context) (bool, error) { return l.world.anyoneDue(ctx, channel) }
+		return ifAny(ctx, l.world, anyone, func() ([2]bool, error) { return l.Records.AnyDue(ctx, id, channel, now) })
 	})
 }
 
 func (l steppingLedger) Owed(ctx context.Context, query ledger.OwedQuery) ([]ledger.Located, error) {
 	found, err := step(l, func() ([]ledger.Located, error) { return l.Records.Owed(ctx, query) })
-	l.world.watch.owed(l.process, sideOf(query.Side), found)
+	l.world.watch.owed(l.process, sideOf(query.Side), query.Channel, found)
 	return found, err
 }
 

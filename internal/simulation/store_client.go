@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/sandbox/shop"
 	"github.com/concordsync/concord/internal/shopify"
 	"github.com/concordsync/concord/internal/shopify/admin"
@@ -19,7 +20,12 @@ type storeClient struct {
 	*link
 	store *shop.Store
 	// seenAs is the address under which this process last saw a customer: the one that a write by id is meant for.
-	seenAs map[shopify.CustomerID]string
+	seenAs map[seenAs]string
+}
+
+type seenAs struct {
+	customer shopify.CustomerID
+	channel  consent.Channel
 }
 
 // charge takes points from the store's bucket, or waits until it holds enough.
@@ -110,13 +116,7 @@ func (c storeClient) CustomersByID(ctx context.Context, ids []shopify.CustomerID
 }
 
 func (c storeClient) CustomersByEmail(ctx context.Context, emails []string) ([]shopify.Customer, error) {
-	return c.lookUp(ctx, emails, func(email string) (shop.Customer, bool) {
-		found, ok := c.store.Customer(email)
-		if !ok {
-			c.world.watch.read(c.process, c.side, email, nobodyThere)
-		}
-		return found, ok
-	})
+	return c.lookUp(ctx, emails, c.store.Customer)
 }
 
 func (c storeClient) CustomersByPhone(ctx context.Context, phones []string) ([]shopify.Customer, error) {
@@ -130,6 +130,8 @@ func (c storeClient) lookUp(ctx context.Context, keys []string, find func(string
 			for i, key := range keys {
 				if found, ok := find(key); ok {
 					customers[i] = c.read(found)
+				} else {
+					c.world.watch.read(c.process, c.side, key, nobodyThere)
 				}
 			}
 		})
@@ -177,16 +179,29 @@ func (c storeClient) orders(operation string, search admin.OrderSearch) (page sh
 }
 
 func (c storeClient) UpdateEmailConsents(ctx context.Context, writes []shopify.ConsentWrite) ([]shopify.WriteResult, error) {
+	return c.updateConsents(ctx, consent.Email, writes)
+}
+
+func (c storeClient) UpdateSMSConsents(ctx context.Context, writes []shopify.ConsentWrite) ([]shopify.WriteResult, error) {
+	return c.updateConsents(ctx, consent.SMS, writes)
+}
+
+func (c storeClient) updateConsents(ctx context.Context, channel consent.Channel, writes []shopify.ConsentWrite) ([]shopify.WriteResult, error) {
+	operation, what, update := "customerEmailMarketingConsentUpdate", "update email consents", c.store.UpdateEmailConsent
+	if channel == consent.SMS {
+		operation, what, update = "customerSmsMarketingConsentUpdate", "update SMS consents", c.store.UpdateSMSConsent
+	}
 	if err := shopify.CheckConsents(writes); err != nil || len(writes) == 0 {
 		return nil, err
 	}
 	if ctx.Err() != nil {
-		return nil, c.exchange(ctx, "customerEmailMarketingConsentUpdate", true, 0, nil)
+		return nil, c.exchange(ctx, operation, true, 0, nil)
 	}
 	results := make([]shopify.WriteResult, len(writes))
 	calls := make([]*writeCall, len(writes))
 	for i, write := range writes {
-		calls[i] = c.world.watch.writeBegins(c.process, c.side, c.seenAs[write.Customer], wordOf(string(write.State) == string(shop.Subscribed)))
+		meant := c.seenAs[seenAs{write.Customer, channel}]
+		calls[i] = c.world.watch.writeBegins(c.process, c.side, meant, wordOf(string(write.State) == string(shop.Subscribed)))
 		calls[i].date = write.At
 	}
 	var err error
@@ -195,15 +210,18 @@ func (c storeClient) UpdateEmailConsents(ctx context.Context, writes []shopify.C
 			c.world.watch.writeEnds(call, err)
 		}
 	}()
-	err = c.exchange(ctx, "customerEmailMarketingConsentUpdate", true, len(writes), func(i int) {
-		before, _ := c.store.CustomerByID(shop.CustomerID(writes[i].Customer))
-		calls[i].held = before.Consent.UpdatedAt
-		answer, err := c.store.UpdateEmailConsent(shop.CustomerID(writes[i].Customer), shop.ConsentInput{
+	err = c.exchange(ctx, operation, true, len(writes), func(i int) {
+		id := shop.CustomerID(writes[i].Customer)
+		customer, _ := c.store.CustomerByID(id)
+		address, before := heldOn(customer, channel)
+		calls[i].held = before.UpdatedAt
+		answer, err := update(id, shop.ConsentInput{
 			State: shop.State(writes[i].State), Level: shop.SingleOptIn, At: shopify.ConsentDate(writes[i].At),
 		})
-		results[i] = c.result("update email consents", answer, err)
-		after, _ := c.store.CustomerByID(shop.CustomerID(writes[i].Customer))
-		c.world.watch.writeTook(calls[i], after.Email, before.Consent != after.Consent, string(before.Consent.State), before.Email == "")
+		results[i] = c.result(what, answer, err)
+		customer, _ = c.store.CustomerByID(id)
+		reached, after := heldOn(customer, channel)
+		c.world.watch.writeTook(calls[i], reached, before != after, string(before.State), address == "")
 		c.world.changed()
 	})
 	if err != nil {
@@ -212,23 +230,12 @@ func (c storeClient) UpdateEmailConsents(ctx context.Context, writes []shopify.C
 	return results, nil
 }
 
-// UpdateSMSConsents goes past the watch, which follows addresses and knows no phone numbers.
-func (c storeClient) UpdateSMSConsents(ctx context.Context, writes []shopify.ConsentWrite) ([]shopify.WriteResult, error) {
-	if err := shopify.CheckConsents(writes); err != nil || len(writes) == 0 {
-		return nil, err
+// heldOn is a customer's address on a channel, and the consent to it.
+func heldOn(customer shop.Customer, channel consent.Channel) (address string, held shop.Consent) {
+	if channel == consent.SMS {
+		return customer.Phone, customer.SMSConsent
 	}
-	results := make([]shopify.WriteResult, len(writes))
-	err := c.exchange(ctx, "customerSmsMarketingConsentUpdate", true, len(writes), func(i int) {
-		answer, err := c.store.UpdateSMSConsent(shop.CustomerID(writes[i].Customer), shop.ConsentInput{
-			State: shop.State(writes[i].State), Level: shop.SingleOptIn, At: shopify.ConsentDate(writes[i].At),
-		})
-		results[i] = c.result("update SMS consents", answer, err)
-		c.world.changed()
-	})
-	if err != nil {
-		return nil, err
-	}
-	return results, nil
+	return customer.Email, customer.Consent
 }
 
 func (c storeClient) CreateCustomers(ctx context.Context, customers []shopify.NewCustomer) ([]shopify.WriteResult, error) {
@@ -239,33 +246,27 @@ func (c storeClient) CreateCustomers(ctx context.Context, customers []shopify.Ne
 		return nil, c.exchange(ctx, "customerCreate", true, 0, nil)
 	}
 	results := make([]shopify.WriteResult, len(customers))
-	// Those with a phone number go past the watch, as in UpdateSMSConsents.
-	calls := map[int]*writeCall{}
+	calls := make([]*writeCall, len(customers))
 	for i, customer := range customers {
-		if customer.Phone == "" {
-			calls[i] = c.world.watch.writeBegins(c.process, c.side, customer.Email, yes)
-			calls[i].date = customer.At
-		}
+		calls[i] = c.world.watch.writeBegins(c.process, c.side, cmp.Or(customer.Phone, customer.Email), yes)
+		calls[i].date = customer.At
 	}
 	var err error
 	defer func() {
-		for i := range customers {
-			if call := calls[i]; call != nil {
-				c.world.watch.writeEnds(call, err)
-			}
+		for _, call := range calls {
+			c.world.watch.writeEnds(call, err)
 		}
 	}()
 	err = c.exchange(ctx, "customerCreate", true, len(customers), func(i int) {
-		consent := &shop.ConsentInput{State: shop.Subscribed, Level: shop.SingleOptIn, At: shopify.ConsentDate(customers[i].At)}
-		input := shop.CustomerInput{Email: customers[i].Email, Consent: consent}
+		given := &shop.ConsentInput{State: shop.Subscribed, Level: shop.SingleOptIn, At: shopify.ConsentDate(customers[i].At)}
+		input := shop.CustomerInput{Email: customers[i].Email, Consent: given}
 		if customers[i].Phone != "" {
-			input = shop.CustomerInput{Phone: customers[i].Phone, SMSConsent: consent}
+			input = shop.CustomerInput{Phone: customers[i].Phone, SMSConsent: given}
 		}
 		answer, err := c.store.CreateCustomerByAPI(input)
 		results[i] = c.result("create customers", answer, err)
-		if call := calls[i]; call != nil {
-			c.world.watch.writeTook(call, customers[i].Email, answer.Customer != nil && len(answer.UserErrors) == 0, "", true)
-		}
+		taken := answer.Customer != nil && len(answer.UserErrors) == 0
+		c.world.watch.writeTook(calls[i], cmp.Or(customers[i].Phone, customers[i].Email), taken, "", true)
 		c.world.changed()
 	})
 	if err != nil {
@@ -292,12 +293,17 @@ func (c storeClient) result(op string, answer shop.WriteAnswer, err error) shopi
 func (c storeClient) read(customer shop.Customer) shopify.Customer {
 	read := shopify.Customer{ID: shopify.CustomerID(customer.ID), UpdatedAt: customer.UpdatedAt, Email: customer.Email}
 	if customer.Email != "" {
-		c.seenAs[read.ID] = customer.Email
+		c.seenAs[seenAs{read.ID, consent.Email}] = customer.Email
 		read.EmailConsent = consentOf(customer.Consent)
 		c.world.watch.read(c.process, c.side, customer.Email, string(customer.Consent.State))
 	}
 	if customer.Phone != "" {
+		c.seenAs[seenAs{read.ID, consent.SMS}] = customer.Phone
 		read.Phone, read.SMSConsent = customer.Phone, consentOf(customer.SMSConsent)
+		c.world.watch.read(c.process, c.side, customer.Phone, string(customer.SMSConsent.State))
+	}
+	if seen := c.world.watch.glimpses; customer.Email != "" && customer.Phone != "" {
+		seen[len(seen)-1].shared, seen[len(seen)-2].shared = true, true
 	}
 	return read
 }

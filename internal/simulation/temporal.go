@@ -21,9 +21,9 @@ type temporal struct {
 	nextRound time.Time
 	// quiet counts rounds in a row in which nothing happened.
 	quiet int
-	// fullReads counts full reads that are under way; fullReadCut tells that one was cut short because the merchant stood still.
+	// fullReads counts full reads that are under way; fullReadCut tells by channel that one was cut short because the merchant stood still.
 	fullReads   int
-	fullReadCut bool
+	fullReadCut [consent.SMS + 1]bool
 	rounds      int
 	elided      int
 	windows     map[window]bool
@@ -34,8 +34,13 @@ type temporal struct {
 }
 
 type window struct {
+	channel  consent.Channel
 	customer string
 	consent  consent.Instant
+}
+
+func windowOf(held ledger.Held) window {
+	return window{held.Channel, held.Hold.Customer, held.Hold.Consent}
 }
 
 const interval = time.Minute
@@ -153,6 +158,10 @@ func (w *world) elide(began, next time.Time) time.Time {
 		// An order would be an event; whose window was lost is found after its end.
 		until = earlier(until, w.now.Add(3*interval))
 	}
+	if w.code != nil {
+		// The next comparison of the list is made when its time has come.
+		until = earlier(until, w.comparisonDue())
+	}
 	steps := int(until.Sub(next) / interval)
 	if until.After(next) && w.random.IntN(4) > 0 {
 		steps++
@@ -175,24 +184,34 @@ func (w *world) waits() (held, owed bool) {
 
 // anyoneOwed: somebody is owed what may be delivered, due or not.
 func (w *world) anyoneOwed(ctx context.Context) (bool, error) {
-	if due, err := w.anyoneDue(ctx); err != nil || !due {
-		return false, err
-	}
+	owed, err := w.countOwed(ctx)
+	return owed > 0 || err != nil, err
+}
+
+// countOwed counts who is owed what may be delivered, due or not.
+func (w *world) countOwed(ctx context.Context) (owed int64, err error) {
 	switches, err := w.rememberedSwitches(func() (ledger.Switches, error) { return w.book.Switches(ctx, merchantID) })
 	if err != nil {
-		return false, err
+		return 0, err
 	}
-	for _, side := range consent.Sides {
-		sync := consent.SyncTo(consent.Email, side)
+	for _, sync := range consent.Syncs {
 		if !switches.May(sync) {
 			continue
 		}
-		debts, err := w.book.Debts(ctx, merchantID, consent.Email, side, reconcile.LedgerPermit(switches, sync))
-		if err != nil || debts.OwedSubscribes+debts.OwedUnsubscribes > 0 {
-			return true, err
+		due, err := w.anyoneDue(ctx, sync.Channel())
+		if err != nil {
+			return 0, err
 		}
+		if !due {
+			continue
+		}
+		debts, err := w.book.Debts(ctx, merchantID, sync.Channel(), sync.To(), reconcile.LedgerPermit(switches, sync))
+		if err != nil {
+			return 0, err
+		}
+		owed += debts.OwedSubscribes + debts.OwedUnsubscribes
 	}
-	return false, nil
+	return owed, nil
 }
 
 // processEnded gives the work of a process that died or fell silent to another one.
@@ -219,7 +238,7 @@ func (w *world) openWindow(held ledger.Held) {
 	if w.windows == nil {
 		w.windows = map[window]bool{}
 	}
-	key := window{held.Hold.Customer, held.Hold.Consent}
+	key := windowOf(held)
 	if w.windows[key] {
 		return
 	}
@@ -233,7 +252,7 @@ func (w *world) openWindow(held ledger.Held) {
 
 // holdChanged wakes the window of a hold that was settled, restarted or ended.
 func (w *world) holdChanged(held ledger.Held) {
-	key := window{held.Hold.Customer, held.Hold.Consent}
+	key := windowOf(held)
 	if w.windows[key] {
 		w.after(time.Second, func() { w.wakeWindow(key, nil, 1) })
 	}
@@ -251,7 +270,7 @@ func (w *world) wakeWindow(key window, order *ledger.Order, tries int) {
 		var state reconcile.WindowState
 		var err error
 		w.spawn(one.process, func() {
-			state, err = one.engine.SettleWindow(w.context, merchantID, consent.Email, key.customer, key.consent, order)
+			state, err = one.engine.SettleWindow(w.context, merchantID, key.channel, key.customer, key.consent, order)
 		}, func() {
 			answered = true
 			w.watch.failed(err)
@@ -282,51 +301,54 @@ func (w *world) wakeWindow(key window, order *ledger.Order, tries int) {
 	})
 }
 
-// fullRead is the workflow Backfill: slices until both sides were read.
-func (w *world) fullRead() {
+// fullRead is the workflow Backfill of a channel: slices until both sides were read.
+func (w *world) fullRead(channel consent.Channel) {
 	w.fullReads++
-	w.slice()
+	w.slice(channel)
 }
 
-func (w *world) slice() {
+func (w *world) slice(channel consent.Channel) {
+	next := func() { w.slice(channel) }
 	one := w.anyone()
 	if one == nil {
-		w.after(silence, w.slice)
+		w.after(silence, next)
 		return
 	}
 	answered := false
 	var progress reconcile.FullProgress
 	var err error
 	w.spawn(one.process, func() {
-		progress, err = one.engine.FullRead(w.context, merchantID, consent.Email, func(reconcile.FullProgress) {})
+		progress, err = one.engine.FullRead(w.context, merchantID, channel, func(reconcile.FullProgress) {})
 	}, func() {
 		answered = true
 		w.watch.failed(err)
 		switch {
 		case errors.Is(err, reconcile.ErrNotRunning):
 			w.fullReads--
-			w.fullReadCut = true
+			w.fullReadCut[channel] = true
 		case progress.Done:
 			w.fullReads--
 		case err != nil:
-			w.after(5*time.Second, w.slice)
+			w.after(5*time.Second, next)
 		default:
-			w.slice()
+			next()
 		}
 	})
 	w.aside(w.now.Add(3*time.Minute), func() {
 		if !answered && (!one.alive || one.frozenUntil.After(w.now)) {
 			answered = true
-			w.slice()
+			next()
 		}
 	})
 }
 
 // goesOn is what the workflow does when the merchant runs again.
 func (w *world) goesOn() {
-	if w.fullReadCut {
-		w.fullReadCut = false
-		w.fullRead()
+	for _, channel := range consent.Channels {
+		if w.fullReadCut[channel] {
+			w.fullReadCut[channel] = false
+			w.fullRead(channel)
+		}
 	}
 }
 

@@ -21,14 +21,16 @@ type watch struct {
 	order []string
 	// glimpses are what the call under way shows; it counts only when the answer arrives.
 	glimpses []glimpse
-	// on and firstOn tell in which spans each direction was on.
-	spans [2][]span
-	// silent is since when nothing may be written to a side any more.
-	silent     [2]time.Time
+	// spans tell by channel and side when each direction was on.
+	spans [consent.SMS + 1][2][]span
+	// silent is by channel since when nothing may be written to a side any more.
+	silent     [consent.SMS + 1][2]time.Time
 	violations []Violation
 	story      []string
 	// decisions, deliveries begun and those that changed a side; people judged in the end, and those of them who were excused.
 	decisions, deliveries, effective, judged, excused int
+	// judgedPhones and excusedPhones are the phone numbers among those.
+	judgedPhones, excusedPhones int
 	// lastEffect is when a write of ours last changed a side.
 	lastEffect time.Time
 	// batches are the opt-outs that the last question of a process for what is owed brought and that it has not got round to.
@@ -53,6 +55,7 @@ type watch struct {
 type batch struct {
 	process *process
 	side    side
+	channel consent.Channel
 }
 
 // Violation is a rule that did not hold.
@@ -60,7 +63,7 @@ type Violation struct {
 	// Rule is I1 to I10, or Checkout, Date, Forward, Gone or Off, as docs/consent.md names them.
 	Rule string `json:"rule"`
 	What string `json:"what"`
-	// person is the address for whom it did not hold; empty when it is nobody's alone.
+	// person is the address, of either channel, for whom it did not hold; empty when it is nobody's alone.
 	person string
 }
 
@@ -71,7 +74,8 @@ func (v Violation) like(other Violation) bool {
 
 type span struct{ from, to time.Time }
 
-// act is what a person, an import or a machine did at a side.
+// act is what a person, an import or a machine did at a side. An address is an email or a phone number, here and everywhere else: each
+// is judged by itself, whoever else may have it.
 type act struct {
 	address string
 	side    side
@@ -93,11 +97,15 @@ type glimpse struct {
 	state   string
 	at      time.Time
 	process *process
+	// shared: the same customer showed an address of the other channel too. A read that is made for one channel alone, such as the look
+	// before a write, decides nothing on the other.
+	shared bool
 }
 
 // life is everything that concerns an address.
 type life struct {
 	address string
+	channel consent.Channel
 	acts    []act
 	seen    [2][]glimpse
 	writes  []*writeCall
@@ -138,8 +146,8 @@ type writeCall struct {
 	date time.Time
 	// held is the date that Shopify held when it took the write.
 	held time.Time
-	// unheard: the process did not hear how it ended.
-	unheard bool
+	// unheard: the process did not hear how it ended. Refused: the side will not take it.
+	unheard, refused bool
 }
 
 func newWatch(w *world) *watch {
@@ -153,7 +161,7 @@ func (o *watch) life(address string) *life {
 	address = normal(address)
 	l := o.lives[address]
 	if l == nil {
-		l = &life{address: address}
+		l = &life{address: address, channel: channelOf(address)}
 		o.lives[address] = l
 		o.order = append(o.order, address)
 	}
@@ -200,6 +208,12 @@ func (o *watch) ordered(address string, at, known time.Time) {
 	o.tell("%s: an order", l.address)
 }
 
+// brings: a customer who has ordered is given a phone number, for which the orders of before count too.
+func (o *watch) brings(email, phone string) {
+	l := o.life(phone)
+	l.orders = append(l.orders, o.life(email).orders...)
+}
+
 func (o *watch) disturbed(address string, where side, what string) {
 	l := o.life(address)
 	l.disturbances = append(l.disturbances, disturbance{where, o.world.now, what})
@@ -208,45 +222,59 @@ func (o *watch) disturbed(address string, where side, what string) {
 
 // inherited is the consent that came to an address with its customer: a no counts, a yes only where nobody had said anything else.
 func (o *watch) inherited(address string, now shop.Customer) {
-	if now.Consent.State != shop.Subscribed && now.Consent.State != shop.Unsubscribed {
+	_, held := heldOn(now, channelOf(address))
+	if held.State != shop.Subscribed && held.State != shop.Unsubscribed {
 		return
 	}
-	o.act(act{address: address, side: inShopify, word: wordOf(now.Consent.State == shop.Subscribed),
-		at: now.Consent.UpdatedAt.Add(-o.world.scenario.storeAhead), made: o.world.now, counts: true, moved: true})
+	o.act(act{address: address, side: inShopify, word: wordOf(held.State == shop.Subscribed),
+		at: held.UpdatedAt.Add(-o.world.scenario.storeAhead), made: o.world.now, counts: true, moved: true})
 }
 
 func (o *watch) refused(address string) { o.life(address).refusedAt = o.world.now }
 
-func (o *watch) switched(to side, on bool) {
-	o.tell("the direction to %s is switched on: %t", to, on)
-	if spans := o.spans[to]; on {
-		o.spans[to] = append(spans, span{from: o.world.now})
-		o.silent[to] = time.Time{}
+func (o *watch) switched(sync consent.Sync, on bool) {
+	o.tell("%s is switched on: %t", sync, on)
+	channel, to := sync.Channel(), sideOf(sync.To())
+	if spans := o.spans[channel][to]; on {
+		o.spans[channel][to] = append(spans, span{from: o.world.now})
+		o.silent[channel][to] = time.Time{}
 	} else if len(spans) > 0 && spans[len(spans)-1].to.IsZero() {
 		spans[len(spans)-1].to = o.world.now
 	}
 }
 
+// everOn: a direction of the channel has been on.
+func (o *watch) everOn(channel consent.Channel) bool {
+	return len(o.spans[channel][inShopify])+len(o.spans[channel][inListrak]) > 0
+}
+
 // answeredOff is the answer to an operator that nothing will be written to a side any more.
-func (o *watch) answeredOff(to side) { o.silent[to] = o.world.now }
+func (o *watch) answeredOff(sync consent.Sync) {
+	o.silent[sync.Channel()][sideOf(sync.To())] = o.world.now
+}
 
 func (o *watch) resumed() {
-	for to, spans := range o.spans {
-		if len(spans) > 0 && spans[len(spans)-1].to.IsZero() {
-			o.silent[to] = time.Time{}
+	for channel := range o.spans {
+		for to, spans := range o.spans[channel] {
+			if len(spans) > 0 && spans[len(spans)-1].to.IsZero() {
+				o.silent[channel][to] = time.Time{}
+			}
 		}
 	}
 }
 
 // read is what a call shows of an address; it is kept when the answer arrives.
 func (o *watch) read(p *process, where side, address, state string) {
-	o.glimpses = append(o.glimpses, glimpse{normal(address), where, state, o.world.now, p})
+	o.glimpses = append(o.glimpses, glimpse{address: normal(address), side: where, state: state, at: o.world.now, process: p})
 }
 
 // arrived keeps what an answer has shown.
 func (o *watch) arrived(seen []glimpse) {
 	for _, g := range seen {
 		l := o.life(g.address)
+		if !o.everOn(l.channel) {
+			continue // a customer who is read for the other channel shows both, and nobody has asked to look at this one
+		}
 		l.seen[g.side] = append(l.seen[g.side], g)
 		o.lookedUp(g.process, g.side, g.address)
 		if f := o.freezeAt; f != nil && f.address == g.address && f.side == g.side {
@@ -258,13 +286,13 @@ func (o *watch) arrived(seen []glimpse) {
 }
 
 // owed notes the opt-outs among what is due, and that none comes after an opt-in (I9).
-func (o *watch) owed(p *process, to side, found []ledger.Located) {
+func (o *watch) owed(p *process, to side, channel consent.Channel, found []ledger.Located) {
 	if act := o.world.beforeNextWrite; act != nil && len(found) > 0 {
 		o.world.beforeNextWrite = nil
 		o.world.after(time.Duration(o.world.random.IntN(300))*time.Millisecond, act)
 	}
 	waiting := map[string]bool{}
-	o.batches[batch{p, to}] = waiting
+	o.batches[batch{p, to, channel}] = waiting
 	yesBefore := false
 	for _, f := range found {
 		optOut := f.Record.Decision.State == consent.Unsubscribed
@@ -281,24 +309,26 @@ func (o *watch) owed(p *process, to side, found []ledger.Located) {
 // addressOf is the address of a subject.
 func (o *watch) addressOf(s consent.Subject) string {
 	for _, address := range o.order[len(o.subjects):] {
-		o.subjects[consent.SubjectOf(subjectKey, merchantID, consent.Email, address)] = address
+		o.subjects[subjectOf(address)] = address
 	}
 	return o.subjects[s]
 }
 
 // lookedUp: whoever was looked up, or could not be, waits no more.
 func (o *watch) lookedUp(p *process, where side, address string) {
-	if waiting := o.batches[batch{p, where}]; address == "" {
-		clear(waiting)
-	} else {
-		delete(waiting, address)
+	for _, channel := range consent.Channels {
+		if waiting := o.batches[batch{p, where, channel}]; address == "" {
+			clear(waiting)
+		} else {
+			delete(waiting, address)
+		}
 	}
 }
 
 // optOutsFirst is I9: no opt-in begins while an opt-out of the same question for what is owed has not been looked at.
 func (o *watch) optOutsFirst(p *process, where side, l *life) {
 	for _, address := range o.order {
-		if o.batches[batch{p, where}][address] {
+		if o.batches[batch{p, where, l.channel}][address] {
 			o.violate("I9", l.address, "%s is subscribed in %s while the opt-out of %s waits", l.address, where, address)
 			return
 		}
@@ -321,7 +351,7 @@ func (o *watch) writeBegins(p *process, where side, address string, what word) *
 	if call.look.IsZero() || now.Sub(call.look) > 85*time.Second {
 		o.violate("I8", l.address, "%s is written to %s without a look-up just before", l.address, where)
 	}
-	if silent := o.silent[where]; !silent.IsZero() && now.After(silent) {
+	if silent := o.silent[l.channel][where]; !silent.IsZero() && now.After(silent) {
 		o.violate("Off", l.address, "%s is written to %s after off was answered", l.address, where)
 	}
 	for _, other := range l.writes {
@@ -333,7 +363,7 @@ func (o *watch) writeBegins(p *process, where side, address string, what word) *
 		o.optOutsFirst(p, where, l)
 		o.forwardOnly(call)
 	} else {
-		delete(o.batches[batch{p, where}], l.address)
+		delete(o.batches[batch{p, where, l.channel}], l.address)
 	}
 	l.writes = append(l.writes, call)
 	return call
@@ -447,7 +477,7 @@ func (o *watch) Write(line []byte) (int, error) {
 
 // text is anything that leaves the ledger's sealed column: it holds no address (I7).
 func (o *watch) text(where, text string) {
-	if strings.ContainsRune(text, '@') || strings.Contains(strings.ToLower(text), "zebedee") {
+	if strings.ContainsRune(text, '@') || strings.Contains(strings.ToLower(text), "zebedee") || strings.Contains(text, exchangeCode) {
 		o.violate("I7", "", "%s holds an address: %s", where, text)
 	}
 }

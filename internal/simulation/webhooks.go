@@ -55,7 +55,7 @@ func (w *world) webhookOf(e shop.Event) (ledger.Webhook, bool) {
 	w.sent++
 	hook := ledger.Webhook{Merchant: merchantID, ID: fmt.Sprint(w.sent), Topic: string(e.Topic), Body: []byte(e.Topic)}
 	switch e.Topic {
-	case shop.TopicEmailConsent, shop.TopicCustomerCreate, shop.TopicCustomerUpdate, shop.TopicCustomerDelete:
+	case shop.TopicEmailConsent, shop.TopicSMSConsent, shop.TopicCustomerCreate, shop.TopicCustomerUpdate, shop.TopicCustomerDelete:
 		hook.Customers = []string{string(e.Customer.ID)}
 	case shop.TopicCustomerMerge:
 		hook.Customers = []string{string(e.Customer.ID), string(e.Merged)}
@@ -97,7 +97,7 @@ func (w *world) receiveWebhook(hook ledger.Webhook) {
 	}
 	w.memory.forgetHints()
 	for _, held := range receipts[0].Held {
-		if key := (window{held.Hold.Customer, held.Hold.Consent}); w.windows[key] {
+		if key := windowOf(held); w.windows[key] {
 			w.after(time.Duration(w.chance.IntN(1000))*time.Millisecond, func() { w.wakeWindow(key, hook.Order, 2) })
 		} else {
 			nudge, err := w.book.Hint(w.context, merchantID, held.Hold.Customer)

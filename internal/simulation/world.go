@@ -20,7 +20,6 @@ import (
 	"github.com/concordsync/concord/internal/sandbox/fault"
 	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
-	"github.com/concordsync/concord/internal/shopify"
 )
 
 const (
@@ -29,6 +28,9 @@ const (
 	listID         = 7
 	marketingEvent = 11
 	checkoutEvent  = 22
+	senderCode     = 5
+	smsList        = 51
+	smsCheckout    = 52
 )
 
 // Kinds of faults beside those of the sandbox.
@@ -63,8 +65,10 @@ type world struct {
 	scenario scenario
 	context  context.Context
 
-	store    *shop.Store
-	list     *list.Store
+	store *shop.Store
+	list  *list.Store
+	// code is nil for a merchant without SMS.
+	code     *list.SenderCode
 	book     *book
 	settings merchant.Settings
 	// revised counts changes of the settings: accounts of an earlier count are opened anew.
@@ -79,6 +83,8 @@ type world struct {
 	// lastChange is when a side last changed in any way.
 	lastChange      time.Time
 	ledgerAwayUntil time.Time
+	// comparison is the engines' Timing.Comparison.
+	comparison time.Duration
 	// beforeNextWrite is what an operator does when the ledger is next asked for what is owed, and something is.
 	beforeNextWrite func()
 }
@@ -106,6 +112,7 @@ type scenario struct {
 	existingOptOuts       ledger.OptOuts
 	// resubscribeLimit is the merchant's setting; zero is the default, which no run of a few people reaches.
 	resubscribeLimit int
+	sms              smsScenario
 	// forgetful: every question goes to the ledger. A test plays it so.
 	forgetful bool
 	// restless: rounds that could be left out are played, and must find nothing. A test plays it so.
@@ -159,7 +166,7 @@ func newWorld(ctx context.Context, seed uint64, s scenario) (*world, error) {
 	var err error
 	w := &world{
 		scheduler: &scheduler{now: s.start, random: rand.New(rand.NewPCG(seed, 0xc0c0))},
-		seed:      seed, began: s.start, scenario: s, context: ctx, faced: map[fault.Kind]int{},
+		seed:      seed, began: s.start, scenario: s, context: ctx, faced: map[fault.Kind]int{}, comparison: s.sms.comparison,
 	}
 	w.watch = newWatch(w)
 	if w.book, err = takeBook(ctx, func() time.Time { return w.now }); err != nil {
@@ -182,6 +189,11 @@ func newWorld(ctx context.Context, seed uint64, s scenario) (*world, error) {
 	}
 	if w.settings, err = merchant.New(domain); err != nil {
 		return nil, err
+	}
+	if s.sms.on {
+		if err := w.openSMS(listZone); err != nil {
+			return nil, err
+		}
 	}
 	w.settings.EmailList, w.settings.MarketingEvent, w.settings.CheckoutEvent = listID, marketingEvent, checkoutEvent
 	w.settings.Zone, w.settings.ZoneProven, w.settings.ResubscribeLimit = s.setZone, s.zoneProven, s.resubscribeLimit
@@ -221,6 +233,7 @@ func (w *world) hire() *worker {
 	timing := reconcile.DefaultTiming()
 	// A drain that waits asks the ledger ten times a second, which tells nothing new.
 	timing.DrainQuiet = 300 * time.Millisecond
+	timing.Comparison = w.comparison
 	one.engine = &reconcile.Engine{
 		Ledger: w.book.Ledger, Keys: openKeys{}, Timing: timing, Holder: p.name, Machine: w.scheduler,
 		Now:        func() time.Time { return w.now.Add(p.ahead) },
@@ -248,9 +261,15 @@ func (w *world) connect(one *worker) (*reconcile.Account, error) {
 	}
 	timeout := one.engine.Timing.CallTimeout
 	one.revised = w.revised
+	var sms reconcile.SMS
+	if w.code != nil {
+		sms = newSMSClient(&link{
+			world: w, side: inListrak, sms: true, process: one.process, faults: &w.code.Faults, callTimeout: timeout,
+		}, w.code, smsList, zone)
+	}
 	one.account, err = reconcile.NewAccount(w.settings,
-		storeClient{&link{w, inShopify, one.process, &w.store.Faults, timeout}, w.store, map[shopify.CustomerID]string{}},
-		&listClient{link: &link{w, inListrak, one.process, &w.list.Faults, timeout}, list: w.list, zone: zone}, nil)
+		storeClient{&link{world: w, side: inShopify, process: one.process, faults: &w.store.Faults, callTimeout: timeout}, w.store, map[seenAs]string{}},
+		&listClient{link: &link{world: w, side: inListrak, process: one.process, faults: &w.list.Faults, callTimeout: timeout}, list: w.list, zone: zone}, sms)
 	return one.account, err
 }
 

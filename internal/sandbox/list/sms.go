@@ -2,11 +2,13 @@ package list
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -184,8 +186,8 @@ func (c *SenderCodeConfig) list(id int) (PhoneList, bool) {
 	return c.Lists[at], true
 }
 
-// spell shows a phone number, which is kept as E.164, as Listrak would.
-func (c *SenderCodeConfig) spell(number string) string {
+// Spell shows a phone number, which is kept as E.164, as Listrak would.
+func (c *SenderCodeConfig) Spell(number string) string {
 	digits := number[1:]
 	switch {
 	case c.Spelling == NationalDigits && len(digits) == 11 && digits[0] == '1':
@@ -195,6 +197,14 @@ func (c *SenderCodeConfig) spell(number string) string {
 	default:
 		return digits
 	}
+}
+
+// Reason writes a reason as the API does.
+func (c *SenderCodeConfig) Reason(reason OptOutReason) json.RawMessage {
+	if c.NumberedReasons {
+		return json.RawMessage(strconv.Itoa(slices.Index(optOutReasons, reason)))
+	}
+	return json.RawMessage(strconv.Quote(string(reason)))
 }
 
 var phoneShape = regexp.MustCompile(`^\+?[1-9][0-9]{6,14}$`)

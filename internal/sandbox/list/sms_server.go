@@ -3,7 +3,6 @@ package list
 import (
 	"context"
 	"crypto/subtle"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -282,7 +281,7 @@ func (r smsRoutes) GetContacts(ctx context.Context, ask smswire.GetContactsReque
 	config := code.Config()
 	data := make([]smswire.Contact, len(page.Phones))
 	for n, phone := range page.Phones {
-		number := config.spell(phone.Number)
+		number := config.Spell(phone.Number)
 		data[n] = smswire.Contact{PhoneNumber: &number, OptedOut: &phone.OptedOut}
 	}
 	return smswire.GetContacts200JSONResponse{Status: ok(), Data: &data, NextPageCursor: orNull(page.Next)}, nil
@@ -316,10 +315,7 @@ func (r smsRoutes) GetOptOuts(ctx context.Context, ask smswire.GetOptOutsRequest
 	config := code.Config()
 	data := make([]smswire.OptOutContact, len(page.Phones))
 	for n, phone := range page.Phones {
-		number, reason := config.spell(phone.Number), json.RawMessage(strconv.Quote(string(phone.Reason)))
-		if config.NumberedReasons {
-			reason = json.RawMessage(strconv.Itoa(slices.Index(optOutReasons, phone.Reason)))
-		}
+		number, reason := config.Spell(phone.Number), config.Reason(phone.Reason)
 		data[n] = smswire.OptOutContact{PhoneNumber: &number, OptOutDate: WriteDate(phone.OptedOutAt, config.Zone), OptOutReason: &reason}
 	}
 	if config.UnpagedOptOuts {
@@ -338,7 +334,7 @@ func (r smsRoutes) GetContact(ctx context.Context, ask smswire.GetContactRequest
 		return nil, err
 	}
 	config := code.Config()
-	number := config.spell(phone.Number)
+	number := config.Spell(phone.Number)
 	details := smswire.ContactSubscriptionDetails{PhoneNumber: &number, OptedOut: &phone.OptedOut}
 	var subscribed time.Time
 	for _, subscription := range phone.Lists {
