@@ -221,10 +221,6 @@ func (s *session) keepAddress(change *ledger.Change, entry *ledger.Entry, addres
 			return false, fmt.Errorf("seal an address: %w", err)
 		}
 		change.Address, entry.SealedAddress = ledger.StoreAddress(box), box
-		if change.NextTry == entry.NextTry {
-			// Whoever was put off because nobody could tell the address waits for nothing any more; a failure of just now still counts.
-			change.NextTry = [2]consent.Instant{}
-		}
 	default:
 		return false, nil
 	}
