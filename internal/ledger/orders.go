@@ -61,8 +61,8 @@ func (l *Ledger) OrdersRemembered(ctx context.Context, merchant, customer string
 const purgeRows = 500
 
 // PurgeExpired forgets, of all merchants, what has run out: orders and claims whose time is over, deliveries of webhooks that Shopify does
-// not try again any more, hints that nobody reads, phones that nobody has shown for long, and the doors of merchants that are none. It deletes in small transactions, so that
-// others come in between, and returns how many rows went.
+// not try again any more, hints that nobody reads, phones that nobody has shown for long, and the doors of merchants that are none. It deletes
+// in small transactions, so that others come in between, and returns how many rows went.
 func (l *Ledger) PurgeExpired(ctx context.Context) (int64, error) {
 	var gone int64
 	for _, p := range []struct {

@@ -59,7 +59,8 @@ type Merchant struct {
 }
 
 // Add normalises and stores a new merchant with its credentials, every sync off, and returns the settings as stored. Errors hold
-// *Invalid, ledger.ErrMerchantExists, ledger.ErrShopTaken, ledger.ErrListTaken or ledger.ErrSMSListTaken, and say what to do; nothing is stored then.
+// *Invalid, ledger.ErrMerchantExists, ledger.ErrShopTaken, ledger.ErrListTaken or ledger.ErrSMSListTaken, and say what to do; nothing is
+// stored then.
 func (s *Store) Add(ctx context.Context, settings Settings, credentials Credentials) (Settings, error) {
 	if err := errors.Join(settings.Normalize(), credentials.Normalize()); err != nil {
 		return Settings{}, err
