@@ -246,6 +246,10 @@ func (w *world) checksOut(email, phone string, ticked shop.Ticked) bool {
 	if before.Email != "" && before.Phone == "" && buyer.Phone != "" {
 		w.watch.brings(before.Email, buyer.Phone)
 	}
+	if buyer.Email != email {
+		// The order of a customer known by phone alone names an email all the same, and is found by it.
+		w.watch.ordered(email, w.now, w.now)
+	}
 	for _, channel := range consent.Channels {
 		address, _ := heldOn(buyer, channel)
 		if address == "" {

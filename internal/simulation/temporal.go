@@ -140,6 +140,10 @@ func (w *world) elide(began, next time.Time) time.Time {
 		return next
 	}
 	until := w.nothingUntil(w.end)
+	if w.code != nil {
+		// The next comparison of the list is made when its time has come.
+		until = earlier(until, w.comparisonDue())
+	}
 	held, owed := w.waits()
 	if w.scenario.restless {
 		if !held && !owed {
@@ -157,10 +161,6 @@ func (w *world) elide(began, next time.Time) time.Time {
 	case held:
 		// An order would be an event; whose window was lost is found after its end.
 		until = earlier(until, w.now.Add(3*interval))
-	}
-	if w.code != nil {
-		// The next comparison of the list is made when its time has come.
-		until = earlier(until, w.comparisonDue())
 	}
 	steps := int(until.Sub(next) / interval)
 	if until.After(next) && w.random.IntN(4) > 0 {
