@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/host"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/merchant"
@@ -432,7 +433,12 @@ func (s *merchantStatus) errorWords() string {
 	if s.LastRound == nil || s.LastRound.ErrorClass == "" {
 		return ""
 	}
-	return s.LastRound.Error + " (" + s.LastRound.ErrorClass + "), " + count(int64(s.LastRound.FailuresInARow), "round", "rounds") + " in a row"
+	words := s.LastRound.Error + " (" + s.LastRound.ErrorClass + "), " + count(int64(s.LastRound.FailuresInARow), "round", "rounds") + " in a row"
+	if s.State == ledger.Running && s.LastRound.ErrorClass == failure.PersonMustAct.String() {
+		// SMS stands still and email goes on, or somebody has just resumed the merchant.
+		words += ": starter merchant check " + s.Merchant + " says what to do"
+	}
+	return words
 }
 
 func (s *merchantStatus) lagWords() string {

@@ -16,7 +16,8 @@ const (
 	Retry Class = iota + 1
 	// Refused: the side will never accept this call for this person; only a newer decision makes it worth another try.
 	Refused
-	// PersonMustAct: no call of this merchant can succeed until somebody mends a credential, a scope or a setting.
+	// PersonMustAct: no call of this merchant can succeed until somebody mends a credential, a scope or a setting; or none of its calls for
+	// SMS (Error.SMS).
 	PersonMustAct
 )
 
@@ -50,7 +51,9 @@ type Error struct {
 	// MaybeDone is true when a write may have taken effect although it failed (a time-out, a broken connection, a 5xx after the
 	// request was sent). Such an attempt stays open until a later read shows what happened.
 	MaybeDone bool
-	Err       error
+	// SMS is true when it is the merchant's access to SMS that fails: with PersonMustAct, email goes on.
+	SMS bool
+	Err error
 }
 
 // Error renders the failure in one line: what was tried, what came back, what to do.

@@ -116,7 +116,7 @@ type call struct {
 
 // classify turns an answer that is not a success into a failure; code is cleaned.
 func (c call) classify(status int, code string) *failure.Error {
-	f := &failure.Error{Class: failure.Retry, Op: c.op, Code: code}
+	f := &failure.Error{Class: failure.Retry, Op: c.op, Code: code, SMS: c.sms}
 	if code == "" {
 		f.Code = httpCode(status)
 	}

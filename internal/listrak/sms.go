@@ -83,7 +83,7 @@ func NewSMS(config SMSConfig) (*SMSClient, error) {
 	c := &SMSClient{code: int32(config.SenderCode), list: int32(config.List), zone: config.Zone, spelling: config.Spelling}
 	c.open(connection{
 		baseURL: config.BaseURL, authURL: config.AuthURL, clientID: config.ClientID, clientSecret: config.ClientSecret,
-		advice: adviceSMSCredentials, rate: newRequestRate(config.RatePerSecond, config.Now), http: config.HTTP, now: config.Now,
+		advice: adviceSMSCredentials, sms: true, rate: newRequestRate(config.RatePerSecond, config.Now), http: config.HTTP, now: config.Now,
 	})
 	return c, nil
 }
@@ -468,7 +468,7 @@ func phoneCall(op string, write bool) call {
 // callCode makes a call to a route of the merchant's sender code.
 func (c *SMSClient) callCode(ctx context.Context, call call, build func() (*http.Request, error)) (answer, error) {
 	if c.code == 0 {
-		return answer{}, &failure.Error{Class: failure.PersonMustAct, Op: call.op, Code: codeSettings,
+		return answer{}, &failure.Error{Class: failure.PersonMustAct, Op: call.op, Code: codeSettings, SMS: true,
 			Advice: "The merchant has no Listrak sender code: set one with `merchant set`"}
 	}
 	return c.call(ctx, call, func() (*http.Request, error) {
@@ -484,7 +484,7 @@ func (c *SMSClient) callCode(ctx context.Context, call call, build func() (*http
 // callList makes a call to a route of a phone list.
 func (c *SMSClient) callList(ctx context.Context, call call, list int32, build func() (*http.Request, error)) (answer, error) {
 	if list == 0 {
-		return answer{}, &failure.Error{Class: failure.PersonMustAct, Op: call.op, Code: codeSettings,
+		return answer{}, &failure.Error{Class: failure.PersonMustAct, Op: call.op, Code: codeSettings, SMS: true,
 			Advice: "The merchant has no Listrak phone list: set one with `merchant set`"}
 	}
 	a, err := c.callCode(ctx, call, build)
@@ -528,7 +528,7 @@ func (c *SMSClient) callPhone(ctx context.Context, call call, list int32, phone 
 		if wrong := c.touchList(ctx, list); wrong != nil {
 			return a, wrong
 		}
-		return a, &failure.Error{Class: failure.PersonMustAct, Op: call.op, Code: f.Code, Advice: adviceSMSForm}
+		return a, &failure.Error{Class: failure.PersonMustAct, Op: call.op, Code: f.Code, SMS: true, Advice: adviceSMSForm}
 	default:
 		return a, err
 	}

@@ -31,6 +31,7 @@ type tokens struct {
 	config clientcredentials.Config
 	// advice is what to do when the id and secret are refused.
 	advice string
+	sms    bool
 	http   *http.Client
 	now    func() time.Time
 	wait   func() time.Duration // the delay to advise after a failure that passes
@@ -41,10 +42,10 @@ type tokens struct {
 	until time.Time // zero: until it is refused
 }
 
-func newTokens(authURL, id, secret, advice string, client *http.Client, now func() time.Time, wait func() time.Duration) *tokens {
+func newTokens(to connection, client *http.Client, wait func() time.Duration) *tokens {
 	return &tokens{
-		config: clientcredentials.Config{ClientID: id, ClientSecret: secret, TokenURL: authURL, AuthStyle: oauth2.AuthStyleInParams},
-		advice: advice, http: client, now: now, wait: wait,
+		config: clientcredentials.Config{ClientID: to.clientID, ClientSecret: to.clientSecret, TokenURL: to.authURL, AuthStyle: oauth2.AuthStyleInParams},
+		advice: to.advice, sms: to.sms, http: client, now: to.now, wait: wait,
 	}
 }
 
@@ -123,7 +124,7 @@ func (t *tokens) classify(err error) error {
 	if code == "" {
 		code = httpCode(status)
 	}
-	f := &failure.Error{Class: failure.PersonMustAct, Op: opToken, Code: code}
+	f := &failure.Error{Class: failure.PersonMustAct, Op: opToken, Code: code, SMS: t.sms}
 	switch {
 	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500:
 		f.Class, f.Wait = failure.Retry, retryAfter(refused.Response.Header, t.now(), t.wait())

@@ -42,9 +42,11 @@ type connection struct {
 	baseURL, authURL, clientID, clientSecret string
 	// advice is what to do when the client id and secret are refused.
 	advice string
-	rate   *requestRate
-	http   *http.Client
-	now    func() time.Time
+	// sms tells that it is the SMS API's integration.
+	sms  bool
+	rate *requestRate
+	http *http.Client
+	now  func() time.Time
 }
 
 func (c *transport) open(to connection) {
@@ -57,7 +59,7 @@ func (c *transport) open(to connection) {
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c.baseURL = strings.TrimSuffix(to.baseURL, "/") + "/"
 	c.http, c.now, c.rate, c.maxAnswer = client, to.now, to.rate, maxAnswer
-	c.tokens = newTokens(to.authURL, to.clientID, to.clientSecret, to.advice, client, to.now, c.trouble)
+	c.tokens = newTokens(to, client, c.trouble)
 }
 
 // answer is what came back, whole.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/shopify"
 )
@@ -90,6 +91,8 @@ type drain struct {
 	running int
 	away    outage
 	failed  error
+	// withoutSMS is set when the access to SMS does not work: the rounds try again, and email does not wait for that.
+	withoutSMS bool
 }
 
 func (d *drain) run(ctx context.Context) (DrainResult, error) {
@@ -264,6 +267,10 @@ func (d *drain) wait() error {
 
 // note takes the error of a task. That of one person's delivery is in the ledger already.
 func (d *drain) note(err error) {
+	if f := failure.As(err); f != nil && f.SMS && f.Class == failure.PersonMustAct {
+		d.withoutSMS = true
+		return
+	}
 	d.away.note(err, false)
 	if mustStop(err) || d.away.over(false) {
 		d.failed = errors.Join(d.failed, err)
@@ -341,6 +348,10 @@ func (d *drain) deliver(ctx context.Context) error {
 
 // owedTo adds to due what may be delivered now to those who were read on a channel, and keeps those who are still owed something.
 func (d *drain) owedTo(ctx context.Context, s *session, due *[2][]ledger.Located) error {
+	if d.withoutSMS && s.channel == consent.SMS {
+		d.decided[s.channel] = nil
+		return nil
+	}
 	people := d.decided[s.channel]
 	if len(people) == 0 {
 		return nil
@@ -392,6 +403,9 @@ func (d *drain) inTurn(ctx context.Context, side consent.Side, due []ledger.Loca
 		return nil, nil
 	}
 	for _, s := range d.r.channelsRead() {
+		if d.withoutSMS && s.channel == consent.SMS {
+			continue
+		}
 		foreign, err := s.owed(ctx, side, len(d.delivering)+1, false)
 		if err != nil {
 			return nil, err

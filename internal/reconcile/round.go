@@ -176,12 +176,21 @@ func classify(err error) (failure.Class, string) {
 }
 
 // breakIfHopeless stops the merchant when only a person can mend what went wrong; the reason is the failure's own text, which holds
-// no personal data.
+// no personal data. Where email goes on without SMS it does: each round tries SMS again, and its status tells what is wrong.
 func (e *Engine) breakIfHopeless(ctx context.Context, merchant string, err error) error {
 	for _, part := range failure.Causes(err) {
 		f := failure.As(part)
 		if f == nil || f.Class != failure.PersonMustAct {
 			continue
+		}
+		if f.SMS {
+			switches, readErr := e.records().Switches(ctx, merchant)
+			if readErr != nil {
+				return errors.Join(err, fmt.Errorf("read switches: %w", readErr))
+			}
+			if anyOn(switches, consent.Email) {
+				continue
+			}
 		}
 		if _, breakErr := e.records().Break(ctx, merchant, f.Error()); breakErr != nil {
 			return errors.Join(err, fmt.Errorf("stop the merchant: %w", breakErr))

@@ -501,6 +501,77 @@ func TestSMSHasToBeSetUp(t *testing.T) {
 	}
 }
 
+// What only a person can mend of SMS stops SMS: email goes on, by rounds and by webhooks. Without email it stops the merchant.
+func TestAnAccessToSMSThatFailsLeavesEmailAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, plan{sms: true, timing: restless})
+	emails := map[consent.Sync]bool{consent.EmailToShopify: true, consent.EmailToListrak: true}
+	w.set(emails)
+	w.set(map[consent.Sync]bool{consent.SMSToShopify: true, consent.SMSToListrak: true})
+	w.round()
+	at := w.clock.Now()
+	yes := shop.Consent{State: shop.Subscribed, UpdatedAt: at}
+	id, err := w.shop.CreateCustomer(shop.NewCustomer{Email: person, Phone: w.address(person), Consent: yes, SMSConsent: yes})
+	w.must(err)
+	w.on(consent.SMS).agree()
+	w.on(consent.Email).agree()
+
+	inactive := func(is bool) {
+		w.must(w.code.Configure(func(c *list.SenderCodeConfig) { c.Lists[0].Inactive = is }))
+	}
+	inactive(true)
+	leaves := func(channel consent.Channel) { w.on(channel).consents(person, shop.Unsubscribed, w.clock.Now()) }
+	stands := func(want ledger.MerchantState) {
+		w.t.Helper()
+		switches, err := w.ledger.Switches(t.Context(), storeID)
+		w.must(err)
+		if switches.State != want {
+			t.Fatalf("the merchant is %s (%s), want %s", switches.State, switches.Reason, want)
+		}
+	}
+	leaves(consent.SMS)
+	leaves(consent.Email)
+	// The opt-out of SMS comes before everything else, and cannot be delivered.
+	w.hint(id)
+	w.drain()
+	w.on(consent.Email).shows(person, shop.Unsubscribed, list.Unsubscribed)
+	stands(ledger.Running)
+
+	w.clock.advance(time.Minute)
+	w.on(consent.Email).consents(person, shop.Subscribed, w.clock.Now())
+	w.hint(id)
+	w.drain()
+	w.clock.advance(10 * time.Minute) // the checkout window
+	for range 2 {
+		if _, err = w.engine.Round(t.Context(), storeID); failure.ClassOf(err) != failure.PersonMustAct || !failure.As(err).SMS {
+			t.Fatalf("the round ends with %v", err)
+		}
+		w.clock.advance(time.Minute)
+	}
+	w.on(consent.Email).shows(person, shop.Subscribed, list.Subscribed)
+	w.on(consent.SMS).shows(person, shop.Unsubscribed, list.Subscribed)
+	stands(ledger.Running)
+	runs, err := w.ledger.RunStatuses(t.Context(), storeID)
+	w.must(err)
+	if run := runs[RoundRun]; run.ErrorClass != failure.PersonMustAct || run.ErrorCode != list.CodeListInactive || run.Failures != 2 {
+		t.Errorf("the round's status is %+v", run)
+	}
+
+	inactive(false)
+	w.on(consent.SMS).agree()
+	w.shows(person, shop.Unsubscribed, list.Unsubscribed)
+	stands(ledger.Running)
+
+	for sync := range emails {
+		w.set(map[consent.Sync]bool{sync: false})
+	}
+	inactive(true)
+	if _, err = w.engine.Round(t.Context(), storeID); failure.ClassOf(err) != failure.PersonMustAct {
+		t.Fatalf("the round ends with %v", err)
+	}
+	stands(ledger.Broken)
+}
+
 // A merchant who gives SMS up asks for no phones any more, which must not pass for customers who have none.
 func TestGivingSMSUpTellsNothingOfPhones(t *testing.T) {
 	t.Parallel()

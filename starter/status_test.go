@@ -1,0 +1,29 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/concordsync/concord/internal/failure"
+	"github.com/concordsync/concord/internal/ledger"
+)
+
+func TestStatusTellsWhatToDoAboutARound(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		state ledger.MerchantState
+		class failure.Class
+		says  string
+	}{
+		"passes by itself":        {ledger.Running, failure.Retry, "CODE (retry later), 2 rounds in a row"},
+		"SMS stands still":        {ledger.Running, failure.PersonMustAct, "CODE (a person must act), 2 rounds in a row: starter merchant check acme says what to do"},
+		"has its reason in State": {ledger.Broken, failure.PersonMustAct, "CODE (a person must act), 2 rounds in a row"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := merchantStatus{Merchant: "acme", State: c.state, LastRound: &roundStatus{Error: "CODE", ErrorClass: c.class.String(), FailuresInARow: 2}}
+			if words := s.errorWords(); words != c.says {
+				t.Errorf("it says %q, want %q", words, c.says)
+			}
+		})
+	}
+}
