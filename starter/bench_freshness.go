@@ -36,6 +36,7 @@ type freshnessFlags struct {
 	rate   float64
 	// lost: no webhook arrives, so that only the rounds find out.
 	lost bool
+	sms  bool
 }
 
 func newBenchFreshnessCommand(a *app) *cobra.Command {
@@ -48,7 +49,7 @@ consent and order %s later. It prints how long it took from each act until Listr
 
 Exits with 1 when somebody was not written within %s.`, benchShopifyLatency.Milliseconds(), benchListrakLatency.Milliseconds(), benchListrakRate,
 			benchOrderAfter, span(benchPatience)),
-		Example: "  starter bench freshness\n  starter bench freshness --people 100 --lost",
+		Example: "  starter bench freshness\n  starter bench freshness --people 100 --lost\n  starter bench freshness --sms",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case flags.people < 1 || flags.people > 100_000:
@@ -61,6 +62,7 @@ Exits with 1 when somebody was not written within %s.`, benchShopifyLatency.Mill
 	}
 	c.Flags().IntVar(&flags.people, "people", 1000, "how many people unsubscribe")
 	c.Flags().Float64Var(&flags.rate, "rate", 5, "how many of them in a second")
+	c.Flags().BoolVar(&flags.sms, "sms", false, "measure consents to SMS instead of email")
 	c.Flags().BoolVar(&flags.lost, "lost", false, "lose every webhook, so that only the minute's rounds find out")
 	return c
 }
@@ -125,23 +127,73 @@ type freshnessBench struct {
 	left, ordered map[string]time.Time
 }
 
-func leaver(n int) string { return fmt.Sprintf("leaver-%d@example.com", n) }
-func buyer(n int) string  { return fmt.Sprintf("buyer-%d@example.com", n) }
+// channel is the one that is measured; people are named by their address of it.
+func (b *freshnessBench) channel() consent.Channel {
+	if b.flags.sms {
+		return consent.SMS
+	}
+	return consent.Email
+}
+
+func (b *freshnessBench) leaver(n int) string {
+	if b.flags.sms {
+		return fmt.Sprintf("+1212%07d", 2_000_000+n)
+	}
+	return fmt.Sprintf("leaver-%d@example.com", n)
+}
+
+func (b *freshnessBench) buyer(n int) string {
+	if b.flags.sms {
+		return fmt.Sprintf("+1213%07d", 2_000_000+n)
+	}
+	return fmt.Sprintf("buyer-%d@example.com", n)
+}
+
+// customer makes a customer of Shopify who consents.
+func (b *freshnessBench) customer(address string, at time.Time) (shop.CustomerID, error) {
+	given := shop.Consent{State: shop.Subscribed, UpdatedAt: at}
+	if b.flags.sms {
+		return b.Shop.CreateCustomer(shop.NewCustomer{Phone: address, SMSConsent: given, At: at})
+	}
+	return b.Shop.CreateCustomer(shop.NewCustomer{Email: address, Consent: given, At: at})
+}
+
+func (b *freshnessBench) subscribe(address string, at time.Time) error {
+	if b.flags.sms {
+		return b.SMS.Subscribe(sandboxPhones, address, at)
+	}
+	return b.List.Subscribe(address, at, "")
+}
+
+// leaves unsubscribes a customer in Shopify.
+func (b *freshnessBench) leaves(address string) error {
+	find, set := b.Shop.Customer, b.Shop.SetEmailConsent
+	if b.flags.sms {
+		find, set = b.Shop.CustomerByPhone, b.Shop.SetSMSConsent
+	}
+	customer, ok := find(address)
+	if !ok {
+		return failedError("%s is gone", address)
+	}
+	return set(customer.ID, shop.Unsubscribed, time.Time{})
+}
 
 // prepare fills both sides with subscribers, makes the store a merchant and waits until the full read knows everybody.
 func (b *freshnessBench) prepare(ctx context.Context) error {
 	long := b.now().Add(-24 * time.Hour)
 	for n := range b.flags.people {
-		if err := b.List.Subscribe(leaver(n), long, ""); err != nil {
+		if err := b.subscribe(b.leaver(n), long); err != nil {
 			return err
 		}
-		subscribed := shop.Consent{State: shop.Subscribed, UpdatedAt: long}
-		if _, err := b.Shop.CreateCustomer(shop.NewCustomer{Email: leaver(n), Consent: subscribed, At: long}); err != nil {
+		if _, err := b.customer(b.leaver(n), long); err != nil {
 			return err
 		}
 	}
 	b.Shop.FinishIndexing()
 	if err := b.List.Configure(func(c *list.Config) { c.Latency, c.RatePerSecond = benchListrakLatency, benchListrakRate }); err != nil {
+		return err
+	}
+	if err := b.SMS.Configure(func(c *list.SenderCodeConfig) { c.Latency, c.RatePerSecond = benchListrakLatency, benchListrakRate }); err != nil {
 		return err
 	}
 	if err := b.AddSandboxMerchant(ctx, func(m *merchant.Settings) { m.ListrakRate = benchListrakRate }); err != nil {
@@ -150,7 +202,7 @@ func (b *freshnessBench) prepare(ctx context.Context) error {
 	if b.flags.lost {
 		b.Shop.WebhookFaults.Set(1, fault.Rule{Kind: fault.Lost})
 	}
-	run, err := workflows.StartBackfill(ctx, b.Client, b.stack.Settings.TaskQueue, sandboxMerchant, consent.Email)
+	run, err := workflows.StartBackfill(ctx, b.Client, b.stack.Settings.TaskQueue, sandboxMerchant, b.channel())
 	if err != nil {
 		return err
 	}
@@ -158,7 +210,7 @@ func (b *freshnessBench) prepare(ctx context.Context) error {
 		return fmt.Errorf("read both sides: %w", err)
 	}
 	_, err = workflows.SetSyncs(ctx, b.Client, sandboxMerchant,
-		delta([]consent.Sync{consent.EmailToShopify, consent.EmailToListrak}, true))
+		delta([]consent.Sync{consent.SyncTo(b.channel(), consent.Shopify), consent.SyncTo(b.channel(), consent.Listrak)}, true))
 	return err
 }
 
@@ -172,33 +224,29 @@ func (b *freshnessBench) play(ctx context.Context) error {
 	type purchase struct {
 		at       time.Time
 		customer shop.CustomerID
-		email    string
+		address  string
 	}
 	var purchases []purchase
 	for n := 0; n < b.flags.people || len(purchases) > 0; n++ {
 		for len(purchases) > 0 && !b.now().Before(purchases[0].at) {
 			p := purchases[0]
 			purchases = purchases[1:]
-			b.ordered[p.email] = b.now()
+			b.ordered[p.address] = b.now()
 			if _, err := b.Shop.PlaceOrder(shop.Order{CustomerID: p.customer}); err != nil {
 				return err
 			}
 		}
 		if n < b.flags.people {
-			customer, ok := b.Shop.Customer(leaver(n))
-			if !ok {
-				return failedError("%s is gone", leaver(n))
-			}
-			b.left[leaver(n)] = b.now()
-			if err := b.Shop.SetEmailConsent(customer.ID, shop.Unsubscribed, time.Time{}); err != nil {
+			b.left[b.leaver(n)] = b.now()
+			if err := b.leaves(b.leaver(n)); err != nil {
 				return err
 			}
 			if n%2 == 0 {
-				id, err := b.Shop.CreateCustomer(shop.NewCustomer{Email: buyer(n), Consent: shop.Consent{State: shop.Subscribed}})
+				id, err := b.customer(b.buyer(n), time.Time{})
 				if err != nil {
 					return err
 				}
-				purchases = append(purchases, purchase{b.now().Add(benchOrderAfter), id, buyer(n)})
+				purchases = append(purchases, purchase{b.now().Add(benchOrderAfter), id, b.buyer(n)})
 			}
 		}
 		select {
@@ -229,16 +277,49 @@ func (b *freshnessBench) await(ctx context.Context) error {
 	return nil
 }
 
+// writes are those of Listrak's that changed somebody, on the list of the channel.
+func (b *freshnessBench) writes() []benchWrite {
+	var writes []benchWrite
+	if !b.flags.sms {
+		for _, w := range b.List.Writes() {
+			if w.Effective {
+				writes = append(writes, benchWrite{w.Email, w.At, w.State, slices.Contains(w.Events, sandboxCheckout)})
+			}
+		}
+		return writes
+	}
+	all := b.SMS.Writes()
+	checkouts := map[string]bool{}
+	for _, w := range all {
+		if w.Effective && w.List == sandboxCheckoutPhone {
+			checkouts[w.Phone] = true
+		}
+	}
+	for _, w := range all {
+		if w.Effective && w.List == sandboxPhones {
+			writes = append(writes, benchWrite{w.Phone, w.At, w.State, checkouts[w.Phone]})
+		}
+	}
+	return writes
+}
+
+type benchWrite struct {
+	address  string
+	at       time.Time
+	state    list.State
+	checkout bool
+}
+
 // written is when Listrak took what each person decided: the first write of that state.
 func (b *freshnessBench) written() map[string]time.Time {
 	at := map[string]time.Time{}
-	for _, w := range b.List.Writes() {
-		_, left := b.left[w.Email]
-		if !w.Effective || left != (w.State == list.Unsubscribed) {
+	for _, w := range b.writes() {
+		_, left := b.left[w.address]
+		if left != (w.state == list.Unsubscribed) {
 			continue
 		}
-		if _, before := at[w.Email]; !before {
-			at[w.Email] = w.At
+		if _, before := at[w.address]; !before {
+			at[w.address] = w.at
 		}
 	}
 	return at
@@ -246,22 +327,24 @@ func (b *freshnessBench) written() map[string]time.Time {
 
 // freshnessView is the answer of `starter bench freshness`.
 type freshnessView struct {
+	Channel      string         `json:"channel"`
 	Lost         bool           `json:"webhooks_lost"`
 	Unsubscribes *latencies     `json:"unsubscribes"`
 	Checkouts    *latencies     `json:"checkouts"`
 	Marketing    int            `json:"through_marketing_instead"`
 	Requests     map[string]int `json:"shopify_requests"`
+	channel      consent.Channel
 }
 
 func (b *freshnessBench) view() *freshnessView {
-	v := &freshnessView{Lost: b.flags.lost, Unsubscribes: &latencies{}, Checkouts: &latencies{}, Requests: b.Shop.Requests()}
+	v := &freshnessView{Channel: b.channel().String(), channel: b.channel(), Lost: b.flags.lost, Unsubscribes: &latencies{}, Checkouts: &latencies{}, Requests: b.Shop.Requests()}
 	at := b.written()
 	for _, part := range []struct {
 		acts map[string]time.Time
 		into *latencies
 	}{{b.left, v.Unsubscribes}, {b.ordered, v.Checkouts}} {
-		for email, acted := range part.acts {
-			if w, ok := at[email]; ok {
+		for address, acted := range part.acts {
+			if w, ok := at[address]; ok {
 				part.into.Milliseconds = append(part.into.Milliseconds, float64(w.Sub(acted))/float64(time.Millisecond))
 			} else {
 				part.into.Missing++
@@ -269,8 +352,8 @@ func (b *freshnessBench) view() *freshnessView {
 		}
 		slices.Sort(part.into.Milliseconds)
 	}
-	for _, w := range b.List.Writes() {
-		if _, buys := b.ordered[w.Email]; buys && w.Effective && !slices.Contains(w.Events, sandboxCheckout) {
+	for _, w := range b.writes() {
+		if _, buys := b.ordered[w.address]; buys && !w.checkout {
 			v.Marketing++
 		}
 	}
@@ -279,7 +362,7 @@ func (b *freshnessBench) view() *freshnessView {
 
 func (v *freshnessView) text(p *page) {
 	p.table("", [][]string{
-		{"", "people", "p50", "p90", "p99", "worst", "not written"},
+		{"on " + channelName(v.channel), "people", "p50", "p90", "p99", "worst", "not written"},
 		v.Unsubscribes.row("unsubscribe in Shopify → Listrak"),
 		v.Checkouts.row("order in Shopify → Listrak"),
 	})
