@@ -25,6 +25,9 @@ func TestCostsAreThoseOfTheFormula(t *testing.T) {
 		opOrdersOfEmail: admin.OrdersOfEmail_Operation, opUpdateConsent: admin.UpdateEmailConsent_Operation,
 		opCreateCustomer: admin.CreateCustomer_Operation, opWebhookSubscriptions: admin.WebhookSubscriptions_Operation,
 		opCreateSubscription: admin.CreateWebhookSubscription_Operation, opDeleteSubscription: admin.DeleteWebhookSubscription_Operation,
+		opShopZone: admin.ShopZone_Operation, opUpsertActivity: admin.UpsertMarketingActivity_Operation,
+		opCreateEngagement: admin.CreateMarketingEngagement_Operation, opSetMetafields: admin.SetMetafields_Operation,
+		opCreateDefinition: admin.CreateMetafieldDefinition_Operation,
 	}
 	for op, document := range documents {
 		if got := costOf(t, op, document); got != op.points {
@@ -40,6 +43,7 @@ func TestCostsAreThoseOfTheFormula(t *testing.T) {
 		opOrdersOfEmail:    requestOf(admin.OrdersOfEmails(searches)),
 		opUpdateConsent:    requestOf(admin.UpdateEmailConsents(consents)),
 		opCreateCustomer:   requestOf(admin.CreateCustomers(customers)),
+		opCreateEngagement: requestOf(admin.CreateMarketingEngagements(make([]string, MaxEngagements), make([]admin.MarketingEngagementInput, MaxEngagements))),
 	} {
 		require.NotNil(t, request, "no aliased request for %s", op.name)
 		got := costOf(t, op, request.Query)

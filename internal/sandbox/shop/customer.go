@@ -58,6 +58,7 @@ type customer struct {
 	email            string
 	consent          Consent
 	created, updated time.Time
+	metafields       map[string]string // by namespace and key
 }
 
 func (c *customer) view() Customer {

@@ -47,6 +47,12 @@ type Store struct {
 	writes         []Write
 	requests       map[string]int
 
+	activities      map[string]Activity              // by remote id
+	engagements     map[string]map[string]Engagement // by remote id and day
+	marketingWrites int
+	definitions     map[string]Definition // of customers' metafields, by namespace and key
+	metafieldWrites int
+
 	hooks            []func(Event)
 	act              uint64
 	subscriptions    map[int64]*Subscription // made by the API
@@ -66,6 +72,9 @@ func New(config Config) *Store {
 	config.Scopes = slices.Clone(config.Scopes)
 	if config.Name == "" {
 		config.Name = config.Domain
+	}
+	if config.Zone == "" {
+		config.Zone = "America/New_York"
 	}
 	if config.ServedVersion == "" {
 		config.ServedVersion = apiVersion
@@ -88,6 +97,9 @@ func New(config Config) *Store {
 		orderSearch:    newSearch(config.SearchLag),
 		requests:       map[string]int{},
 		subscriptions:  map[int64]*Subscription{},
+		activities:     map[string]Activity{},
+		engagements:    map[string]map[string]Engagement{},
+		definitions:    map[string]Definition{},
 	}
 }
 
