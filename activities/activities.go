@@ -39,6 +39,9 @@ type Activities struct {
 	Subscriptions Subscriptions
 	// Office does privacy requests.
 	Office *privacy.Office
+	// Events carries engagement events, and StartEngagement starts the workflow that has it done; it may be nil where none shall be started.
+	Events          Events
+	StartEngagement func(ctx context.Context, merchant string) error
 }
 
 // MerchantInput names a merchant.

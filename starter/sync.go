@@ -82,7 +82,11 @@ unsubscribed, and asks. A read that is interrupted goes on where it was.
 
 email_to_listrak carries what people decide from now on. The first time, people who are unsubscribed in Shopify and still
 subscribed in Listrak are counted, and --existing-opt-outs says what becomes of them: deliver unsubscribes them in Listrak, leave
-leaves them as they are.`,
+leaves them as they are.
+
+email_events and sms_events tell Shopify who was sent, opened and clicked what: the totals of each message, and of each customer when it
+last happened and how often. Each has kinds that are switched by themselves, such as email_events.opened; switching it on the first time
+switches all of them on. The first time both sides are read, to learn which customer has which address; nothing is asked.`,
 		Example: "  starter sync enable email_to_shopify\n  starter sync enable email_to_listrak --existing-opt-outs=deliver --yes",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.enable(cmd.Context(), args, flags) },
 	}
@@ -186,7 +190,7 @@ func (a *app) prepare(ctx context.Context, h *host.Host, switches ledger.Switche
 		return err
 	}
 	for _, sync := range syncs {
-		if switches.Syncs[sync].FirstOn != 0 {
+		if switches.Syncs[sync].FirstOn != 0 || sync.IsEvents() {
 			continue
 		}
 		preview, err := h.Engine.Preview(ctx, id, sync.To())
@@ -384,7 +388,7 @@ func newSyncStatusCommand(a *app) *cobra.Command {
 				return err
 			}
 			if len(syncs) == 0 {
-				syncs = consent.Syncs
+				syncs = consent.AllSyncs()
 			}
 			h, m, err := a.merchantOf(cmd.Context(), named(id))
 			if err != nil {

@@ -87,7 +87,7 @@ type Pass struct {
 
 // Pass reads what is due to be read, and tells Shopify what is due to be told: first the totals of days, which are few, then customers, with
 // points that consent does not need. A part that fails does not keep the others from being done; the errors are returned with what was
-// done. It stops no merchant, whatever fails: consent goes on. When ctx ends it stops after the call under way.
+// done. It stops no merchant, whatever fails: consent goes on. When ctx ends it stops; what a call that was cut off may have done is told once more.
 func (k *Keeper) Pass(ctx context.Context, id string) (Pass, error) {
 	switches, err := k.Ledger.Switches(ctx, id)
 	if err != nil {
@@ -113,6 +113,10 @@ func (k *Keeper) Pass(ctx context.Context, id string) (Pass, error) {
 			k.Log.Warn("The run lease could not be freed and will run out by itself", "merchant", id, "error", err.Error())
 		}
 	}()
+	// Once more, under the lease: whoever switches off waits for it, and then nothing may go on with what was on before.
+	if switches, err = k.Ledger.Switches(ctx, id); err != nil {
+		return pass, fmt.Errorf("read switches: %w", err)
+	}
 	began := k.Now()
 	p := &run{Keeper: k, merchant: id, settings: settings, switches: switches, lease: lease, on: k.on(switches), until: began.Add(k.Timing.PassLimit)}
 	p.account, err = k.Connect(ctx, id)
@@ -120,7 +124,10 @@ func (k *Keeper) Pass(ctx context.Context, id string) (Pass, error) {
 		err = p.do(ctx)
 	}
 	pass.Changed, pass.Days, pass.People, pass.More = p.changed, p.days, p.people, p.more
-	return pass, errors.Join(err, p.note(context.WithoutCancel(ctx), began, err))
+	if ctx.Err() != nil {
+		return pass, err // it was told to stop, which says nothing about how the events stand
+	}
+	return pass, errors.Join(err, p.note(ctx, began, err))
 }
 
 // on says which kinds of events are on.

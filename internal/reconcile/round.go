@@ -108,9 +108,10 @@ func (s *session) deliver(ctx context.Context, what extent) error {
 	return errors.Join(toShopify, toListrak)
 }
 
+// anyOn reports whether both sides are to be read. Events need it too: rounds find out which customer has which address.
 func anyOn(switches ledger.Switches) bool {
-	for _, sw := range switches.Syncs {
-		if sw.On {
+	for sync, sw := range switches.Syncs {
+		if sw.On && (!sync.IsEvents() || sync.Kinds() != nil) {
 			return true
 		}
 	}
