@@ -103,8 +103,10 @@ func newWorld(t testing.TB, o options) *world {
 	settings.EmailList = listID
 	w.keeper = &engagement.Keeper{
 		Ledger: w.ledger, SubjectKey: subjectKey, Timing: engagement.DefaultTiming(), Now: w.clock.now, Holder: "test",
-		Log:      slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Connect:  func(context.Context, string) (engagement.Account, error) { return engagement.Account{Shopify: store, Listrak: client}, nil },
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Connect: func(context.Context, string) (engagement.Account, error) {
+			return engagement.Account{Shopify: store, Listrak: client}, nil
+		},
 		Settings: func(context.Context, string) (merchant.Settings, error) { return settings, nil },
 	}
 	return w

@@ -219,6 +219,7 @@ func (h *Host) ServeDoor(ctx context.Context, c client.Client, listener net.List
 	h.Log.Info("The door for webhooks is open", "address", listener.Addr().String())
 	door := webhook.New(webhook.Config{
 		Inbox: h.Ledger, Merchants: h.Merchants, Keys: h.Keys, Teller: Teller{c, h.Settings.TaskQueue, h.Ledger}, Log: h.Log,
+		Events: h.Events,
 	})
 	return door.Serve(ctx, listener)
 }

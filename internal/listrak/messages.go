@@ -50,10 +50,10 @@ type Summary struct{ Sent, Opens, Reads, Clicks, Bounces, Unsubscribes int }
 // Activity is what Listrak shows of one recipient of one message, up to now. Sent is when it was sent to them; First is the first thing
 // that happened with it, zero when nothing has. Listrak does not date what happens after that.
 type Activity struct {
-	Address                                           string
-	Sent, First                                       time.Time
+	Address                                            string
+	Sent, First                                        time.Time
 	Opened, Clicked, Bounced, Unsubscribed, Complained bool
-	Clicks                                            int
+	Clicks                                             int
 }
 
 // ActivityQuery asks for a page of a message's activity.

@@ -19,6 +19,8 @@ const (
 
 	EnvListrakPrivacyClientID     = "CONCORD_LISTRAK_PRIVACY_CLIENT_ID"
 	EnvListrakPrivacyClientSecret = "CONCORD_LISTRAK_PRIVACY_CLIENT_SECRET"
+
+	EnvEventsSecret = "CONCORD_EVENTS_SECRET"
 )
 
 // maxSecretBytes bounds one secret. Shopify's and Listrak's have less than 100 bytes; tokens in JWT form may have 2,000.
@@ -38,6 +40,8 @@ type Credentials struct {
 	// ListrakPrivacyClientID and ListrakPrivacyClientSecret belong to a Privacy API integration, by which Listrak is asked to forget
 	// people. Both or none.
 	ListrakPrivacyClientID, ListrakPrivacyClientSecret string
+	// EventsSecret signs the email and SMS events that are sent to us; without it none are taken.
+	EventsSecret string
 }
 
 // HasPrivacy reports whether Listrak can be asked to forget people.
@@ -60,6 +64,7 @@ func (c *Credentials) slots() []slot {
 		{EnvListrakClientSecret, &c.ListrakClientSecret},
 		{EnvListrakPrivacyClientID, &c.ListrakPrivacyClientID},
 		{EnvListrakPrivacyClientSecret, &c.ListrakPrivacyClientSecret},
+		{EnvEventsSecret, &c.EventsSecret},
 	}
 }
 
@@ -120,8 +125,15 @@ func (c *Credentials) Normalize() error {
 	case c.ListrakPrivacyClientID != "" && c.ListrakPrivacyClientSecret == "":
 		wrong.add(EnvListrakPrivacyClientSecret, "is required with "+EnvListrakPrivacyClientID+privacy)
 	}
+	if n := len(c.EventsSecret); n > 0 && n < minEventsSecret {
+		wrong.add(EnvEventsSecret, fmt.Sprintf("must have at least %d characters: whoever guesses it can make up events (openssl rand -hex 32 prints a good one)",
+			minEventsSecret))
+	}
 	return wrong.err()
 }
+
+// minEventsSecret is the shortest secret for events, in bytes. It is the only one that a person makes up.
+const minEventsSecret = 24
 
 // secret checks what no credential may hold. Anything but plain printable characters is a mistake of copying, and a line break
 // would let a value write headers of its own.
@@ -162,6 +174,9 @@ func (c Credentials) String() string {
 		listrak += ", Listrak Privacy client id and secret"
 	case c.ListrakPrivacyClientID != "" || c.ListrakPrivacyClientSecret != "":
 		listrak += ", half of a Listrak Privacy client id and secret"
+	}
+	if c.EventsSecret != "" {
+		listrak += ", the secret that signs events"
 	}
 	return shopify + ", " + listrak
 }
@@ -204,6 +219,8 @@ type sealedCredentials struct {
 	// The Privacy integration came later: builds that do not know it leave it out when they seal anew.
 	ListrakPrivacyClientID     string `json:"listrak_privacy_client_id,omitempty"`
 	ListrakPrivacyClientSecret string `json:"listrak_privacy_client_secret,omitempty"`
+	// So did that of events.
+	EventsSecret string `json:"events_secret,omitempty"`
 }
 
 const credentialsVersion = 1
@@ -213,7 +230,7 @@ func sealContext(id string) string { return "merchant/" + id + "/credentials" }
 // Seal encrypts the credentials of the merchant with this id; they open for no other merchant.
 func (c Credentials) Seal(s Sealer, id string) ([]byte, error) {
 	plain, err := json.Marshal(sealedCredentials{credentialsVersion, c.ShopifyClientID, c.ShopifyClientSecret, c.ShopifyToken,
-		c.ListrakClientID, c.ListrakClientSecret, c.ListrakPrivacyClientID, c.ListrakPrivacyClientSecret})
+		c.ListrakClientID, c.ListrakClientSecret, c.ListrakPrivacyClientID, c.ListrakPrivacyClientSecret, c.EventsSecret})
 	if err != nil {
 		return nil, errors.New("seal credentials: they cannot be encoded") // the cause could quote a secret
 	}
@@ -239,5 +256,5 @@ func OpenCredentials(s Sealer, id string, sealed []byte) (Credentials, error) {
 			id, in.Version, credentialsVersion)
 	}
 	return Credentials{in.ShopifyClientID, in.ShopifyClientSecret, in.ShopifyToken, in.ListrakClientID, in.ListrakClientSecret,
-		in.ListrakPrivacyClientID, in.ListrakPrivacyClientSecret}, nil
+		in.ListrakPrivacyClientID, in.ListrakPrivacyClientSecret, in.EventsSecret}, nil
 }
