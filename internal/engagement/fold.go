@@ -100,7 +100,12 @@ func (c *Counter) Happen(r *Record, m Message, h Happening) bool {
 	case Clicked:
 		next.clicks++
 	}
-	return c.replace(r, m, s, next, at)
+	changed := c.replace(r, m, s, next, at)
+	if h.Mark <= Clicked && at > r.last[h.Mark] {
+		r.last[h.Mark] = at
+		changed = true
+	}
+	return changed
 }
 
 // replace puts next in the place of s, and counts the difference: acts on the day of at, everything else on its own.
@@ -117,9 +122,6 @@ func (c *Counter) replace(r *Record, m Message, s, next state, at int64) bool {
 	}
 	if acts.Clicks > 0 {
 		r.last[Clicked] = max(r.last[Clicked], at)
-	}
-	if acts.Views > 0 {
-		r.last[Opened] = max(r.last[Opened], at)
 	}
 	r.put(next)
 	oldest := c.Oldest.Unix()

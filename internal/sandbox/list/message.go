@@ -212,6 +212,26 @@ func (s *Store) MessageDays(id int, zone *time.Location) map[string]MessageDay {
 	return days
 }
 
+// PersonMarks counts the messages that a person was sent, has opened and has clicked, for tests.
+func (s *Store) PersonMarks(email string) (marks [3]int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock().UnixMilli()
+	for _, m := range s.messages {
+		n, has := m.of[addressKey(email)]
+		if !has || m.recipients[n].sent > now {
+			continue
+		}
+		shown, _ := m.recipients[n].activity(now)
+		for i, is := range []bool{true, shown.Opened, shown.Clicked} {
+			if is {
+				marks[i]++
+			}
+		}
+	}
+	return marks
+}
+
 // Activity is one recipient as the activity routes show it. FirstActivity is zero while there is none.
 type Activity struct {
 	Email                                                  string
