@@ -70,6 +70,8 @@ type merchantStatus struct {
 	Subscriptions *subscriptionsStatus `json:"webhook_subscriptions,omitempty"`
 	// Privacy are the requests of people and of the shop.
 	Privacy privacyStatus `json:"privacy"`
+	// Events is how email and SMS events stand; missing while none of their syncs was ever on.
+	Events *eventsStatus `json:"events,omitempty"`
 
 	now time.Time
 }
@@ -186,6 +188,9 @@ func (a *app) statusOf(ctx context.Context, h *host.Host, m merchant.Merchant) (
 		}
 	}
 	s.Subscriptions = subscriptionsStatusOf(h.Subscriptions, m.Settings, runs)
+	if s.Events, err = eventsOf(ctx, h, m.Settings, switches, runs); err != nil {
+		return s, err
+	}
 	for _, side := range consent.Sides {
 		debts, err := h.Ledger.Debts(ctx, id, consent.Email, side, reconcile.LedgerPermit(switches, consent.SyncTo(consent.Email, side)))
 		if err != nil {
@@ -250,7 +255,7 @@ func (s *merchantStatus) text(p *page) {
 	p.facts("  ", "Syncs on", orNone(s.SyncsOn), "People known", strconv.FormatInt(s.People, 10), "Last round", s.roundWords(),
 		"Round's error", s.errorWords(), "Lag", s.lagWords(), "Waiting for an order", numberOrNone(int64(s.Held)),
 		"Oldest opt-out due", s.optOutWords(), "Webhooks", s.Webhooks.words(), "Subscriptions", s.Subscriptions.words(s.now),
-		"Privacy requests", s.Privacy.words())
+		"Privacy requests", s.Privacy.words(), "Events", s.Events.words(s.now))
 	rows := [][]string{{"OWED", "SUBSCRIBE", "UNSUBSCRIBE", "REFUSED", "DISPUTED", "CONTESTED", "TO CONFIRM", "BLOCKED", "NOT PERMITTED"}}
 	for _, side := range []struct {
 		name string

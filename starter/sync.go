@@ -387,9 +387,6 @@ func newSyncStatusCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if len(syncs) == 0 {
-				syncs = consent.AllSyncs()
-			}
 			h, m, err := a.merchantOf(cmd.Context(), named(id))
 			if err != nil {
 				return err
@@ -426,6 +423,15 @@ func (a *app) syncStatus(ctx context.Context, h *host.Host, id string, syncs []c
 	v := &syncStatusView{Merchant: id, State: switches.State}
 	if v.FullReadDone, err = h.Engine.FullReadDone(ctx, id); err != nil {
 		return err
+	}
+	if len(syncs) == 0 {
+		// Kinds of events say something once their sync was ever on.
+		syncs = slices.Clone(consent.Syncs)
+		for _, events := range []consent.Sync{consent.EmailEvents, consent.SMSEvents} {
+			if syncs = append(syncs, events); switches.Syncs[events].FirstOn != 0 {
+				syncs = append(syncs, events.Kinds()...)
+			}
+		}
 	}
 	for _, sync := range syncs {
 		s := switches.Syncs[sync]

@@ -56,12 +56,18 @@ func (m mortal) CreateEngagements(ctx context.Context, e []shopify.Engagement) (
 }
 
 func (m mortal) Activity(ctx context.Context, ref listrak.MessageRef, q listrak.ActivityQuery) (listrak.ActivityPage, error) {
-	r := at(m, func() answer[listrak.ActivityPage] { v, err := m.List.Activity(ctx, ref, q); return answer[listrak.ActivityPage]{v, err} })
+	r := at(m, func() answer[listrak.ActivityPage] {
+		v, err := m.List.Activity(ctx, ref, q)
+		return answer[listrak.ActivityPage]{v, err}
+	})
 	return r.value, r.err
 }
 
 func (m mortal) Summary(ctx context.Context, ref listrak.MessageRef) (listrak.Summary, error) {
-	r := at(m, func() answer[listrak.Summary] { v, err := m.List.Summary(ctx, ref); return answer[listrak.Summary]{v, err} })
+	r := at(m, func() answer[listrak.Summary] {
+		v, err := m.List.Summary(ctx, ref)
+		return answer[listrak.Summary]{v, err}
+	})
 	return r.value, r.err
 }
 
@@ -94,7 +100,9 @@ func playAfternoon(t *testing.T, random *rand.Rand, dsn string) {
 	require.NoError(t, err)
 	dying := true
 	m := mortal{account.Shopify, account.Listrak, func() bool { calls++; return dying && random.IntN(25) == 0 }}
-	w.keeper.Connect = func(context.Context, string) (engagement.Account, error) { return engagement.Account{Shopify: m, Listrak: m}, nil }
+	w.keeper.Connect = func(context.Context, string) (engagement.Account, error) {
+		return engagement.Account{Shopify: m, Listrak: m}, nil
+	}
 
 	customers := map[string]shop.CustomerID{}
 	var people []string

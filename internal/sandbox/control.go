@@ -44,6 +44,8 @@ import (
 //	POST  /lists/{list}/delete, /refuse                                           ContactAct
 //	GET   /lists/{list}/contact?email=, /writes, /faults                          list.Contact, []list.Write, Struck
 //	PUT   /lists/{list}/faults          Faults
+//	POST  /lists/{list}/messages        MessageAct → MessageView
+//	GET   /shops/{domain}/engagement?email=                                       EngagementView
 //
 // Refusals are {"error":"…"}: 404 for what does not exist, 409 for what exists already, 400 for the rest; Control returns them as
 // *ControlError.

@@ -342,7 +342,14 @@ func (s *Store) ReadActivity(kind MessageKind, conversation, id int, query Activ
 }
 
 // Summary are the totals of a message.
-type Summary struct{ Sent, Opens, Reads, Clicks, Bounces, Unsubscribes int }
+type Summary struct {
+	Sent         int `json:"sent"`
+	Opens        int `json:"opens"`
+	Reads        int `json:"reads"`
+	Clicks       int `json:"clicks"`
+	Bounces      int `json:"bounces"`
+	Unsubscribes int `json:"unsubscribes"`
+}
 
 // Summarize is the summary of a message of a kind. A refusal is an *Error. Whether its opens and clicks count people or acts is not
 // documented: Config.SummaryCountsPeople.
@@ -381,6 +388,18 @@ func (s *Store) Summarize(kind MessageKind, conversation, id int) (Summary, erro
 		}
 	}
 	return sum, nil
+}
+
+// MessageSummary is the summary of a message of any kind; zero when there is none.
+func (s *Store) MessageSummary(id int) Summary {
+	s.mu.Lock()
+	m := s.message(id)
+	s.mu.Unlock()
+	if m == nil {
+		return Summary{}
+	}
+	sum, _ := s.Summarize(m.Kind, m.Conversation, id) // it is there
+	return sum
 }
 
 // conversations wants s.mu held: the ids of those that have a message.

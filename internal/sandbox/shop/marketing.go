@@ -10,24 +10,31 @@ import (
 
 // Activity is an external marketing activity as an app stored it.
 type Activity struct {
-	RemoteID, Title, URL     string
-	Channel, Tactic, Status  string
-	Campaign, Source, Medium string
-	Start                    time.Time
-	number                   int64
+	RemoteID string    `json:"remoteId"`
+	Title    string    `json:"title"`
+	URL      string    `json:"url"`
+	Channel  string    `json:"channel"`
+	Tactic   string    `json:"tactic"`
+	Status   string    `json:"status"`
+	Campaign string    `json:"campaign"`
+	Source   string    `json:"source"`
+	Medium   string    `json:"medium"`
+	Start    time.Time `json:"start"`
+	number   int64
 }
 
 // Engagement is what an app told of one activity and one day; a nil count was not told.
 type Engagement struct {
-	Day, Offset string
-	Counts      map[string]int
+	Day    string         `json:"day"`
+	Offset string         `json:"offset"`
+	Counts map[string]int `json:"counts"`
 }
 
 // EngagementReport is the engagement of an activity as it stands.
 type EngagementReport struct {
-	Activity Activity
+	Activity Activity `json:"activity"`
 	// Days are in the order of their dates.
-	Days []Engagement
+	Days []Engagement `json:"days"`
 }
 
 // UserErrors of marketing activities whose texts the contract shows (contracts/shopify.md 6.1, L); the other texts are in its manner.

@@ -10,9 +10,12 @@ import (
 
 // Definition is a metafield definition of customers.
 type Definition struct {
-	Namespace, Key, Name, Type string
+	Namespace string `json:"namespace"`
+	Key       string `json:"key"`
+	Name      string `json:"name"`
+	Type      string `json:"type"`
 	// Filterable: it can be used in filters and customer segments.
-	Filterable bool
+	Filterable bool `json:"filterable"`
 }
 
 // MetafieldInput is one value of metafieldsSet.
