@@ -239,7 +239,13 @@ func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more
 		last.people, last.fields = append(last.people, person{d, c}), append(last.fields, c.fields...)
 	}
 	if len(parcels) > 0 {
-		if err := p.define(ctx); err != nil {
+		// Rounds read the customers whom we touch as changed ones, and want to know why there are so many.
+		_, err := p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease,
+			Cursors: []ledger.Cursor{{Name: ledger.ToldPeopleCursor, Value: now.Time().Format(time.RFC3339)}}})
+		if err == nil {
+			err = p.define(ctx)
+		}
+		if err != nil {
 			return false, errors.Join(err, p.Ledger.ToldPeople(context.WithoutCancel(ctx), p.lease, channel, done))
 		}
 	}

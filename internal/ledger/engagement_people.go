@@ -10,6 +10,9 @@ import (
 	"github.com/concordsync/concord/internal/consent"
 )
 
+// ToldPeopleCursor holds when Shopify was last told of people, in RFC 3339: it tells of each customer as of one who has changed.
+const ToldPeopleCursor = "engagement.told"
+
 // DuePerson is somebody of whom Shopify may have to be told.
 type DuePerson struct {
 	EngagedPerson

@@ -81,12 +81,30 @@ func (s *session) round(ctx context.Context) (more bool, err error) {
 	for _, src := range s.listrakSources() {
 		step(s.scan(ctx, src.source, s.scanListrak(src.state)))
 	}
+	step(true, s.deliverEarly(ctx))
 	step(s.readOldHints(ctx))
-	step(s.scan(ctx, s.shopifySource(), s.scanShopify))
+	changes, err := s.besideEvents(ctx, s.shopifySource())
+	step(true, err)
+	step(s.scan(ctx, changes, s.scanShopify))
 	step(true, s.settleHolds(ctx))
 	step(true, s.deliver(ctx, everything))
 	step(true, s.alarm(ctx))
 	return !complete || s.timeIsUp(), errors.Join(errs...)
+}
+
+// deliverEarly writes what Shopify is owed before the changes of Shopify are read, which takes long while many customers change. Whoever is
+// written is looked up first, so that nothing depends on that reading. It does so only while customers' metafields are being written:
+// otherwise the reading is short, and everything goes in its usual order.
+func (s *session) deliverEarly(ctx context.Context) error {
+	busy, err := s.eventsBeingWritten(ctx)
+	if err != nil || !busy {
+		return err
+	}
+	due, err := s.records().AnyDue(ctx, s.merchant, consent.Email, s.now())
+	if err != nil || !due[consent.Shopify] {
+		return err
+	}
+	return s.deliverToShopify(ctx, everything)
 }
 
 // deliver writes what both sides are owed, side by side, so that a first run that fills one side for hours does not keep an opt-out

@@ -46,6 +46,7 @@ type Store struct {
 	orderSearch    *search
 	writes         []Write
 	requests       map[string]int
+	points         map[string]int
 
 	activities      map[string]Activity              // by remote id
 	engagements     map[string]map[string]Engagement // by remote id and day
@@ -96,6 +97,7 @@ func New(config Config) *Store {
 		customerSearch: newSearch(config.SearchLag),
 		orderSearch:    newSearch(config.SearchLag),
 		requests:       map[string]int{},
+		points:         map[string]int{},
 		subscriptions:  map[int64]*Subscription{},
 		activities:     map[string]Activity{},
 		engagements:    map[string]map[string]Engagement{},
@@ -407,6 +409,19 @@ func (s *Store) countRequest(operation string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests[operation]++
+}
+
+// Points are the points charged so far by operation, named as Faults names them.
+func (s *Store) Points() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.points)
+}
+
+func (s *Store) countPoints(operation string, points int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.points[operation] += points
 }
 
 // find wants s.mu held.
