@@ -19,6 +19,9 @@ import (
 	"github.com/concordsync/concord/internal/simulation"
 )
 
+// gcLimit is from how many bytes on the collector works as often as it has to.
+const gcLimit = 512 << 20
+
 // maxHours bounds the length of a run: a month, of which everything that happens is kept until it is judged.
 const maxHours = 720
 
@@ -65,8 +68,10 @@ Exits with 0 when every rule held, and with 1 when one did not.`,
 
 // simulate plays the runs and shows what came of them, also of those until an interrupt. play is simulation.Run.
 func (a *app) simulate(ctx context.Context, play func(context.Context, simulation.Options) (simulation.Report, error), o simulation.Options) error {
-	// A run leaves a lot of garbage at once and keeps little: collecting less often takes a tenth less of the processor.
-	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	// A run leaves a lot of garbage and keeps little: collecting less often takes a tenth less of the processor, and an import of thousands
+	// must not take gigabytes for it.
+	defer debug.SetGCPercent(debug.SetGCPercent(1600))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(gcLimit))
 	progress := showSeeds(a.errOut, o.Seeds)
 	o.Progress = progress.ran
 	report, err := play(ctx, o)

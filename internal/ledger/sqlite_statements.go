@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"strings"
 
 	"modernc.org/sqlite"
 )
@@ -97,6 +98,54 @@ func (t sqliteTx) Commit() error {
 // Rollback implements driver.Tx.
 func (t sqliteTx) Rollback() error { return t.conn.run(context.Background(), "ROLLBACK") }
 
+// lentTx is a transaction on a connection that is lent for it. database/sql has a goroutine wait beside each of its own transactions, and
+// one beside each of their queries, for a context that mostly never ends; they cost more than a short statement. Here a context that ends
+// is found by the next statement, or before the commit.
+type lentTx struct {
+	driver.Tx
+	ctx  context.Context
+	conn *sql.Conn
+}
+
+// beginSQLite begins a transaction on a connection of db.
+func beginSQLite(ctx context.Context, db *sql.DB) (statements, driver.Tx, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := &lentTx{ctx: ctx, conn: conn}
+	if err := conn.Raw(func(c any) (err error) {
+		t.Tx, err = c.(*sqliteConn).BeginTx(ctx, driver.TxOptions{})
+		return err
+	}); err != nil {
+		// Nothing was begun, so that the connection is as good as before.
+		_ = conn.Close()
+		return nil, nil, err
+	}
+	return conn, t, nil
+}
+
+// Commit implements driver.Tx.
+func (t *lentTx) Commit() error {
+	if err := t.ctx.Err(); err != nil {
+		return errors.Join(err, t.Rollback())
+	}
+	return t.end(driver.Tx.Commit)
+}
+
+// Rollback implements driver.Tx.
+func (t *lentTx) Rollback() error { return t.end(driver.Tx.Rollback) }
+
+func (t *lentTx) end(how func(driver.Tx) error) error {
+	if t.Tx == nil {
+		return sql.ErrTxDone
+	}
+	tx := t.Tx
+	t.Tx = nil
+	err := t.conn.Raw(func(any) error { return how(tx) })
+	return errors.Join(err, t.conn.Close())
+}
+
 // preparedStatement is modernc's.
 type preparedStatement interface {
 	driver.Stmt
@@ -121,7 +170,8 @@ func (c *sqliteConn) statement(ctx context.Context, text string) (*keptStatement
 	if len(c.kept) >= maxStatements {
 		return nil, nil
 	}
-	prepared, err := c.PrepareContext(ctx, text)
+	// SQLite plans by the value behind LIMIT, and so prepares the statement anew whenever a parameter there is bound. A sum it does not plan by.
+	prepared, err := c.PrepareContext(ctx, strings.ReplaceAll(text, "LIMIT $", "LIMIT 0+$"))
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ import (
 
 // transaction is one unit of what is written or not.
 type transaction struct {
-	*sql.Tx
+	statements
 	ledger *Ledger
 	// at is the database's time, read when it is first asked for.
 	at consent.Instant
@@ -63,13 +63,13 @@ func (l *Ledger) attempt(ctx context.Context, body func(*transaction) error) err
 	if err := l.present(); err != nil {
 		return err
 	}
-	tx, err := l.writes.BeginTx(ctx, nil)
+	run, tx, err := l.begin(ctx)
 	if err != nil {
 		return err
 	}
 	// After a commit this does nothing; otherwise body's error is the one that matters.
 	defer func() { _ = tx.Rollback() }()
-	if err := body(&transaction{Tx: tx, ledger: l}); err != nil {
+	if err := body(&transaction{statements: run, ledger: l}); err != nil {
 		return err
 	}
 	// As in once.
@@ -77,6 +77,15 @@ func (l *Ledger) attempt(ctx context.Context, body func(*transaction) error) err
 		return err
 	}
 	return tx.Commit()
+}
+
+// begin begins a transaction: what runs its statements, and what ends it. An end after the end does nothing.
+func (l *Ledger) begin(ctx context.Context) (statements, driver.Tx, error) {
+	if l.dialect == sqliteDialect {
+		return beginSQLite(ctx, l.writes)
+	}
+	tx, err := l.writes.BeginTx(ctx, nil)
+	return tx, tx, err
 }
 
 // now is the database's time, the same throughout the transaction.
@@ -158,6 +167,13 @@ func in[T []byte | string | int64](ctx context.Context, d dialect, q rowsQuerier
 		}
 	}
 	return nil
+}
+
+// statements is what a transaction is used for between its beginning and its end.
+type statements interface {
+	querier
+	rowsQuerier
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
 // rowsQuerier is a database or a transaction.

@@ -1,10 +1,12 @@
 package reconcile
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -288,9 +290,7 @@ func (d *drain) read(ctx context.Context) (hinted bool, err error) {
 				return
 			}
 			d.result.Read += int64(len(fresh))
-			for subject := range entries {
-				d.decided = append(d.decided, subject)
-			}
+			d.decided = append(d.decided, inOrder(entries)...)
 		}
 	})
 	return true, nil
@@ -443,12 +443,17 @@ func (s *session) readHints(ctx context.Context, hints []ledger.Hint) (map[conse
 	return entries, nil
 }
 
+// inOrder lists people in the order of their hashes: in that of a map, one seed of a simulation would be several histories.
+func inOrder(entries map[consent.Subject]ledger.Entry) []consent.Subject {
+	return slices.SortedFunc(maps.Keys(entries), func(a, b consent.Subject) int { return bytes.Compare(a[:], b[:]) })
+}
+
 // settleRemembered settles those holds whose order came by webhook already, and brings entries up to date.
 func (s *session) settleRemembered(ctx context.Context, entries map[consent.Subject]ledger.Entry) error {
 	window := s.window()
 	var revisions []revision
-	for subject, entry := range entries {
-		hold := entry.Record.Hold
+	for _, subject := range inOrder(entries) {
+		hold := entries[subject].Record.Hold
 		if hold.Consent == 0 || hold.Settled {
 			continue
 		}

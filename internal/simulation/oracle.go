@@ -244,6 +244,13 @@ func (o *watch) mayBeLost(l *life, w act) bool {
 			return true
 		}
 	}
+	for _, stray := range l.strays {
+		// A write by a customer's id finds the customer at the address of then. It was for the same person, under the old address, and no
+		// look could have shown the word that the customer had brought along.
+		if stray.side == w.side && stray.word != w.word && stray.took.After(w.made) && !o.learnedBetween(l, w.side, w.made, stray.took) {
+			return true
+		}
+	}
 	if w.word == yes && o.whileContested(l, w) {
 		return true
 	}
@@ -367,7 +374,7 @@ func (o *watch) judge() {
 		l := o.lives[address]
 		entry, lines, err := o.kept(l)
 		if err != nil {
-			o.violate("I6", "the ledger cannot tell of %s: %v", l.address, err)
+			o.violate("I6", l.address, "the ledger cannot tell of %s: %v", l.address, err)
 			continue
 		}
 		o.judgeOne(l, entry)
@@ -392,7 +399,7 @@ func (o *watch) countWrites(l *life) {
 			}
 		}
 		if effective > reasons {
-			o.violate("I3", "%d writes changed %s for %s, with %d reasons", effective, where, l.address, reasons)
+			o.violate("I3", l.address, "%d writes changed %s for %s, with %d reasons", effective, where, l.address, reasons)
 		}
 	}
 }
@@ -407,10 +414,10 @@ func (o *watch) explained(l *life, entry ledger.Entry, lines []ledger.Line) {
 		decided = decided || line.Kind == ledger.Decided && line.State == entry.Record.Decision.State
 	}
 	if claimed < len(l.writes) {
-		o.violate("I6", "%s was written %d times, and the journal tells of %d%s", l.address, len(l.writes), claimed, o.record(l))
+		o.violate("I6", l.address, "%s was written %d times, and the journal tells of %d%s", l.address, len(l.writes), claimed, o.record(l))
 	}
 	if entry.Record.Decision.State.IsDecision() && !decided {
-		o.violate("I6", "%s is %s by the ledger, and the journal does not tell why%s", l.address, entry.Record.Decision.State, o.record(l))
+		o.violate("I6", l.address, "%s is %s by the ledger, and the journal does not tell why%s", l.address, entry.Record.Decision.State, o.record(l))
 	}
 }
 
@@ -435,7 +442,7 @@ func (o *watch) judgeOne(l *life, entry ledger.Entry) {
 	if entry.Record.Contested() {
 		// Somebody undoes what we deliver: we stop, with a no, and leave a side alone that undoes that as well.
 		if n := len(o.flips(l, o.world.now)); n < 3 {
-			o.violate("I3", "%s is contested, and our deliveries were undone %d times%s", l.address, n, o.record(l))
+			o.violate("I3", l.address, "%s is contested, and our deliveries were undone %d times%s", l.address, n, o.record(l))
 		}
 		return
 	}
@@ -443,17 +450,17 @@ func (o *watch) judgeOne(l *life, entry ledger.Entry) {
 		if entry.Record.DebtTo(consent.Sides[where]) == consent.Disputed {
 			// Rule 16: somebody has undone it as often as it was tried, and an operator is shown it.
 			if tries := o.tries(l, where); tries < 3 {
-				o.violate("I1", "%s is disputed in %s after %d tries%s", l.address, where, tries, o.record(l))
+				o.violate("I1", l.address, "%s is disputed in %s after %d tries%s", l.address, where, tries, o.record(l))
 			}
 			continue
 		}
 		is := shown[where]
 		subscribed := is == string(shop.Subscribed) || is == string(list.Subscribed)
 		if subscribed && !allowed[yes] && must(no, where) {
-			o.violate("I1", "%s shows %s for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), o.record(l))
+			o.violate("I1", l.address, "%s shows %s for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), o.record(l))
 		}
 		if !subscribed && !allowed[no] && must(yes, where) {
-			o.violate("I1", "%s shows %q for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), o.record(l))
+			o.violate("I1", l.address, "%s shows %q for %s, and the last word is %s in %s of %s%s", where, is, l.address, last.word, last.side, o.clock(last.at), o.record(l))
 		}
 	}
 }
@@ -558,7 +565,7 @@ func (o *watch) throughThePoint(call *writeCall) {
 		}
 	}
 	if checkout && !ordered {
-		o.violate("Checkout", "%s is subscribed through checkout without an order in time", l.address)
+		o.violate("Checkout", l.address, "%s is subscribed through checkout without an order in time", l.address)
 	}
 	// The word that is carried is the last yes that had been read, if there was only one for a while.
 	var last *act
@@ -575,14 +582,14 @@ func (o *watch) throughThePoint(call *writeCall) {
 	}
 	edge := 2*time.Second + o.world.scenario.storeAhead.Abs()
 	if call.began.Before(last.at.Add(5*time.Minute - edge)) {
-		o.violate("Checkout", "%s is subscribed through marketing %s after the consent", l.address, call.began.Sub(last.at))
+		o.violate("Checkout", l.address, "%s is subscribed through marketing %s after the consent", l.address, call.began.Sub(last.at))
 	}
 	for _, ordering := range l.orders {
 		gap := ordering.at.Sub(last.at)
 		inTime := gap >= -time.Minute+edge && gap <= 5*time.Minute-edge
 		// The last look-up comes a minute after the end and sees what search does not hide any more.
 		if inTime && ordering.known.Add(o.world.scenario.lag).Before(last.at.Add(5*time.Minute)) {
-			o.violate("Checkout", "%s is subscribed through marketing in spite of an order %s after the consent", l.address, gap)
+			o.violate("Checkout", l.address, "%s is subscribed through marketing in spite of an order %s after the consent", l.address, gap)
 		}
 	}
 }
@@ -597,7 +604,7 @@ func (o *watch) forwardOnly(call *writeCall) {
 			return
 		}
 	}
-	o.violate("Forward", "%s is subscribed in Listrak, and every yes in Shopify was given while the direction was off", call.life.address)
+	o.violate("Forward", call.life.address, "%s is subscribed in Listrak, and every yes in Shopify was given while the direction was off", call.life.address)
 }
 
 // permittedAbout is permitted for a yes, with the edges of the intervals within.
@@ -628,7 +635,7 @@ func (o *watch) notErased(call *writeCall) {
 			return g.at.Before(d.at) && g.at.After(word.Add(time.Minute)) && g.state != nobodyThere
 		})
 		if !since && there && seenAfterWord {
-			o.violate("Gone", "%s was deleted in %s at %s and is created again, though nobody has said anything since", l.address, d.side, o.clock(d.at))
+			o.violate("Gone", l.address, "%s was deleted in %s at %s and is created again, though nobody has said anything since", l.address, d.side, o.clock(d.at))
 			return
 		}
 	}
@@ -654,7 +661,7 @@ func (o *watch) dated(call *writeCall) {
 		}
 	}
 	if call.date.After(latest.Add(time.Second)) {
-		o.violate("Date", "%s is written to Shopify dated %s, and nobody's word is newer than %s%s", call.life.address, o.clock(call.date), o.clock(latest), o.record(call.life))
+		o.violate("Date", call.life.address, "%s is written to Shopify dated %s, and nobody's word is newer than %s%s", call.life.address, o.clock(call.date), o.clock(latest), o.record(call.life))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/reconcile"
 	"github.com/concordsync/concord/internal/sandbox/fault"
 	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
@@ -20,6 +21,10 @@ type event struct {
 	at   time.Duration
 	what string
 	do   func(*world)
+	// aside: it does nothing that a round could find.
+	aside bool
+	// setUp: a life without it is no merchant's. Where nothing was switched on, and so nothing read, everybody's word goes unheard.
+	setUp bool
 }
 
 // plan is everything that will happen in a run but for the chance within calls.
@@ -132,7 +137,13 @@ type draft struct {
 }
 
 func (d *draft) add(at time.Duration, do func(*world), format string, args ...any) {
-	d.events = append(d.events, event{max(at, 0), fmt.Sprintf(format, args...), do})
+	d.events = append(d.events, event{at: max(at, 0), what: fmt.Sprintf(format, args...), do: do})
+}
+
+// aside is add for what does nothing that a round could find.
+func (d *draft) aside(at time.Duration, do func(*world), format string, args ...any) {
+	d.add(at, do, format, args...)
+	d.events[len(d.events)-1].aside = true
 }
 
 func (d *draft) person() string { return addressOf(d.IntN(d.people)) }
@@ -192,6 +203,12 @@ func (w *world) hadSaid(address string, where side, what word, before time.Durat
 
 // start switches the syncs on, in either order or at once.
 func (d *draft) start() {
+	past := len(d.events)
+	defer func() {
+		for i := range d.events[past:] {
+			d.events[past+i].setUp = true
+		}
+	}()
 	both := []consent.Sync{consent.EmailToShopify, consent.EmailToListrak}
 	if d.plan.scenario.doubleOptIn {
 		d.add(time.Second, func(w *world) {
@@ -520,7 +537,10 @@ type fight struct {
 	holds    [2]word
 	patience [2]time.Duration
 	over     bool
-	writes   int
+	// answering: what is being said is said by an application and not by the person.
+	answering bool
+	// writes counts ours since the fight began, or since the person or an operator gave a reason to begin anew.
+	writes int
 }
 
 // fightWrites bounds the writes of ours that a fight may take while both sides flip within minutes: three flips within ten minutes, or
@@ -534,11 +554,13 @@ func (w *world) provoke(address string, where side, what word) {
 		return
 	}
 	if f.writes++; f.writes > fightWrites {
-		w.watch.violate("I3", "%d writes in a fight for %s", f.writes, address)
+		w.watch.violate("I3", address, "%d writes in a fight for %s", f.writes, address)
 	}
 	w.after(f.patience[where], func() {
 		if !f.over {
+			f.answering = true
 			w.says(address, where, f.holds[where])
+			f.answering = false
 		}
 	})
 }
@@ -554,8 +576,12 @@ func (w *world) retry(address string) {
 	if one := w.anyone(); one != nil {
 		subject := consent.SubjectOf(subjectKey, merchantID, consent.Email, address)
 		w.spawn(one.process, func() {
-			_, err := one.engine.Retry(w.context, merchantID, []consent.Subject{subject})
+			retried, err := one.engine.Retry(w.context, merchantID, []consent.Subject{subject})
 			w.watch.failed(err)
+			contested := slices.ContainsFunc(retried, func(r reconcile.Retried) bool { return r.Was == consent.Contested })
+			if f := w.watch.fights[address]; f != nil && contested {
+				f.writes = 0 // by the rules' text a retry ends what a contest has stopped: the same flips are needed once more
+			}
 		}, nil)
 	}
 }
@@ -599,18 +625,18 @@ func (d *draft) trouble(at time.Duration) {
 			}
 			return &w.list.Faults
 		}
-		d.add(at, func(w *world) { faults(w).Set(seed, rules...) }, "%s begins to fail: %v at %g", where, ruleKinds(rules), chance)
-		d.add(at+for_, func(w *world) { faults(w).Set(seed) }, "%s is well again", where)
+		d.aside(at, func(w *world) { faults(w).Set(seed, rules...) }, "%s begins to fail: %v at %g", where, ruleKinds(rules), chance)
+		d.aside(at+for_, func(w *world) { faults(w).Set(seed) }, "%s is well again", where)
 	case 5, 6:
 		steps, after := 1+d.IntN(60), d.IntN(2)
-		d.add(at, func(w *world) {
+		d.aside(at, func(w *world) {
 			if alive := w.alive(); len(alive) > after {
 				alive[after].crashIn = steps
 			}
 		}, "a worker will die after %d steps", steps)
 	case 7:
 		steps, length, which := 1+d.IntN(60), d.span(20*time.Second, 5*time.Minute), d.IntN(2)
-		d.add(at, func(w *world) {
+		d.aside(at, func(w *world) {
 			if alive := w.alive(); len(alive) > which {
 				alive[which].freezeIn, alive[which].freezeFor = steps, length
 			}
@@ -632,7 +658,7 @@ func (d *draft) trouble(at time.Duration) {
 			}
 		}, "two workers run a round at once")
 	case 9:
-		d.add(at, func(w *world) { w.ledgerAwayUntil = w.now.Add(for_ / 3) }, "the ledger is away now and then for %s", for_/3)
+		d.aside(at, func(w *world) { w.ledgerAwayUntil = w.now.Add(for_ / 3) }, "the ledger is away now and then for %s", for_/3)
 	}
 }
 

@@ -137,7 +137,8 @@ func Run(ctx context.Context, options Options) (Report, error) {
 	slices.SortFunc(report.Failures, func(a, b Failure) int { return int(a.Seed) - int(b.Seed) })
 	for i := range report.Failures {
 		if i < failures {
-			report.Failures[i] = shorten(context.WithoutCancel(ctx), report.Failures[i], options.Length)
+			p := newPlan(report.Failures[i].Seed, options.Length)
+			report.Failures[i] = shorten(report.Failures[i], p, func(p plan) (outcome, error) { return play(context.WithoutCancel(ctx), p) })
 		}
 	}
 	report.Took = time.Since(began)
@@ -182,12 +183,10 @@ func play(ctx context.Context, p plan) (outcome, error) {
 	}
 	defer w.close()
 	for _, e := range p.events {
-		w.at(w.began.Add(e.at), func() {
+		w.arrange(w.began.Add(e.at), func() {
 			w.watch.tell("* %s", e.what)
-			w.quiet = 0
 			e.do(w)
-			w.arrangeRound(w.grid(w.now))
-		})
+		}, e.aside)
 	}
 	w.runUntil(w.began.Add(p.length))
 	calm := w.now
@@ -268,8 +267,8 @@ func (w *world) settle() {
 		still = 0
 	}
 	if held, owed := w.waits(); held || owed {
-		w.watch.violate("I4", "somebody is held (%t) or owed something (%t) after %d intervals of peace%s", held, owed, patience, w.watch.waiting())
+		w.watch.violate("I4", "", "somebody is held (%t) or owed something (%t) after %d intervals of peace%s", held, owed, patience, w.watch.waiting())
 		return
 	}
-	w.watch.violate("I3", "%d intervals of peace, and the writes do not end", patience)
+	w.watch.violate("I3", "", "%d intervals of peace, and the writes do not end", patience)
 }

@@ -1,11 +1,14 @@
 package simulation
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"errors"
 	"iter"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -18,9 +21,9 @@ type scheduler struct {
 	now    time.Time
 	random *rand.Rand
 	agenda agenda
-	// arranged numbers what was arranged.
-	arranged int64
-	current  *task
+	// arranged numbers what was arranged, and spawned tasks.
+	arranged, spawned int64
+	current           *task
 	// idle are coroutines whose tasks have ended: a new one would grow its stack anew with every task.
 	idle []*coroutine
 }
@@ -61,6 +64,8 @@ type due struct {
 	at     time.Time
 	number int64
 	run    func()
+	// aside: it does nothing to a side or the ledger that a round could find.
+	aside bool
 }
 
 type agenda []due
@@ -83,15 +88,30 @@ func (a *agenda) Pop() any {
 }
 
 // at arranges run for a moment; one that has passed means now.
-func (s *scheduler) at(when time.Time, run func()) {
+func (s *scheduler) at(when time.Time, run func()) { s.arrange(when, run, false) }
+
+func (s *scheduler) after(span time.Duration, run func()) { s.at(s.now.Add(span), run) }
+
+// aside is at for what does nothing that a round could find: it only looks after processes, or lets calls fail.
+func (s *scheduler) aside(when time.Time, run func()) { s.arrange(when, run, true) }
+
+func (s *scheduler) arrange(when time.Time, run func(), aside bool) {
 	if when.Before(s.now) {
 		when = s.now
 	}
 	s.arranged++
-	heap.Push(&s.agenda, due{when, s.arranged, run})
+	heap.Push(&s.agenda, due{when, s.arranged, run, aside})
 }
 
-func (s *scheduler) after(span time.Duration, run func()) { s.at(s.now.Add(span), run) }
+// nothingUntil is the first moment until end at which something is due that a round could find.
+func (s *scheduler) nothingUntil(end time.Time) time.Time {
+	for _, d := range s.agenda {
+		if !d.aside {
+			end = earlier(end, d.at)
+		}
+	}
+	return end
+}
 
 // run does everything that is due until the moment end, and leaves the clock there.
 func (s *scheduler) run(end time.Time) {
@@ -123,6 +143,8 @@ type process struct {
 
 // task is one thread of a process.
 type task struct {
+	// number is in the order in which tasks were spawned.
+	number  int64
 	process *process
 	*coroutine
 	dead  bool
@@ -140,7 +162,8 @@ const (
 
 // spawn starts a task in a process; then, which may be nil, is called when it has ended well.
 func (s *scheduler) spawn(p *process, body, then func()) {
-	t := &task{process: p, then: then, coroutine: s.coroutine()}
+	s.spawned++
+	t := &task{number: s.spawned, process: p, then: then, coroutine: s.coroutine()}
 	t.body = body
 	p.tasks[t] = true
 	s.at(s.now, func() { s.resume(t) })
@@ -206,10 +229,7 @@ func (s *scheduler) kill(p *process) {
 		// It is the one that runs: it unwinds by itself.
 		s.current.dead = true
 	}
-	tasks := make([]*task, 0, len(p.tasks))
-	for t := range p.tasks {
-		tasks = append(tasks, t)
-	}
+	tasks := slices.SortedFunc(maps.Keys(p.tasks), func(a, b *task) int { return cmp.Compare(a.number, b.number) })
 	before := s.current
 	for _, t := range tasks {
 		if t == before || t.ended {

@@ -1,7 +1,6 @@
 package simulation
 
 import (
-	"context"
 	"slices"
 	"time"
 )
@@ -9,13 +8,12 @@ import (
 // shortenRuns bounds the runs that are spent on making a failing history shorter.
 const shortenRuns = 300
 
-// shorten looks for fewer events of a failing run that still break the same rule, by leaving out ever smaller parts of them, and tells
-// the story of what is left.
-func shorten(ctx context.Context, f Failure, length time.Duration) Failure {
-	whole := newPlan(f.Seed, length)
-	rule := f.Violations[0].Rule
+// shorten looks for fewer events of a failing run that still break the same rule for the same person, by leaving out ever smaller parts of
+// them, and tells the story of what is left. For somebody else the rule may be broken by another cause, which the run itself never showed.
+func shorten(f Failure, whole plan, play func(plan) (outcome, error)) Failure {
+	first := f.Violations[0]
 	runs := 0
-	last, err := play(ctx, whole)
+	last, err := play(whole)
 	if err != nil {
 		return f
 	}
@@ -25,8 +23,8 @@ func shorten(ctx context.Context, f Failure, length time.Duration) Failure {
 		}
 		p := whole
 		p.events = events
-		out, err := play(ctx, p)
-		if err != nil || !slices.ContainsFunc(out.violations, func(v Violation) bool { return v.Rule == rule }) {
+		out, err := play(p)
+		if err != nil || !slices.ContainsFunc(out.violations, first.like) {
 			return false
 		}
 		last = out
@@ -35,11 +33,19 @@ func shorten(ctx context.Context, f Failure, length time.Duration) Failure {
 	events := whole.events
 	for size := len(events) / 2; size > 0; size /= 2 {
 		for from := 0; from < len(events); {
-			without := slices.Delete(slices.Clone(events), from, min(from+size, len(events)))
-			if breaks(without) {
-				events = without
+			to := min(from+size, len(events))
+			without := slices.Clone(events[:from])
+			for _, e := range events[from:to] {
+				if e.setUp {
+					without = append(without, e)
+				}
+			}
+			kept := len(without)
+			without = append(without, events[to:]...)
+			if len(without) < len(events) && breaks(without) {
+				events, from = without, kept
 			} else {
-				from += size
+				from = to
 			}
 		}
 	}

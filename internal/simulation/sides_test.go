@@ -113,6 +113,7 @@ func newSides(t interface {
 		scenario: scenario{slow: 1, storeAhead: with.storeAhead}, faced: map[fault.Kind]int{},
 	}
 	s.world.watch = newWatch(s.world)
+	s.world.nextRound = with.at // no change is followed by a round: one seems to be arranged
 	s.process = &process{name: "worker", alive: true, tasks: map[*task]bool{}}
 	s.process.crashed, s.process.froze = func() {}, func(time.Duration) {}
 

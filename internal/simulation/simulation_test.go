@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -72,38 +73,65 @@ func TestRandomLives(t *testing.T) {
 // One seed is one history: everything that happens, in the same order and at the same microsecond.
 func TestASeedIsAHistory(t *testing.T) {
 	t.Parallel()
-	for seed := uint64(1); seed <= 10; seed++ {
-		var stories [2][]string
-		for i := range stories {
-			out, err := play(t.Context(), newPlan(seed, 6*time.Hour))
-			if err != nil {
-				t.Fatal(err)
-			}
-			stories[i] = out.story
-		}
-		if !slices.Equal(stories[0], stories[1]) {
-			for i := range stories[0] {
-				if i >= len(stories[1]) || stories[0][i] != stories[1][i] {
-					t.Fatalf("seed %d: line %d differs:\n  %s\n  %s", seed, i, stories[0][i], strings.Join(stories[1][i:min(i+1, len(stories[1]))], ""))
-				}
-			}
-			t.Fatalf("seed %d: the second run tells more", seed)
-		}
-		if len(stories[0]) < 50 {
-			t.Errorf("seed %d: only %d lines", seed, len(stories[0]))
+	for seed := uint64(1); seed <= 25; seed++ {
+		p := newPlan(seed, 6*time.Hour)
+		if story := sameStory(t, p, p); len(story) < 50 {
+			t.Errorf("seed %d: only %d lines", seed, len(story))
 		}
 	}
 }
 
-// The decisions of a run do not depend on which rounds were left out because nothing could have happened.
+// What the simulation remembers of its ledger's answers is what the ledger would answer again.
+func TestMemoryChangesNothing(t *testing.T) {
+	t.Parallel()
+	for seed := uint64(1); seed <= 25; seed++ {
+		p := newPlan(seed, 6*time.Hour)
+		forgetful := p
+		forgetful.scenario.forgetful = true
+		sameStory(t, p, forgetful)
+	}
+}
+
+// sameStory plays two plans of a seed and wants one story.
+func sameStory(t *testing.T, plans ...plan) []string {
+	t.Helper()
+	var stories [2][]string
+	for i := range stories {
+		out, err := play(t.Context(), plans[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		stories[i] = append(out.story, fmt.Sprintf("%d decisions, %d rounds", out.decisions, out.rounds))
+	}
+	for i, line := range stories[0] {
+		if i >= len(stories[1]) || line != stories[1][i] {
+			t.Fatalf("seed %d: line %d differs:\n  %s\n  %s", plans[0].seed, i, line, strings.Join(stories[1][i:min(i+1, len(stories[1]))], ""))
+		}
+	}
+	if len(stories[1]) > len(stories[0]) {
+		t.Fatalf("seed %d: the second run tells more", plans[0].seed)
+	}
+	return stories[0]
+}
+
+// Rounds that are left out would find nothing, and most can be.
 func TestElidedRoundsFindNothing(t *testing.T) {
 	t.Parallel()
-	report, err := Run(t.Context(), Options{Seeds: 20, First: 1, Length: 6 * time.Hour})
-	if err != nil {
-		t.Fatal(err)
+	rounds, elided := 0, 0
+	for seed := uint64(1); seed <= 20; seed++ {
+		p := newPlan(seed, 6*time.Hour)
+		out, err := play(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rounds, elided = rounds+out.rounds, elided+out.elided
+		p.scenario.restless = true
+		if out, err = play(t.Context(), p); err != nil || len(out.violations) > 0 || out.elided > 0 || out.rounds < 300 {
+			t.Errorf("seed %d: %d rounds played and %d left out: %v, %v", seed, out.rounds, out.elided, out.violations, err)
+		}
 	}
-	if report.Elided < report.Rounds {
-		t.Errorf("%d rounds played and %d left out: a run would take too long", report.Rounds, report.Elided)
+	if elided < 2*rounds {
+		t.Errorf("%d rounds played and %d left out: a run would take too long", rounds, elided)
 	}
 }
 

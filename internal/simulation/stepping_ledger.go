@@ -50,12 +50,14 @@ func (l steppingLedger) Now(ctx context.Context) (consent.Instant, error) {
 }
 
 func (l steppingLedger) Switches(ctx context.Context, id string) (ledger.Switches, error) {
-	return step(l, func() (ledger.Switches, error) { return l.Records.Switches(ctx, id) })
+	return step(l, func() (ledger.Switches, error) {
+		return l.world.rememberedSwitches(func() (ledger.Switches, error) { return l.Records.Switches(ctx, id) })
+	})
 }
 
 func (l steppingLedger) Break(ctx context.Context, id, reason string) (ledger.Switches, error) {
 	l.world.watch.text("the reason of a broken merchant", reason)
-	l.world.waiting.known = false
+	l.world.memory.forget()
 	return step(l, func() (ledger.Switches, error) { return l.Records.Break(ctx, id, reason) })
 }
 
@@ -82,20 +84,34 @@ func (l steppingLedger) SetRunStatus(ctx context.Context, id string, kind ledger
 }
 
 func (l steppingLedger) Cursors(ctx context.Context, id string) (map[string]string, error) {
-	return step(l, func() (map[string]string, error) { return l.Records.Cursors(ctx, id) })
+	return step(l, func() (map[string]string, error) {
+		return l.world.rememberedCursors(func() (map[string]string, error) { return l.Records.Cursors(ctx, id) })
+	})
 }
 
 func (l steppingLedger) Save(ctx context.Context, id string, batch ledger.Batch) ([]consent.Subject, error) {
 	for _, change := range batch.Changes {
 		l.world.watch.journal(change.Journal)
-		l.world.waiting.known = false
+		l.world.news += len(change.Journal)
+		l.world.memory.forgetPerson(change.Subject)
+	}
+	if len(batch.Cursors) > 0 {
+		l.world.memory.cursors = nil
+	}
+	for _, customer := range batch.Customers {
+		delete(l.world.memory.customers, customer.ID)
 	}
 	return step(l, func() ([]consent.Subject, error) { return l.Records.Save(ctx, id, batch) })
 }
 
 func (l steppingLedger) Load(ctx context.Context, id string, channel consent.Channel, subjects []consent.Subject,
 ) (map[consent.Subject]ledger.Entry, error) {
-	return step(l, func() (map[consent.Subject]ledger.Entry, error) { return l.Records.Load(ctx, id, channel, subjects) })
+	return step(l, func() (map[consent.Subject]ledger.Entry, error) {
+		exists := func(entry ledger.Entry) bool { return entry.Version > 0 }
+		return remembered(l.world, &l.world.memory.people, subjects, exists, func(subjects []consent.Subject) (map[consent.Subject]ledger.Entry, error) {
+			return l.Records.Load(ctx, id, channel, subjects)
+		})
+	})
 }
 
 func (l steppingLedger) Scan(ctx context.Context, id string, channel consent.Channel, after consent.Subject, limit int,
@@ -104,7 +120,9 @@ func (l steppingLedger) Scan(ctx context.Context, id string, channel consent.Cha
 }
 
 func (l steppingLedger) AnyDue(ctx context.Context, id string, channel consent.Channel, now consent.Instant) ([2]bool, error) {
-	return step(l, func() ([2]bool, error) { return l.Records.AnyDue(ctx, id, channel, now) })
+	return step(l, func() ([2]bool, error) {
+		return ifAny(ctx, l.world, l.world.anyoneDue, func() ([2]bool, error) { return l.Records.AnyDue(ctx, id, channel, now) })
+	})
 }
 
 func (l steppingLedger) Owed(ctx context.Context, query ledger.OwedQuery) ([]ledger.Located, error) {
@@ -117,29 +135,39 @@ func (l steppingLedger) Claims(ctx context.Context, id string, limit ledger.Resu
 ) ([]ledger.ClaimResult, error) {
 	for _, request := range requests {
 		l.world.watch.journal(request.Journal)
-		l.world.waiting.known = false
+		l.world.news++
+		l.world.memory.forgetPerson(request.Subject)
 	}
 	return step(l, func() ([]ledger.ClaimResult, error) { return l.Records.Claims(ctx, id, limit, requests) })
 }
 
 func (l steppingLedger) KnownCustomers(ctx context.Context, id string, ids []string) (map[string]ledger.Customer, error) {
-	return step(l, func() (map[string]ledger.Customer, error) { return l.Records.KnownCustomers(ctx, id, ids) })
+	return step(l, func() (map[string]ledger.Customer, error) {
+		exists := func(customer ledger.Customer) bool { return customer.ID != "" }
+		return remembered(l.world, &l.world.memory.customers, ids, exists, func(ids []string) (map[string]ledger.Customer, error) {
+			return l.Records.KnownCustomers(ctx, id, ids)
+		})
+	})
+}
+
+func (l steppingLedger) holds(ctx context.Context, ask func() ([]ledger.Held, error)) ([]ledger.Held, error) {
+	return step(l, func() ([]ledger.Held, error) { return ifAny(ctx, l.world, l.world.anyoneHeld, ask) })
 }
 
 func (l steppingLedger) HeldCustomers(ctx context.Context, id string, limit int) ([]ledger.Held, error) {
-	return step(l, func() ([]ledger.Held, error) { return l.Records.HeldCustomers(ctx, id, limit) })
+	return l.holds(ctx, func() ([]ledger.Held, error) { return l.Records.HeldCustomers(ctx, id, limit) })
 }
 
 func (l steppingLedger) HoldsEnded(ctx context.Context, id string, now consent.Instant, lag consent.Span, limit int) ([]ledger.Held, error) {
-	return step(l, func() ([]ledger.Held, error) { return l.Records.HoldsEnded(ctx, id, now, lag, limit) })
+	return l.holds(ctx, func() ([]ledger.Held, error) { return l.Records.HoldsEnded(ctx, id, now, lag, limit) })
 }
 
 func (l steppingLedger) HoldsOf(ctx context.Context, id, customer string) ([]ledger.Held, error) {
-	return step(l, func() ([]ledger.Held, error) { return l.Records.HoldsOf(ctx, id, customer) })
+	return l.holds(ctx, func() ([]ledger.Held, error) { return l.Records.HoldsOf(ctx, id, customer) })
 }
 
 func (l steppingLedger) HoldsToOpen(ctx context.Context, id string, now consent.Instant, limit int) ([]ledger.Held, error) {
-	return step(l, func() ([]ledger.Held, error) { return l.Records.HoldsToOpen(ctx, id, now, limit) })
+	return l.holds(ctx, func() ([]ledger.Held, error) { return l.Records.HoldsToOpen(ctx, id, now, limit) })
 }
 
 func (l steppingLedger) MarkOpened(ctx context.Context, id string, holds []ledger.Held) error {
@@ -155,16 +183,18 @@ func (l steppingLedger) CountHeld(ctx context.Context, id string) (held, opened 
 }
 
 func (l steppingLedger) Hint(ctx context.Context, id, customer string) (nudge bool, err error) {
-	l.world.waiting.known = false
+	l.world.memory.forgetHints()
 	return step(l, func() (bool, error) { return l.Records.Hint(ctx, id, customer) })
 }
 
 func (l steppingLedger) Hints(ctx context.Context, id string, until consent.Instant, limit int) ([]ledger.Hint, error) {
-	return step(l, func() ([]ledger.Hint, error) { return l.Records.Hints(ctx, id, until, limit) })
+	return step(l, func() ([]ledger.Hint, error) {
+		return ifAny(ctx, l.world, l.world.anyoneHinted, func() ([]ledger.Hint, error) { return l.Records.Hints(ctx, id, until, limit) })
+	})
 }
 
 func (l steppingLedger) ForgetHints(ctx context.Context, id string, hints []ledger.Hint) error {
-	l.world.waiting.known = false
+	l.world.memory.forgetHints()
 	return alone(l, func() error { return l.Records.ForgetHints(ctx, id, hints) })
 }
 

@@ -3,7 +3,6 @@ package simulation
 import (
 	"context"
 	"errors"
-	"math"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -28,8 +27,10 @@ type temporal struct {
 	rounds      int
 	elided      int
 	windows     map[window]bool
-	// waiting is what waits has found, as long as it is known to be so.
-	waiting struct{ known, held, owed bool }
+	// news counts what the ledger was told of people, but for the times of reads. promised, when rounds that could be left out are played,
+	// is until when they will tell nothing.
+	news     int
+	promised time.Time
 }
 
 type window struct {
@@ -42,10 +43,11 @@ const interval = time.Minute
 // silence is after how long without a heartbeat work is given to another process.
 const silence = 25 * time.Second
 
+// clockwork tells when rounds begin, which is the same for every engine.
+var clockwork = reconcile.Engine{Timing: reconcile.DefaultTiming()}
+
 // grid is the next moment of a round after t.
-func (w *world) grid(t time.Time) time.Time {
-	return w.workers[0].engine.NextRound(merchantID, t)
-}
+func (w *world) grid(t time.Time) time.Time { return clockwork.NextRound(merchantID, t) }
 
 // arrangeRound arranges the next round, unless one is arranged for earlier or under way.
 func (w *world) arrangeRound(at time.Time) {
@@ -53,7 +55,7 @@ func (w *world) arrangeRound(at time.Time) {
 		return
 	}
 	w.nextRound = at
-	w.at(at, func() {
+	w.aside(at, func() {
 		if w.nextRound.Equal(at) {
 			w.nextRound = time.Time{}
 			w.giveRound()
@@ -77,7 +79,9 @@ func (w *world) startRound(one *worker) {
 	w.round = one
 	w.shift++
 	shift := w.shift
-	changed := w.lastChange
+	began, changed := w.now, w.lastChange
+	promised, news := w.promised, w.news
+	w.promised = time.Time{}
 	var result reconcile.RoundResult
 	var err error
 	w.spawn(one.process, func() {
@@ -85,13 +89,16 @@ func (w *world) startRound(one *worker) {
 	}, func() {
 		if shift == w.shift {
 			w.round = nil
-			w.roundEnded(result, err, changed)
+			if w.news > news && w.now.Before(promised) && changed.Equal(w.lastChange) {
+				w.watch.violate("Elided", "", "a round that could have been left out has told %d things", w.news-news)
+			}
+			w.roundEnded(result, err, began, changed)
 		}
 		w.watch.failed(err)
 	})
 }
 
-func (w *world) roundEnded(result reconcile.RoundResult, err error, changed time.Time) {
+func (w *world) roundEnded(result reconcile.RoundResult, err error, began, changed time.Time) {
 	w.rounds++
 	if errors.Is(err, reconcile.ErrBusy) {
 		w.count(leaseRanOut)
@@ -113,28 +120,37 @@ func (w *world) roundEnded(result reconcile.RoundResult, err error, changed time
 	default:
 		w.quiet = 0
 	}
-	w.arrangeRound(w.elide(next))
+	w.arrangeRound(w.elide(began, next))
 }
 
-// elide puts the next round off until something has happened: those between would find nothing. Now and then the last of them is played,
-// so that what happens then meets fresh watermarks as well as old ones.
-func (w *world) elide(next time.Time) time.Time {
-	settled := w.lastChange.Add(w.scenario.lag + interval + 10*time.Second)
-	if w.quiet == 0 || w.now.Before(settled) || w.fullReads > 0 {
+// foundAgain is how long Shopify's dates are too fresh for one read to be the last: they have whole seconds, and its clock is not ours.
+const foundAgain = 10 * time.Second
+
+// elide puts the next round off until something has happened: those between would find nothing. The last one began after both sides had
+// changed last and search hid nothing of that any more, it read both to the end without an error and wrote to neither; nobody has written
+// to the ledger since but what is looked at here. So the next one would read the same and find it recorded. Now and then the last of them
+// is played all the same, so that what happens then meets fresh watermarks as well as old ones.
+func (w *world) elide(began, next time.Time) time.Time {
+	if w.quiet == 0 || began.Before(w.lastChange.Add(w.scenario.lag+foundAgain)) || w.fullReads > 0 {
 		return next
 	}
-	until := w.end
-	if len(w.agenda) > 0 {
-		until = earlier(until, w.agenda[0].at)
+	until := w.nothingUntil(w.end)
+	held, owed := w.waits()
+	if w.scenario.restless {
+		if !held && !owed {
+			w.promised = until
+		}
+		return next
 	}
-	switch held, owed := w.waits(); {
+	// Whoever waits is found in time or by the rounds that are left: these are only rarer, so that some of it comes minutes later.
+	switch {
 	case owed && w.quiet < 12:
 		return next
 	case owed:
 		// Somebody is put off for minutes or hours: what is due is looked at now and then.
 		until = earlier(until, w.now.Add(11*interval))
 	case held:
-		// An order would be an event; whose window was lost is found at its end.
+		// An order would be an event; whose window was lost is found after its end.
 		until = earlier(until, w.now.Add(3*interval))
 	}
 	steps := int(until.Sub(next) / interval)
@@ -148,52 +164,48 @@ func (w *world) elide(next time.Time) time.Time {
 	return next.Add(time.Duration(steps) * interval)
 }
 
-// waits reports whether anybody is held, or owed something. It asks the ledger only when somebody has written to it since.
+// waits reports whether anybody is held, or owed something.
 func (w *world) waits() (held, owed bool) {
-	if !w.waiting.known {
-		w.waiting.held, w.waiting.owed = w.askWaits()
-		w.waiting.known = true
-	}
-	return w.waiting.held, w.waiting.owed
+	// A ledger that cannot tell is asked again: then somebody may be.
+	held, _ = w.anyoneHeld(w.context)
+	owed, _ = w.memory.owed.learn(func() (bool, error) { return w.anyoneOwed(w.context) })
+	hinted, _ := w.anyoneHinted(w.context)
+	return held, owed || hinted
 }
 
-func (w *world) askWaits() (held, owed bool) {
-	n, _, err := w.book.CountHeld(w.context, merchantID)
-	if err != nil {
-		return true, true
+// anyoneOwed: somebody is owed what may be delivered, due or not.
+func (w *world) anyoneOwed(ctx context.Context) (bool, error) {
+	if due, err := w.anyoneDue(ctx); err != nil || !due {
+		return false, err
 	}
-	held = n > 0
-	if hints, err := w.book.Hints(w.context, merchantID, consent.Instant(math.MaxInt64), 1); err != nil || len(hints) > 0 {
-		return held, true
-	}
-	switches, err := w.book.Switches(w.context, merchantID)
+	switches, err := w.rememberedSwitches(func() (ledger.Switches, error) { return w.book.Switches(ctx, merchantID) })
 	if err != nil {
-		return held, true
+		return false, err
 	}
 	for _, side := range consent.Sides {
 		sync := consent.SyncTo(consent.Email, side)
 		if !switches.May(sync) {
 			continue
 		}
-		debts, err := w.book.Debts(w.context, merchantID, consent.Email, side, reconcile.LedgerPermit(switches, sync))
+		debts, err := w.book.Debts(ctx, merchantID, consent.Email, side, reconcile.LedgerPermit(switches, sync))
 		if err != nil || debts.OwedSubscribes+debts.OwedUnsubscribes > 0 {
-			return held, true
+			return true, err
 		}
 	}
-	return held, false
+	return false, nil
 }
 
 // processEnded gives the work of a process that died or fell silent to another one.
 func (w *world) processEnded(p *process, kind fault.Kind, length time.Duration) {
 	if kind == crash {
-		w.after(time.Duration(5+w.random.IntN(120))*time.Second, func() { w.hire() })
+		w.aside(w.now.Add(time.Duration(5+w.random.IntN(120))*time.Second), func() { w.hire() })
 	}
 	w.count(kind)
 	w.watch.trouble(p, length)
 	w.watch.tell("%s: %s", p.name, kind)
 	if w.round != nil && w.round.process == p {
 		shift := w.shift
-		w.after(silence, func() {
+		w.aside(w.now.Add(silence), func() {
 			if w.shift == shift && w.round != nil && w.round.process == p {
 				w.round = nil
 				w.giveRound()
@@ -263,7 +275,7 @@ func (w *world) wakeWindow(key window, order *ledger.Order, tries int) {
 			})
 		}
 	}
-	w.after(time.Minute, func() {
+	w.aside(w.now.Add(time.Minute), func() {
 		if !answered && tries > 1 {
 			w.wakeWindow(key, order, tries-1)
 		}
@@ -302,7 +314,7 @@ func (w *world) slice() {
 			w.slice()
 		}
 	})
-	w.after(3*time.Minute, func() {
+	w.aside(w.now.Add(3*time.Minute), func() {
 		if !answered && (!one.alive || one.frozenUntil.After(w.now)) {
 			answered = true
 			w.slice()
@@ -323,7 +335,8 @@ func (w *world) operate(act func(ctx context.Context) error) {
 	if err := act(w.context); err != nil {
 		w.watch.failed(err)
 	}
-	w.waiting.known = false
+	w.memory.forget()
+	w.promised = time.Time{}
 	w.quiet = 0
 	w.arrangeRound(w.now)
 }

@@ -60,6 +60,13 @@ type Violation struct {
 	// Rule is I1 to I10, or Checkout, Date, Forward, Gone or Off, as docs/consent.md names them.
 	Rule string `json:"rule"`
 	What string `json:"what"`
+	// person is the address for whom it did not hold; empty when it is nobody's alone.
+	person string
+}
+
+// like: the same rule did not hold for the same person.
+func (v Violation) like(other Violation) bool {
+	return v.Rule == other.Rule && v.person == other.person
 }
 
 type span struct{ from, to time.Time }
@@ -94,6 +101,8 @@ type life struct {
 	acts    []act
 	seen    [2][]glimpse
 	writes  []*writeCall
+	// strays are writes for somebody else that reached this address, because their customer was given it on the way.
+	strays []*writeCall
 	// disturbances are deletions, changes of address and merges.
 	disturbances []disturbance
 	refusedAt    time.Time
@@ -155,8 +164,9 @@ func (o *watch) tell(format string, args ...any) {
 	o.story = append(o.story, fmt.Sprintf("%9.3fs  %s", o.world.since().Seconds(), fmt.Sprintf(format, args...)))
 }
 
-func (o *watch) violate(rule, format string, args ...any) {
-	v := Violation{rule, fmt.Sprintf(format, args...)}
+// violate takes note of a rule that did not hold for a person, or for nobody in particular.
+func (o *watch) violate(rule, person, format string, args ...any) {
+	v := Violation{Rule: rule, What: fmt.Sprintf(format, args...), person: person}
 	o.tell("VIOLATION of %s: %s", v.Rule, v.What)
 	o.violations = append(o.violations, v)
 }
@@ -164,6 +174,9 @@ func (o *watch) violate(rule, format string, args ...any) {
 // act takes note of a word.
 func (o *watch) act(a act) {
 	l := o.life(a.address)
+	if f := o.fights[l.address]; f != nil && a.own && !f.answering && len(l.acts) > 0 && a.made.Sub(l.acts[len(l.acts)-1].made) > 10*time.Minute {
+		f.writes = 0 // by the rules' text the person is heard again after ten minutes in which nobody said anything
+	}
 	l.acts = append(l.acts, a)
 	kind := ""
 	switch {
@@ -259,7 +272,7 @@ func (o *watch) owed(p *process, to side, found []ledger.Located) {
 			waiting[o.addressOf(f.Subject)] = true
 		}
 		if optOut && yesBefore {
-			o.violate("I9", "an opt-out stands behind an opt-in in what is owed to %s", to)
+			o.violate("I9", "", "an opt-out stands behind an opt-in in what is owed to %s", to)
 		}
 		yesBefore = yesBefore || !optOut
 	}
@@ -286,7 +299,7 @@ func (o *watch) lookedUp(p *process, where side, address string) {
 func (o *watch) optOutsFirst(p *process, where side, l *life) {
 	for _, address := range o.order {
 		if o.batches[batch{p, where}][address] {
-			o.violate("I9", "%s is subscribed in %s while the opt-out of %s waits", l.address, where, address)
+			o.violate("I9", l.address, "%s is subscribed in %s while the opt-out of %s waits", l.address, where, address)
 			return
 		}
 	}
@@ -306,14 +319,14 @@ func (o *watch) writeBegins(p *process, where side, address string, what word) *
 	o.deliveries++
 	o.tell("%s: %s begins to write %s to %s", l.address, p.name, what, where)
 	if call.look.IsZero() || now.Sub(call.look) > 85*time.Second {
-		o.violate("I8", "%s is written to %s without a look-up just before", l.address, where)
+		o.violate("I8", l.address, "%s is written to %s without a look-up just before", l.address, where)
 	}
 	if silent := o.silent[where]; !silent.IsZero() && now.After(silent) {
-		o.violate("Off", "%s is written to %s after off was answered", l.address, where)
+		o.violate("Off", l.address, "%s is written to %s after off was answered", l.address, where)
 	}
 	for _, other := range l.writes {
 		if other.side == where && other.ended.IsZero() && other.process.alive && now.Sub(other.began) < 30*time.Second {
-			o.violate("I5", "%s is written to %s twice at a time", l.address, where)
+			o.violate("I5", l.address, "%s is written to %s twice at a time", l.address, where)
 		}
 	}
 	if what == yes {
@@ -341,9 +354,13 @@ func (o *watch) writeTook(call *writeCall, address string, effective bool, befor
 		o.lastEffect = o.world.now
 	}
 	o.tell("%s: %s takes our %s: effective %t, it showed %q", call.life.address, call.side, call.word, effective, before)
+	if effective && normal(address) != call.life.address {
+		l := o.life(address)
+		l.strays = append(l.strays, call)
+	}
 	movedSince := slices.ContainsFunc(call.life.disturbances, func(d disturbance) bool { return d.at.After(call.look) })
 	if effective && normal(address) != call.life.address && !movedSince {
-		o.violate("I8", "a write for %s reached %s", call.life.address, normal(address))
+		o.violate("I8", call.life.address, "a write for %s reached %s", call.life.address, normal(address))
 	}
 	if effective && call.word == yes {
 		o.againstANo(call)
@@ -369,7 +386,7 @@ func (o *watch) avalanche(call *writeCall) {
 		}
 	}
 	if limit > 0 && people > limit+o.approved {
-		o.violate("I10", "%d people were resubscribed, the limit is %d, and %d were approved", people, limit, o.approved)
+		o.violate("I10", "", "%d people were resubscribed, the limit is %d, and %d were approved", people, limit, o.approved)
 	}
 }
 
@@ -395,7 +412,7 @@ func (o *watch) againstANo(call *writeCall) {
 			}
 		}
 		if visible {
-			o.violate("I2", "%s is subscribed in %s against the no in %s of %s%s", l.address, call.side, n.side, o.clock(n.at), o.record(l))
+			o.violate("I2", l.address, "%s is subscribed in %s against the no in %s of %s%s", l.address, call.side, n.side, o.clock(n.at), o.record(l))
 			return
 		}
 	}
@@ -431,7 +448,7 @@ func (o *watch) Write(line []byte) (int, error) {
 // text is anything that leaves the ledger's sealed column: it holds no address (I7).
 func (o *watch) text(where, text string) {
 	if strings.ContainsRune(text, '@') || strings.Contains(strings.ToLower(text), "zebedee") {
-		o.violate("I7", "%s holds an address: %s", where, text)
+		o.violate("I7", "", "%s holds an address: %s", where, text)
 	}
 }
 

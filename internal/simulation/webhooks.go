@@ -95,12 +95,13 @@ func (w *world) receiveWebhook(hook ledger.Webhook) {
 		w.watch.failed(err)
 		return
 	}
-	w.waiting.known = false
+	w.memory.forgetHints()
 	for _, held := range receipts[0].Held {
 		if key := (window{held.Hold.Customer, held.Hold.Consent}); w.windows[key] {
 			w.after(time.Duration(w.chance.IntN(1000))*time.Millisecond, func() { w.wakeWindow(key, hook.Order, 2) })
 		} else {
 			nudge, err := w.book.Hint(w.context, merchantID, held.Hold.Customer)
+			w.memory.forgetHints()
 			w.watch.failed(err)
 			if nudge {
 				w.nudge()
@@ -140,7 +141,7 @@ func (w *world) nudge() {
 		}
 	})
 	// A process that dies takes its drain with it.
-	w.after(6*time.Minute, func() {
+	w.aside(w.now.Add(6*time.Minute), func() {
 		if !done && !one.alive {
 			done, w.draining = true, false
 		}

@@ -73,8 +73,9 @@ type world struct {
 	hired   int
 	temporal
 	webhooks
-	watch *watch
-	faced map[fault.Kind]int
+	memory memory
+	watch  *watch
+	faced  map[fault.Kind]int
 	// lastChange is when a side last changed in any way.
 	lastChange      time.Time
 	ledgerAwayUntil time.Time
@@ -105,6 +106,10 @@ type scenario struct {
 	existingOptOuts       ledger.OptOuts
 	// resubscribeLimit is the merchant's setting; zero is the default, which no run of a few people reaches.
 	resubscribeLimit int
+	// forgetful: every question goes to the ledger. A test plays it so.
+	forgetful bool
+	// restless: rounds that could be left out are played, and must find nothing. A test plays it so.
+	restless bool
 }
 
 // book is a ledger in memory for one run after another.
@@ -282,7 +287,12 @@ func (w *world) latency() time.Duration {
 	return w.scenario.slow/2 + time.Duration(w.random.Int64N(int64(w.scenario.slow)))
 }
 
-func (w *world) changed() { w.lastChange = w.now }
+// changed is told that a side shows something else now: the next round shall read it.
+func (w *world) changed() {
+	w.lastChange = w.now
+	w.quiet = 0
+	w.arrangeRound(w.grid(w.now))
+}
 
 func (w *world) count(kind fault.Kind) { w.faced[kind]++ }
 
