@@ -412,3 +412,10 @@ func (s *Store) conversations() []int {
 	}
 	return slices.Sorted(maps.Keys(ids))
 }
+
+// DeleteMessage deletes a message: its routes answer as if it had never been.
+func (s *Store) DeleteMessage(id int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.messages = slices.DeleteFunc(s.messages, func(m *message) bool { return m.id == id })
+}

@@ -211,3 +211,11 @@ func createEngagement(store *Store, arguments inputs) value {
 	}
 	return value{object: payload}
 }
+
+// DeleteActivities acts as the merchant who deletes all marketing activities in the admin, and with them their engagement.
+func (s *Store) DeleteActivities() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.activities)
+	clear(s.engagements)
+}
