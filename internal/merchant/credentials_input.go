@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// maxInputBytes bounds what is read from standard input: nine secrets and their names, many times over.
+// maxInputBytes bounds what is read from standard input: ten secrets and their names, many times over.
 const maxInputBytes = 64 << 10
 
 // ReadCredentials reads all secrets of a merchant from the environment and from standard input, and checks that they are complete.
@@ -73,7 +73,7 @@ func (c *Credentials) set(key, value string) error {
 	// The key is not repeated: in a line without a name it is the secret itself, up to a = in it.
 	return errors.New("has a key that is none of " + EnvShopifyClientID + ", " + EnvShopifyClientSecret + ", " + EnvShopifyToken + ", " +
 		EnvListrakClientID + ", " + EnvListrakClientSecret + ", " + EnvListrakPrivacyClientID + ", " + EnvListrakPrivacyClientSecret + ", " +
-		EnvListrakSMSClientID + ", " + EnvListrakSMSClientSecret)
+		EnvListrakSMSClientID + ", " + EnvListrakSMSClientSecret + ", " + EnvEventsSecret)
 }
 
 // readJSON goes by tokens, because decoding into a map would silently take the last of two equal keys.

@@ -29,6 +29,8 @@ type pass struct {
 	Rows int       `json:"rows,omitempty"`
 	// Done tells that a full read has come to its end.
 	Done bool `json:"done,omitempty"`
+	// Reached is when a pass last reached back as far as changes may show late.
+	Reached time.Time `json:"reached,omitzero"`
 }
 
 // source is one thing to be read: a name for its cursor, how far before the watermark a pass reaches back, and the reading of a page.
@@ -37,6 +39,8 @@ type source struct {
 	overlap time.Duration
 	// full reads everything once, from the beginning, and ends.
 	full bool
+	// reaches: the overlap is as long as changes may show late.
+	reaches bool
 	// slow: one page may take several runs, so the pass is saved before its first.
 	slow bool
 	page func(ctx context.Context, from reach, cursor string) (page, error)
@@ -182,7 +186,11 @@ func (r *run) scan(ctx context.Context, src source) (done bool, err error) {
 		p.Page, p.Rows = read.next, p.Rows+read.rows
 		switch {
 		case read.next == "":
-			p = pass{Since: p.Began, Done: src.full}
+			reached := p.Reached
+			if src.reaches {
+				reached = p.Began
+			}
+			p = pass{Since: p.Began, Done: src.full, Reached: reached}
 		case p.Rows >= pagingEnd && read.reached.After(since):
 			p.From, p.Page, p.Rows = read.reached, "", 0
 		}
@@ -212,7 +220,7 @@ var errTimeIsUp = errors.New("time is up")
 
 // shopifySource is what a poll reads of Shopify, for all channels that are read.
 func (r *run) shopifySource() source {
-	return source{cursor: shopifyChanges, overlap: r.Timing.SearchLag, page: func(ctx context.Context, from reach, cursor string) (page, error) {
+	return source{cursor: shopifyChanges, overlap: r.Timing.SearchLag, reaches: true, page: func(ctx context.Context, from reach, cursor string) (page, error) {
 		channels, err := r.observed(ctx)
 		if err != nil {
 			return page{}, err
@@ -368,6 +376,43 @@ func (s *session) scanListrak(state listrak.State) func(context.Context, reach, 
 		_, err = s.observe(ctx, sightings)
 		return page{next: contacts.Next, rows: len(contacts.Contacts)}, err
 	}
+}
+
+const (
+	// shortReach is how far a poll reaches back while customers' metafields are being written, and longReachEvery how often it reaches back
+	// as far as it must: then also over what the short ones left out.
+	shortReach     = 30 * time.Second
+	longReachEvery = 15 * time.Minute
+)
+
+// eventsBeingWritten reports whether customers' metafields were written within the time in which the search may show that.
+func (r *run) eventsBeingWritten(ctx context.Context) (bool, error) {
+	if _, _, err := r.loadPass(ctx, shopifyChanges); err != nil {
+		return false, err
+	}
+	told, err := time.Parse(time.RFC3339, r.cursors[ledger.ToldPeopleCursor])
+	return err == nil && r.now().Time().Sub(told) <= r.Timing.SearchLag, nil
+}
+
+// besideEvents shortens the overlap of a poll while the fields of events are written to customers: each of those writes bumps updatedAt, and a
+// poll that reads them six times over takes a third of the points. A change that shows later than shortReach is then found by the next long
+// reach instead of the next poll.
+func (r *run) besideEvents(ctx context.Context, src source) (source, error) {
+	p, known, err := r.loadPass(ctx, src.cursor)
+	if err != nil || !known || !p.Began.IsZero() {
+		// A pass goes on as it began; what it reaches is judged when it ends.
+		src.reaches = src.reaches && p.Began.IsZero()
+		return src, err
+	}
+	if busy, err := r.eventsBeingWritten(ctx); err != nil || !busy {
+		return src, err
+	}
+	if r.now().Time().Sub(p.Reached) < longReachEvery {
+		src.overlap, src.reaches = min(shortReach, src.overlap), false
+		return src, nil
+	}
+	src.overlap += longReachEvery
+	return src, nil
 }
 
 // listrakSources lists what a poll reads of Listrak, opt-outs first. Listrak's dates may be off by the uncertainty, so the poll reaches
