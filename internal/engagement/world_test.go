@@ -55,7 +55,6 @@ type options struct {
 	dsn    string
 	shop   func(*shop.Config)
 	list   func(*list.Config)
-	http   bool
 	begins time.Time
 }
 
