@@ -115,7 +115,7 @@ func (a *app) approve(ctx context.Context, args []string, flags approveFlags) er
 		return err
 	}
 	id := m.Settings.ID
-	known, err := peopleKnown(ctx, h, id)
+	known, err := h.Ledger.CountSubjects(ctx, id)
 	if err != nil {
 		return err
 	}

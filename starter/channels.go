@@ -28,19 +28,6 @@ func channelsOf(ctx context.Context, h *host.Host, m merchant.Merchant) ([]conse
 	return channels, nil
 }
 
-// peopleKnown counts the people of a merchant as its limit on re-subscriptions does: somebody with both channels counts twice.
-func peopleKnown(ctx context.Context, h *host.Host, id string) (int64, error) {
-	var known int64
-	for _, channel := range consent.Channels {
-		n, err := h.Ledger.CountSubjects(ctx, id, channel)
-		if err != nil {
-			return 0, err
-		}
-		known += n
-	}
-	return known, nil
-}
-
 // identity is how a person is named on the command line: an address of a channel, normalised.
 type identity struct {
 	channel consent.Channel

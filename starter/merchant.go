@@ -776,7 +776,7 @@ func (a *app) eraseMerchant(ctx context.Context, name string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	people, err := peopleKnown(ctx, h, id)
+	people, err := h.Ledger.CountSubjects(ctx, id)
 	if err != nil {
 		return err
 	}

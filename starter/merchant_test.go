@@ -9,6 +9,7 @@ import (
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/merchant"
+	"github.com/concordsync/concord/internal/reconcile"
 	"github.com/concordsync/concord/internal/sandbox/list"
 )
 
@@ -166,7 +167,7 @@ func TestRefusedAndDisputedAreListedWithoutAddresses(t *testing.T) {
 	h, err := d.app(nil, nil).host(t.Context())
 	must(t, err)
 	subject := consent.SubjectOf(h.Keys.SubjectKey(), d.id, consent.Email, address)
-	sealed, err := h.Keys.Seal([]byte(address), "address/"+subject.Hex())
+	sealed, err := h.Keys.Seal([]byte(address), reconcile.AddressContext(subject))
 	must(t, err)
 	at := consent.InstantOf(time.Date(2026, 11, 22, 20, 13, 59, 0, time.UTC))
 	rec := consent.Record{Decision: consent.Decision{State: consent.Subscribed, At: at, Side: consent.Shopify}}

@@ -134,7 +134,7 @@ func refusedOf(ctx context.Context, h *host.Host, m merchant.Merchant, channel c
 			person.Problem += ", approved"
 		}
 		if addresses {
-			person.Address = openText(h, u.SealedAddress, "address/"+u.Subject.Hex())
+			person.Address = openText(h, u.SealedAddress, reconcile.AddressContext(u.Subject))
 		}
 		people = append(people, person)
 	}

@@ -34,7 +34,12 @@ func NormalisePhone(raw, country string) (string, error) {
 	case !phonenumbers.IsPossibleNumber(number):
 		return "", fmt.Errorf("%w: too short or too long for its country", ErrMalformedPhone)
 	}
-	return phonenumbers.Format(number, phonenumbers.E164), nil
+	normal := phonenumbers.Format(number, phonenumbers.E164)
+	if again, err := phonenumbers.Parse(normal, ""); err != nil || phonenumbers.Format(again, phonenumbers.E164) != normal {
+		// Zeros that one reading keeps and the next drops: the side that spells it differently would have another person.
+		return "", fmt.Errorf("%w: it reads as more than one number", ErrMalformedPhone)
+	}
+	return normal, nil
 }
 
 // IsCountry reports whether code is the ISO 3166 code, in capitals, of a country whose phone numbers are known.

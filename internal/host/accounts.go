@@ -56,7 +56,7 @@ func (a *accounts) connect(ctx context.Context, id string) (*reconcile.Account, 
 		return nil, err
 	}
 	var sms reconcile.SMS
-	if m.Settings.SMS.Enabled() && credentials.HasSMS() {
+	if hasSMS(m.Settings, credentials) {
 		if sms, err = SMSClient(m.Settings, credentials, a.now); err != nil {
 			return nil, err
 		}
@@ -98,7 +98,7 @@ func Clients(settings merchant.Settings, credentials merchant.Credentials, now f
 	store, err := shopify.New(shopify.Config{
 		Shop: settings.Shop, BaseURL: settings.ShopifyURL, Now: now, HTTP: &http.Client{Transport: wire, Timeout: shopifyTimeout},
 		ClientID: credentials.ShopifyClientID, ClientSecret: appSecret, Token: credentials.ShopifyToken,
-		WithoutPhones: !settings.SMS.Enabled(),
+		WithoutPhones: !hasSMS(settings, credentials),
 		OtherVersion: func(version string) {
 			logger.Warn("Shopify answers with another version of its API than this build knows: update Concord",
 				"merchant", settings.ID, "version", version, "ours", shopify.APIVersion)
@@ -116,6 +116,11 @@ func Clients(settings merchant.Settings, credentials merchant.Credentials, now f
 		return nil, nil, fmt.Errorf("set up the Listrak client of %s: %w", settings.ID, err)
 	}
 	return store, list, nil
+}
+
+// hasSMS reports whether the merchant has set SMS up.
+func hasSMS(settings merchant.Settings, credentials merchant.Credentials) bool {
+	return settings.SMS.Enabled() && credentials.HasSMS()
 }
 
 // SMSClient makes the client of Listrak's SMS API for a merchant. It calls nobody.

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -87,14 +85,6 @@ type Stops struct {
 
 // Stops counts who is stopped on these channels; on all when none is named.
 func (l *Ledger) Stops(ctx context.Context, merchant string, channels ...consent.Channel) (Stops, error) {
-	if len(channels) == 0 {
-		channels = consent.Channels[:]
-	}
-	// Named in the text, as the partial index needs it.
-	of := make([]string, len(channels))
-	for i, channel := range channels {
-		of[i] = strconv.Itoa(int(channel))
-	}
 	now, err := l.now(ctx, l.reads)
 	if err != nil {
 		return Stops{}, fmt.Errorf("count who is stopped: %w", explain(err))
@@ -103,7 +93,7 @@ func (l *Ledger) Stops(ctx context.Context, merchant string, channels ...consent
 	for _, side := range consent.Sides {
 		if err := each(ctx, l.reads, func(rows *sql.Rows) error { return rows.Scan(&stops.Waiting[side], &stops.Approved[side]) },
 			"SELECT count(*) - coalesce(sum(approved), 0), coalesce(sum(approved), 0) FROM (SELECT "+isApproved("$2")+
-				" AS approved FROM subjects WHERE merchant = $1 AND channel IN ("+strings.Join(of, ", ")+") AND "+isStopped(side)+") AS stopped",
+				" AS approved FROM subjects WHERE merchant = $1 AND "+isOn(channels)+" AND "+isStopped(side)+") AS stopped",
 			merchant, int64(now.Plus(-brakeSpan))); err != nil {
 			return Stops{}, fmt.Errorf("count who is stopped: %w", explain(err))
 		}

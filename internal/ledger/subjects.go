@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/concordsync/concord/internal/consent"
 )
@@ -159,14 +161,25 @@ func (l *Ledger) Scan(ctx context.Context, merchant string, channel consent.Chan
 	return found, nil
 }
 
-// CountSubjects counts the subjects known of a merchant and channel.
-func (l *Ledger) CountSubjects(ctx context.Context, merchant string, channel consent.Channel) (int64, error) {
+// CountSubjects counts the subjects known of a merchant on these channels; on all when none is named: somebody with both is two then.
+func (l *Ledger) CountSubjects(ctx context.Context, merchant string, channels ...consent.Channel) (int64, error) {
 	var n int64
-	if err := l.reads.QueryRowContext(ctx, "SELECT count(*) FROM subjects WHERE merchant = $1 AND channel = $2",
-		merchant, int64(channel)).Scan(&n); err != nil {
+	if err := l.reads.QueryRowContext(ctx, "SELECT count(*) FROM subjects WHERE merchant = $1 AND "+isOn(channels), merchant).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count subjects: %w", explain(err))
 	}
 	return n, nil
+}
+
+// isOn is the condition for rows of these channels, of all when there is none. They stand in the text, as partial indexes need it.
+func isOn(channels []consent.Channel) string {
+	if len(channels) == 0 {
+		channels = consent.Channels[:]
+	}
+	numbers := make([]string, len(channels))
+	for i, channel := range channels {
+		numbers[i] = strconv.Itoa(int(channel))
+	}
+	return "channel IN (" + strings.Join(numbers, ", ") + ")"
 }
 
 const subjectColumns = "subject, version, record, debt_shopify, debt_listrak, next_shopify, next_listrak, address"

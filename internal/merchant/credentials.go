@@ -130,20 +130,9 @@ func (c *Credentials) Normalize() error {
 	if c.ListrakClientSecret == "" {
 		wrong.add(EnvListrakClientSecret, "is required: the integration's client secret"+where)
 	}
-	const privacy = " (Listrak → Integrations → Integration Management; an integration of the type Privacy)"
-	switch {
-	case c.ListrakPrivacyClientID == "" && c.ListrakPrivacyClientSecret != "":
-		wrong.add(EnvListrakPrivacyClientID, "is required with "+EnvListrakPrivacyClientSecret+privacy)
-	case c.ListrakPrivacyClientID != "" && c.ListrakPrivacyClientSecret == "":
-		wrong.add(EnvListrakPrivacyClientSecret, "is required with "+EnvListrakPrivacyClientID+privacy)
-	}
-	const sms = " (Listrak → Integrations → Integration Management; an SMS API integration)"
-	switch {
-	case c.ListrakSMSClientID == "" && c.ListrakSMSClientSecret != "":
-		wrong.add(EnvListrakSMSClientID, "is required with "+EnvListrakSMSClientSecret+sms)
-	case c.ListrakSMSClientID != "" && c.ListrakSMSClientSecret == "":
-		wrong.add(EnvListrakSMSClientSecret, "is required with "+EnvListrakSMSClientID+sms)
-	}
+	wrong.pair(EnvListrakPrivacyClientID, c.ListrakPrivacyClientID, EnvListrakPrivacyClientSecret, c.ListrakPrivacyClientSecret,
+		"an integration of the type Privacy")
+	wrong.pair(EnvListrakSMSClientID, c.ListrakSMSClientID, EnvListrakSMSClientSecret, c.ListrakSMSClientSecret, "an SMS API integration")
 	if n := len(c.EventsSecret); n > 0 && n < minEventsSecret {
 		wrong.add(EnvEventsSecret, fmt.Sprintf("must have at least %d characters: whoever guesses it can make up events (openssl rand -hex 32 prints a good one)",
 			minEventsSecret))
@@ -153,6 +142,17 @@ func (c *Credentials) Normalize() error {
 
 // minEventsSecret is the shortest secret for events, in bytes. It is the only one that a person makes up.
 const minEventsSecret = 24
+
+// pair checks that an id and a secret of an integration that nobody needs are both given or neither.
+func (p *problems) pair(idEnv, id, secretEnv, secret, integration string) {
+	where := " (Listrak → Integrations → Integration Management; " + integration + ")"
+	switch {
+	case id == "" && secret != "":
+		p.add(idEnv, "is required with "+secretEnv+where)
+	case id != "" && secret == "":
+		p.add(secretEnv, "is required with "+idEnv+where)
+	}
+}
 
 // secret checks what no credential may hold. Anything but plain printable characters is a mistake of copying, and a line break
 // would let a value write headers of its own.

@@ -71,9 +71,11 @@ func (c *Credentials) set(key, value string) error {
 		return nil
 	}
 	// The key is not repeated: in a line without a name it is the secret itself, up to a = in it.
-	return errors.New("has a key that is none of " + EnvShopifyClientID + ", " + EnvShopifyClientSecret + ", " + EnvShopifyToken + ", " +
-		EnvListrakClientID + ", " + EnvListrakClientSecret + ", " + EnvListrakPrivacyClientID + ", " + EnvListrakPrivacyClientSecret + ", " +
-		EnvListrakSMSClientID + ", " + EnvListrakSMSClientSecret + ", " + EnvEventsSecret)
+	names := make([]string, 0, len(c.slots()))
+	for _, s := range c.slots() {
+		names = append(names, s.env)
+	}
+	return errors.New("has a key that is none of " + strings.Join(names, ", "))
 }
 
 // readJSON goes by tokens, because decoding into a map would silently take the last of two equal keys.

@@ -118,7 +118,7 @@ func (m *memory) advance(by consent.Span) {
 	m.at = m.at.Plus(by)
 }
 
-func (m *memory) CountSubjects(context.Context, string, consent.Channel) (int64, error) {
+func (m *memory) CountSubjects(context.Context, string, ...consent.Channel) (int64, error) {
 	return 50_000, nil
 }
 

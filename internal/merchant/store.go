@@ -16,7 +16,7 @@ import (
 type Rows interface {
 	AddMerchant(ctx context.Context, m ledger.Merchant, secrets ledger.Secrets) error
 	UpdateMerchant(ctx context.Context, m ledger.Merchant, with ledger.MerchantUpdate) error
-	CountSubjects(ctx context.Context, merchant string, channel consent.Channel) (int64, error)
+	CountSubjects(ctx context.Context, merchant string, channels ...consent.Channel) (int64, error)
 	Merchant(ctx context.Context, id string) (ledger.Merchant, error)
 	Merchants(ctx context.Context) ([]ledger.Merchant, error)
 	RemoveMerchant(ctx context.Context, id string) error
@@ -59,7 +59,8 @@ type Merchant struct {
 }
 
 // Add normalises and stores a new merchant with its credentials, every sync off, and returns the settings as stored. Errors hold
-// *Invalid, ledger.ErrMerchantExists, ledger.ErrShopTaken, ledger.ErrListTaken or ledger.ErrSMSListTaken, and say what to do; nothing is stored then.
+// *Invalid, ledger.ErrMerchantExists, ledger.ErrShopTaken, ledger.ErrListTaken or ledger.ErrSMSListTaken, and say what to do; nothing is
+// stored then.
 func (s *Store) Add(ctx context.Context, settings Settings, credentials Credentials) (Settings, error) {
 	if err := errors.Join(settings.Normalize(), credentials.Normalize()); err != nil {
 		return Settings{}, err
@@ -137,14 +138,9 @@ func (s *Store) update(ctx context.Context, id string, change func(*Settings) er
 		with.NewCredentials = true
 	}
 	if was, is := before.ResubscriptionLimit(), after.ResubscriptionLimit(); was != is {
-		var known int64
-		for _, channel := range consent.Channels {
-			// As the limit itself counts: somebody with both channels is two.
-			n, err := s.rows.CountSubjects(ctx, id, channel)
-			if err != nil {
-				return Settings{}, s.explain(ctx, err, after)
-			}
-			known += n
+		known, err := s.rows.CountSubjects(ctx, id)
+		if err != nil {
+			return Settings{}, s.explain(ctx, err, after)
 		}
 		with.LimitRaised = is.Of(known) > was.Of(known)
 	}

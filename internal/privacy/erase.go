@@ -281,7 +281,7 @@ func (j *job) addOtherAddresses(ctx context.Context, subjects []ledger.Located) 
 // in Listrak. Empty when nobody tells one that hashes to the subject (I8).
 func (j *job) addressOf(ctx context.Context, s ledger.Located) string {
 	if len(s.SealedAddress) > 0 {
-		if plain, err := j.Engine.Keys.Open(s.SealedAddress, "address/"+s.Subject.Hex()); err == nil && j.subject(s.Channel, string(plain)) == s.Subject {
+		if plain, err := j.Engine.Keys.Open(s.SealedAddress, reconcile.AddressContext(s.Subject)); err == nil && j.subject(s.Channel, string(plain)) == s.Subject {
 			return string(plain)
 		}
 	}

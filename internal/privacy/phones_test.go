@@ -13,6 +13,7 @@ import (
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/privacy"
 	"github.com/concordsync/concord/internal/privacy/person"
+	"github.com/concordsync/concord/internal/reconcile"
 	"github.com/concordsync/concord/internal/sandbox/shop"
 )
 
@@ -122,7 +123,7 @@ func TestBothWindowsOfAPersonAreRoused(t *testing.T) {
 func (w *world) unreadablePhone(side consent.Side, customer, text string) {
 	w.Helper()
 	phone := w.phoneSubject(text)
-	sealed, err := w.host.Keys.Seal([]byte(text), "unreadable/"+phone.Hex())
+	sealed, err := w.host.Keys.Seal([]byte(text), reconcile.UnreadableContext(phone))
 	require.NoError(w, err)
 	_, err = w.host.Ledger.Save(w.Context(), acme, ledger.Batch{Unreadable: []ledger.Unreadable{{Side: side, Ref: customer, Phone: phone, Sealed: sealed}}})
 	require.NoError(w, err)

@@ -312,7 +312,7 @@ func (s *session) openSealed(subject consent.Subject, sealed []byte) (string, bo
 	if len(sealed) == 0 {
 		return "", false
 	}
-	plain, err := s.Keys.Open(sealed, addressContext(subject))
+	plain, err := s.Keys.Open(sealed, AddressContext(subject))
 	if err != nil || s.subject(string(plain)) != subject {
 		return "", false
 	}

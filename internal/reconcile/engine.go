@@ -211,11 +211,15 @@ func (r *run) channelsRead() []*session {
 }
 
 // observed lists the channels whose consents are looked at when customers are read: those that are read, and those that ever were. A
-// customer is remembered as read up to a date, for all channels: what changed while one of them was off would never be seen.
+// customer is remembered as read up to a date, for all channels: what changed while one of them was off would never be seen. Without SMS
+// customers are read without their phones, which says nothing of who has one.
 func (r *run) observed(ctx context.Context) ([]*session, error) {
 	sessions := make([]*session, 0, len(consent.Channels))
 	for _, channel := range consent.Channels {
 		s := r.of(channel)
+		if channel == consent.SMS && r.account.SMS == nil {
+			continue
+		}
 		_, begun, err := r.loadPass(ctx, s.fullName(shopifyChanges))
 		if err != nil {
 			return nil, err

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/ledger"
@@ -145,6 +146,14 @@ func shopifyState(state shopify.ConsentState) consent.State {
 	return consent.Invalid
 }
 
+// fromListrak is a report of Listrak's with a date as it writes them.
+func (s *session) fromListrak(state consent.State, date, wall time.Time, ambiguous bool, r read) consent.Report {
+	return consent.Report{
+		Side: consent.Listrak, State: state, Date: consent.InstantOf(date), Wall: consent.InstantOf(wall),
+		Within: consent.SpanOf(s.account.listrakUncertainty(ambiguous)), ReadBegan: r.began, ReadEnded: r.ended,
+	}
+}
+
 // listrakReport turns a contact as read into a report; ok is false when Listrak holds what is no address.
 func (s *session) listrakReport(c listrak.Contact, r read) (seen sighting, ok bool) {
 	address, err := consent.NormaliseEmail(c.Address)
@@ -152,18 +161,13 @@ func (s *session) listrakReport(c listrak.Contact, r read) (seen sighting, ok bo
 		return sighting{}, false
 	}
 	settings := &s.account.Settings
-	within := s.account.listrakUncertainty(c.Ambiguous)
-	report := consent.Report{
-		Side: consent.Listrak, Date: consent.InstantOf(c.Date), Wall: consent.InstantOf(c.Wall()), Within: consent.SpanOf(within),
-		ReadBegan: r.began, ReadEnded: r.ended, Ref: c.EmailKey,
-	}
+	report := s.fromListrak(consent.Pending, c.Date, c.Wall(), c.Ambiguous, r)
+	report.Ref = c.EmailKey
 	switch c.State {
 	case listrak.Subscribed:
 		report.State, report.Imported = consent.Subscribed, settings.IsImport(c.Method)
 	case listrak.Unsubscribed:
 		report.State, report.Machine = consent.Unsubscribed, settings.IsMachine(c.Method)
-	default:
-		report.State = consent.Pending
 	}
 	return sighting{subject: s.subject(address), address: address, report: report}, true
 }

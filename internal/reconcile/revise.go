@@ -216,23 +216,19 @@ func (s *session) keepAddress(change *ledger.Change, entry *ledger.Entry, addres
 	case !needed && len(entry.SealedAddress) > 0:
 		change.Address, entry.SealedAddress = ledger.EraseAddress, nil
 	case needed && len(entry.SealedAddress) == 0 && address != "":
-		box, err := s.Keys.Seal([]byte(address), addressContext(change.Subject))
+		box, err := s.Keys.Seal([]byte(address), AddressContext(change.Subject))
 		if err != nil {
 			return false, fmt.Errorf("seal an address: %w", err)
 		}
 		change.Address, entry.SealedAddress = ledger.StoreAddress(box), box
-		if change.NextTry == entry.NextTry {
-			// Whoever was put off because nobody could tell the address waits for nothing any more; a failure of just now still counts.
-			change.NextTry = [2]consent.Instant{}
-		}
 	default:
 		return false, nil
 	}
 	return true, nil
 }
 
-// addressContext binds a sealed address to its subject, so that rows cannot be exchanged.
-func addressContext(subject consent.Subject) string { return "address/" + subject.Hex() }
+// AddressContext binds a sealed address to its subject, so that rows cannot be exchanged.
+func AddressContext(subject consent.Subject) string { return "address/" + subject.Hex() }
 
 // holdLines tells the journal what became of a hold.
 func holdLines(before, after consent.Hold) []ledger.Line {

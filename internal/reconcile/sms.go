@@ -21,10 +21,7 @@ func (s *session) optOutReport(o listrak.OptOut, r read) (seen sighting, ok bool
 	if err != nil {
 		return sighting{}, false
 	}
-	report := consent.Report{
-		Side: consent.Listrak, State: consent.Unsubscribed, Date: consent.InstantOf(o.Date), Wall: consent.InstantOf(o.Wall()),
-		Within: consent.SpanOf(s.account.listrakUncertainty(o.Ambiguous)), ReadBegan: r.began, ReadEnded: r.ended,
-	}
+	report := s.fromListrak(consent.Unsubscribed, o.Date, o.Wall(), o.Ambiguous, r)
 	switch o.Reason {
 	case listrak.OptOutDeliveryFailure, listrak.OptOutPermanentError:
 		report.Machine = true
@@ -37,10 +34,7 @@ func (s *session) optOutReport(o listrak.OptOut, r read) (seen sighting, ok bool
 
 // phoneReport turns a phone number's subscription to the list into a report. Why somebody is opted out it does not tell: OptOuts does.
 func (s *session) phoneReport(subject consent.Subject, phone string, c listrak.SMSContact, r read) sighting {
-	report := consent.Report{
-		Side: consent.Listrak, State: consent.Pending, Date: consent.InstantOf(c.Date), Wall: consent.InstantOf(c.Wall()),
-		Within: consent.SpanOf(s.account.listrakUncertainty(c.Ambiguous)), ReadBegan: r.began, ReadEnded: r.ended,
-	}
+	report := s.fromListrak(consent.Pending, c.Date, c.Wall(), c.Ambiguous, r)
 	switch c.State {
 	case listrak.Subscribed:
 		report.State = consent.Subscribed
@@ -92,8 +86,10 @@ func (s *session) scanSubscribers(ctx context.Context, from reach, cursor string
 			news = append(news, subject)
 			continue
 		}
-		known = append(known, revision{subject: subject, address: found.phones[subject],
-			apply: func(rec consent.Record) (consent.Record, []ledger.Line) { return rec, nil }})
+		if len(entry.SealedAddress) == 0 && entry.Debts != [2]consent.Debt{} {
+			known = append(known, revision{subject: subject, address: found.phones[subject],
+				apply: func(rec consent.Record) (consent.Record, []ledger.Line) { return rec, nil }})
+		}
 	}
 	if _, err := s.revise(ctx, known); err != nil {
 		return page{}, err
@@ -367,7 +363,7 @@ func (s *session) savePasses(ctx context.Context, p pass, names ...string) error
 // unlistedPage is how many people one step of scanUnlisted looks at; as many customers are read in one call.
 const unlistedPage = 250
 
-// scanUnlisted looks up people who were subscribed to the list, or about to be, and are not on it any more, or may have left it without anybody having looked.
+// scanUnlisted looks up people who may have left the list, and whom this comparison has not found on it.
 func (s *session) scanUnlisted(ctx context.Context, cursor string) (page, error) {
 	listed, _, err := s.loadPass(ctx, smsListed)
 	if err != nil {
@@ -389,13 +385,7 @@ func (s *session) scanUnlisted(ctx context.Context, cursor string) (page, error)
 		result.next = found[len(found)-1].Subject.Hex()
 	}
 	gone := slices.DeleteFunc(found, func(l ledger.Located) bool {
-		seen := &l.Record.Seen[consent.Listrak]
-		// Whether a list's pages hold who has left it is not published. So somebody whom Shopify shows as subscribed may have left it before
-		// anybody looked, or may have left it once more.
-		left := seen.State == consent.Unseen || seen.Inferred || seen.State == consent.Unsubscribed
-		left = left && l.Record.Seen[consent.Shopify].State == consent.Subscribed
-		subscribed := seen.State == consent.Subscribed || seen.State == consent.Pending
-		return !subscribed && !left || seen.ReadBegan >= began
+		return !mayHaveLeft(&l.Record) || l.Record.Seen[consent.Listrak].ReadBegan >= began
 	})
 	if len(gone) == 0 {
 		return result, nil
@@ -420,6 +410,19 @@ func (s *session) scanUnlisted(ctx context.Context, cursor string) (page, error)
 		return page{}, err
 	}
 	return result, s.lookUpPhones(ctx, known, phones)
+}
+
+// mayHaveLeft reports whether somebody who is not found on the list may have left it. Whether a list's pages hold who has left it is not
+// published, so somebody whom Shopify shows as subscribed may have left it before anybody looked, or once more.
+func mayHaveLeft(rec *consent.Record) bool {
+	seen := &rec.Seen[consent.Listrak]
+	switch {
+	case seen.State == consent.Subscribed, seen.State == consent.Pending:
+		return true
+	case seen.State == consent.Unseen, seen.State == consent.Unsubscribed, seen.Inferred:
+		return rec.Seen[consent.Shopify].State == consent.Subscribed
+	}
+	return false
 }
 
 // phonesOf finds the numbers of people: sealed, or else as Shopify tells them. What it shows of those whose customer is gone or has
@@ -462,12 +465,12 @@ func (s *session) phonesOf(ctx context.Context, people []ledger.Located) (map[co
 func (s *session) callSMS(ctx context.Context, it item) (listrak.WriteResult, error) {
 	settings := &s.account.Settings.SMS
 	rec := &it.entry.Record
-	lists := []int{settings.List}
-	switch {
-	case rec.Decision.State == consent.Unsubscribed && settings.OptOut:
+	leaves := rec.Decision.State == consent.Unsubscribed
+	if leaves && settings.OptOut {
 		return s.account.SMS.OptOut(ctx, it.address)
-	case rec.Decision.State == consent.Unsubscribed && settings.CheckoutList != 0,
-		rec.Sent[consent.Listrak][0].Point == consent.Checkout && settings.CheckoutList != 0:
+	}
+	lists := []int{settings.List}
+	if settings.CheckoutList != 0 && (leaves || rec.Sent[consent.Listrak][0].Point == consent.Checkout) {
 		// The list that is read comes last: what it shows is then true of both, whatever fails in between.
 		lists = []int{settings.CheckoutList, settings.List}
 	}
@@ -475,7 +478,7 @@ func (s *session) callSMS(ctx context.Context, it item) (listrak.WriteResult, er
 	var result listrak.WriteResult
 	for _, list := range lists {
 		var err error
-		if rec.Decision.State == consent.Unsubscribed {
+		if leaves {
 			result, err = s.account.SMS.Unsubscribe(ctx, it.address, list)
 		} else {
 			result, err = s.account.SMS.Subscribe(ctx, it.address, listrak.SMSSubscribeOptions{Known: known, List: list})

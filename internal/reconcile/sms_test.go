@@ -501,6 +501,27 @@ func TestSMSHasToBeSetUp(t *testing.T) {
 	}
 }
 
+// A merchant who gives SMS up asks for no phones any more, which must not pass for customers who have none.
+func TestGivingSMSUpTellsNothingOfPhones(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, plan{sms: true})
+	w.set(map[consent.Sync]bool{consent.EmailToShopify: true, consent.EmailToListrak: true, consent.SMSToShopify: true, consent.SMSToListrak: true})
+	w.round()
+	id, err := w.shop.CreateCustomer(shop.NewCustomer{Email: person, Phone: w.address(person), SMSConsent: shop.Consent{State: shop.Subscribed, UpdatedAt: w.clock.Now()}})
+	w.must(err)
+	w.agree()
+	before := w.entry(person)
+	w.set(map[consent.Sync]bool{consent.SMSToShopify: false, consent.SMSToListrak: false})
+	_, err = w.merchants.Update(t.Context(), storeID, func(s *merchant.Settings) error { s.SMS = merchant.SMS{}; return nil }, nil)
+	w.must(err)
+	w.must(w.shop.SetEmailConsent(id, shop.Subscribed, w.clock.Now()))
+	w.on(consent.Email).agree()
+	w.subscribedThrough(person, marketingEvent)
+	if after := w.on(consent.SMS).entry(person); after.Record != before.Record {
+		t.Errorf("the record of the phone has changed\n%s", w.history(person))
+	}
+}
+
 // Who is known to be subscribed costs nothing again: an idle round with both channels makes two calls more than with one.
 func TestAnIdleRoundOfBothChannelsCostsFiveCalls(t *testing.T) {
 	t.Parallel()

@@ -230,7 +230,8 @@ func (c *connections) open(ctx context.Context, id string) (*Account, error) {
 		return nil, err
 	}
 	store, err := shopify.New(shopify.Config{
-		Shop: m.Settings.Shop, BaseURL: m.Settings.ShopifyURL, HTTP: w.wire, Now: w.clock.Now, Sleep: w.clock.sleep,
+		WithoutPhones: !m.Settings.SMS.Enabled(),
+		Shop:          m.Settings.Shop, BaseURL: m.Settings.ShopifyURL, HTTP: w.wire, Now: w.clock.Now, Sleep: w.clock.sleep,
 		ClientID: credentials.ShopifyClientID, ClientSecret: credentials.ShopifyClientSecret, Token: credentials.ShopifyToken,
 	})
 	if err != nil {
