@@ -1,6 +1,7 @@
 package engagement_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -56,6 +57,8 @@ type options struct {
 	shop   func(*shop.Config)
 	list   func(*list.Config)
 	begins time.Time
+	// country is that of phone numbers without a country code; empty is the default.
+	country string
 }
 
 func newWorld(t testing.TB, o options) *world {
@@ -99,7 +102,7 @@ func newWorld(t testing.TB, o options) *world {
 	require.NoError(t, err)
 	settings, err := merchant.New("acme.myshopify.com")
 	require.NoError(t, err)
-	settings.EmailList = listID
+	settings.EmailList, settings.SMS.Country = listID, cmp.Or(o.country, settings.SMS.Country)
 	w.keeper = &engagement.Keeper{
 		Ledger: w.ledger, SubjectKey: subjectKey, Timing: engagement.DefaultTiming(), Now: w.clock.now, Holder: "test",
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
