@@ -39,6 +39,9 @@ type Activities struct {
 	Subscriptions Subscriptions
 	// Office does privacy requests.
 	Office *privacy.Office
+	// Events carries engagement events, and StartEngagement starts the workflow that has it done; it may be nil where none shall be started.
+	Events          Events
+	StartEngagement func(ctx context.Context, merchant string) error
 }
 
 // MerchantInput names a merchant.
@@ -76,7 +79,11 @@ func (a *Activities) inForce(ctx context.Context, switches ledger.Switches) (Swi
 		return result, nil
 	}
 	for channel, needed := range map[consent.Channel]*bool{consent.Email: &result.BackfillNeeded, consent.SMS: &result.SMSBackfillNeeded} {
-		if !slices.Contains(result.On, consent.SyncTo(channel, consent.Shopify)) && !slices.Contains(result.On, consent.SyncTo(channel, consent.Listrak)) {
+		reads, err := a.Engine.Reads(ctx, switches, channel)
+		if err != nil {
+			return SwitchesResult{}, err
+		}
+		if !reads {
 			continue
 		}
 		done, err := a.Engine.FullReadDone(ctx, switches.Merchant, channel)

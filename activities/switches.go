@@ -37,18 +37,26 @@ func (a *Activities) SetSyncs(ctx context.Context, in SetSyncsInput) (SwitchesRe
 	if err != nil {
 		return SwitchesResult{}, classified(err)
 	}
+	eventsOff := false
 	for sync, on := range in.Delta {
-		if !on {
+		switch {
+		case on:
+		case sync.IsEvents():
+			eventsOff = true
+		default:
 			if err := a.awaitClaims(ctx, in.Merchant, sync); err != nil {
 				return SwitchesResult{}, classified(err)
 			}
 		}
 	}
+	if err := a.settleEvents(ctx, switches, eventsOff); err != nil {
+		return SwitchesResult{}, classified(err)
+	}
 	result, err := a.inForce(ctx, switches)
 	return result, classified(err)
 }
 
-// Pause stops all calls of a merchant and returns when no delivery is under way any more. A round or a full read that is at work
+// Pause stops all calls of a merchant and returns when no delivery and no pass over events is under way any more. A round or a full read that is at work
 // ends within a second or with its call.
 func (a *Activities) Pause(ctx context.Context, in MerchantInput) (SwitchesResult, error) {
 	_, stop := heartbeat(ctx)
@@ -61,6 +69,9 @@ func (a *Activities) Pause(ctx context.Context, in MerchantInput) (SwitchesResul
 		if err := a.awaitClaims(ctx, in.Merchant, sync); err != nil {
 			return SwitchesResult{}, classified(err)
 		}
+	}
+	if err := a.awaitPass(ctx, in.Merchant); err != nil {
+		return SwitchesResult{}, classified(err)
 	}
 	return switchesResult(switches), nil
 }

@@ -121,7 +121,7 @@ func newRootCommand(a *app) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newDevCommand(a), newDemoCommand(a), newMerchantCommand(a), newSyncCommand(a), newStatusCommand(a),
 		newExplainCommand(a), newRefusedCommand(a), newRetryCommand(a), newApproveCommand(a), newConfigCommand(a), newKeyCommand(a),
-		newSimulateCommand(a), newBenchCommand(a), newRedactCommand(a), newExportCommand(a), newPrivacyCommand(a))
+		newSimulateCommand(a), newBenchCommand(a), newRedactCommand(a), newExportCommand(a), newPrivacyCommand(a), newEventsCommand(a))
 	return root
 }
 

@@ -25,7 +25,7 @@ import (
 
 func newBenchCommand(a *app) *cobra.Command {
 	return group("bench", "Measure how fast this machine is", "Measures on this machine, with throw-away ledgers. Nothing else is needed or touched.",
-		newBenchFreshnessCommand(a), newBenchWebhooksCommand(a))
+		newBenchFreshnessCommand(a), newBenchWebhooksCommand(a), newBenchEngagementCommand(a))
 }
 
 // webhookAnswer is what is promised: Shopify gives up after five seconds, and most must not come near.

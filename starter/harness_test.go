@@ -80,7 +80,7 @@ func newDesk(t *testing.T) *desk {
 		Ledger: config.DSN("sqlite:" + filepath.Join(d.data, "concord.db")), TaskQueue: d.id, Interval: time.Second,
 		RoundLimit: 20 * time.Second, CheckoutWindow: 6 * time.Second, OrderLag: time.Second, MaxHeld: 500, ListComparison: time.Hour,
 		CallTimeout: 2 * time.Second, ClaimLease: 3 * time.Second, RunLease: 25 * time.Second, LogFormat: "text",
-		OptOutRetention: time.Hour, ExportDirectory: filepath.Join(d.data, "exports"),
+		EventLookBack: 720 * time.Hour, OptOutRetention: time.Hour, ExportDirectory: filepath.Join(d.data, "exports"),
 	}
 	var err error
 	d.sandbox, err = sandbox.Start(sandbox.Options{Log: slog.New(slog.DiscardHandler)})

@@ -17,6 +17,7 @@ import (
 	"github.com/concordsync/concord/internal/listrak"
 	"github.com/concordsync/concord/internal/merchant"
 	"github.com/concordsync/concord/internal/reconcile"
+	"github.com/concordsync/concord/internal/shopify"
 )
 
 // runKinds are the runs of a merchant that read or write.
@@ -141,6 +142,11 @@ func (a *app) checkMerchant(ctx context.Context, args []string, probe string) er
 	for _, f := range list.VerifyAccess(ctx, events...) {
 		v.add(atListrak, f.OK, f.What, f.Advice)
 	}
+	switches, err := h.Ledger.Switches(ctx, m.Settings.ID)
+	if err != nil {
+		return err
+	}
+	checkEvents(ctx, v, switches, store, list, credentials)
 	if err := a.checkPrivacy(ctx, v, m.Settings, credentials); err != nil {
 		return err
 	}
@@ -417,4 +423,24 @@ func hoursAndMinutes(d time.Duration) string {
 		text += fmt.Sprintf(" %d minutes", minutes)
 	}
 	return text
+}
+
+// checkEvents looks at what the syncs of events need, if one is on.
+func checkEvents(ctx context.Context, v *checkView, switches ledger.Switches, store *shopify.Client, list *listrak.Client, credentials merchant.Credentials) {
+	email, sms := switches.Syncs[consent.EmailEvents].On, switches.Syncs[consent.SMSEvents].On
+	if !email && !sms {
+		return
+	}
+	for _, f := range store.VerifyEventAccess(ctx) {
+		v.add(atShopify, f.OK, f.What, f.Advice)
+	}
+	if email {
+		for _, f := range list.VerifyEventAccess(ctx) {
+			v.add(atListrak, f.OK, f.What, f.Advice)
+		}
+	}
+	if sms && credentials.EventsSecret == "" {
+		v.add(atConcord, true, "no secret for events is set, so that SMS events come by starter events import alone",
+			"To have them pushed, set "+merchant.EnvEventsSecret+" with `starter merchant set --credentials`")
+	}
 }

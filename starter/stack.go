@@ -171,6 +171,7 @@ func (s *stack) startSandbox(o stackOptions) error {
 	}
 	s.Shop = s.Sandbox.AddShop(shop.Config{
 		Domain: sandboxShop, Name: "Sandbox", ClientID: sandboxAppID, ClientSecret: sandboxAppSecret, Latency: o.ShopifyLatency,
+		Scopes: []string{"read_customers", "write_customers", "read_orders", "read_marketing_events", "write_marketing_events"},
 		// The ledger outlives the sandbox: of two runs that begin in different milliseconds none repeats an id.
 		IDsAfter: time.Now().UnixMilli() * 1000,
 		// Webhooks may come to this machine, and who tries that out does not wait four hours for a retry.

@@ -74,6 +74,8 @@ type merchantStatus struct {
 	Subscriptions *subscriptionsStatus `json:"webhook_subscriptions,omitempty"`
 	// Privacy are the requests of people and of the shop.
 	Privacy privacyStatus `json:"privacy"`
+	// Events is how email and SMS events stand; missing while none of their syncs was ever on.
+	Events *eventsStatus `json:"events,omitempty"`
 
 	now time.Time
 }
@@ -204,6 +206,9 @@ func (a *app) statusOf(ctx context.Context, h *host.Host, m merchant.Merchant) (
 		}
 	}
 	s.Subscriptions = subscriptionsStatusOf(h.Subscriptions, m.Settings, runs)
+	if s.Events, err = eventsOf(ctx, h, m.Settings, switches, runs); err != nil {
+		return s, err
+	}
 	var owed [2]sideStatus
 	if owed, s.OldestOptOut, err = owedOn(ctx, h, switches, consent.Email); err != nil {
 		return s, err
@@ -323,7 +328,7 @@ func (s *merchantStatus) text(p *page) {
 	p.facts("  ", "Syncs on", orNone(s.SyncsOn), "People known", s.peopleWords(), "Last round", s.roundWords(),
 		"Round's error", s.errorWords(), "Lag", s.lagWords(), "Waiting for an order", numberOrNone(int64(s.Held)),
 		"Oldest opt-out due", s.optOutWords(), "SMS list compared", s.comparedWords(), "Webhooks", s.Webhooks.words(), "Subscriptions", s.Subscriptions.words(s.now),
-		"Privacy requests", s.Privacy.words())
+		"Privacy requests", s.Privacy.words(), "Events", s.Events.words(s.now))
 	rows := [][]string{{"OWED", "SUBSCRIBE", "UNSUBSCRIBE", "REFUSED", "DISPUTED", "CONTESTED", "TO CONFIRM", "BLOCKED", "NOT PERMITTED"}}
 	unsettled := int64(0)
 	for _, side := range s.sides() {

@@ -85,7 +85,11 @@ email_to_listrak and sms_to_listrak carry what people decide from now on. The fi
 still subscribed in Listrak are counted, and --existing-opt-outs says what becomes of them: deliver unsubscribes them in Listrak,
 leave leaves them as they are. It is the answer for every sync towards Listrak that is named.
 
-A sync of SMS needs SMS to be set up: starter merchant set --help.`,
+A sync of SMS needs SMS to be set up: starter merchant set --help.
+
+email_events and sms_events tell Shopify who was sent, opened and clicked what: the totals of each message, and of each customer when it
+last happened and how often. Each has kinds that are switched by themselves, such as email_events.opened; switching it on the first time
+switches all of them on. The first time both sides are read, to learn which customer has which address; nothing is asked.`,
 		Example: "  starter sync enable email_to_shopify\n  starter sync enable email_to_listrak --existing-opt-outs=deliver --yes",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.enable(cmd.Context(), args, flags) },
 	}
@@ -196,7 +200,7 @@ func (a *app) prepare(ctx context.Context, h *host.Host, switches ledger.Switche
 			try("`starter merchant %s %s`", next, id)
 	}
 	for _, sync := range syncs {
-		if switches.Syncs[sync].FirstOn != 0 {
+		if switches.Syncs[sync].FirstOn != 0 || sync.IsEvents() {
 			continue
 		}
 		if err := a.fullRead(ctx, h, id, sync.Channel()); err != nil {
@@ -460,6 +464,15 @@ func (a *app) syncStatus(ctx context.Context, h *host.Host, m merchant.Merchant,
 	}
 	if v.SMSFullReadDone, err = h.Engine.FullReadDone(ctx, id, consent.SMS); err != nil {
 		return err
+	}
+	if len(syncs) == 0 {
+		// Kinds of events say something once their sync was ever on.
+		syncs = slices.Clone(consent.Syncs)
+		for _, events := range []consent.Sync{consent.EmailEvents, consent.SMSEvents} {
+			if syncs = append(syncs, events); switches.Syncs[events].FirstOn != 0 {
+				syncs = append(syncs, events.Kinds()...)
+			}
+		}
 	}
 	for _, sync := range syncs {
 		s := switches.Syncs[sync]

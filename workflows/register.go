@@ -11,5 +11,6 @@ func Register(registry worker.WorkflowRegistry) {
 	registry.RegisterWorkflowWithOptions(CheckoutWindow, workflow.RegisterOptions{Name: windowWorkflow})
 	registry.RegisterWorkflowWithOptions(Backfill, workflow.RegisterOptions{Name: backfillWorkflow})
 	registry.RegisterWorkflowWithOptions(Webhooks, workflow.RegisterOptions{Name: webhooksWorkflow})
+	registry.RegisterWorkflowWithOptions(Engagement, workflow.RegisterOptions{Name: engagementWorkflow})
 	registry.RegisterWorkflowWithOptions(PrivacyRequest, workflow.RegisterOptions{Name: privacyWorkflow})
 }

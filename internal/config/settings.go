@@ -49,6 +49,8 @@ type Settings struct {
 	ClaimLease  time.Duration `split_words:"true" default:"1m" min:"2s" max:"30m" desc:"How long a claimed delivery belongs to one process. Longer than CONCORD_CALL_TIMEOUT, so that a call ends before its claim."`
 	RunLease    time.Duration `split_words:"true" default:"90s" min:"2s" max:"30m" desc:"How long a merchant's round belongs to one process. Longer than CONCORD_ROUND_LIMIT and CONCORD_CALL_TIMEOUT together."`
 
+	EventLookBack time.Duration `split_words:"true" default:"720h" min:"24h" max:"2160h" desc:"How far back email and SMS events are read and taken in; a message that was sent earlier is not read any more."`
+
 	WebhookAddress  string        `split_words:"true" desc:"Where a worker takes Shopify's webhooks, as HOST:PORT or :PORT, such as :8080; empty for not at all. It speaks plain HTTP: put a reverse proxy with HTTPS in front."`
 	PublicURL       string        `split_words:"true" desc:"The public https:// address under which Shopify reaches a worker's webhooks, such as https://sync.example; they go to its /webhooks/ and the merchant's id. Without one Concord works by polling alone." shown:"none: polling"`
 	OptOutRetention time.Duration `split_words:"true" default:"26280h" min:"0s" max:"262800h" shown:"26280h, which is three years" desc:"How long the hashes of people who had unsubscribed are kept after Shopify has asked to erase a shop that uninstalled the app, in case it comes back."`

@@ -60,6 +60,7 @@ func TestDefaults(t *testing.T) {
 		Ledger: DSN("sqlite:" + filepath.Join(dataHome, "concord", "concord.db")), TaskQueue: "concord",
 		Interval: time.Minute, RoundLimit: 45 * time.Second, CheckoutWindow: 5 * time.Minute, OrderLag: time.Minute, MaxHeld: 500, ListComparison: 6 * time.Hour,
 		CallTimeout: 20 * time.Second, ClaimLease: time.Minute, RunLease: 90 * time.Second,
+		EventLookBack:   30 * 24 * time.Hour,
 		OptOutRetention: 3 * 365 * 24 * time.Hour, ExportDirectory: filepath.Join(dataHome, "concord", "exports"),
 		LogLevel: slog.LevelInfo, LogFormat: "text",
 	}
@@ -93,6 +94,8 @@ func TestEachVariableOfTheTableSetsItsField(t *testing.T) {
 				value = "11m0s"
 			case "Interval", "RoundLimit", "CheckoutWindow", "OrderLag", "CallTimeout", "OptOutRetention":
 				value = "3s"
+			case "EventLookBack":
+				value = "48h0m0s"
 			}
 			given := map[string]string{variable(field): value}
 			if field.Name == "WorkerVersioning" {

@@ -250,7 +250,7 @@ func TestSyncNames(t *testing.T) {
 			t.Errorf("ParseSync(%q) = %q, %v", s, got, err)
 		}
 	}
-	for _, name := range []string{"", "EMAIL_TO_SHOPIFY", "email_to_shopify ", "email_events"} {
+	for _, name := range []string{"", "EMAIL_TO_SHOPIFY", "email_to_shopify ", "email_events.bounced"} {
 		if got, err := ParseSync(name); err == nil || got != "" || !strings.Contains(err.Error(), SyncNames()) {
 			t.Errorf("ParseSync(%q) = %q, %v; want an error that names those that exist", name, got, err)
 		}

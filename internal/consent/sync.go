@@ -17,12 +17,12 @@ const (
 	SMSToListrak   Sync = "sms_to_listrak"
 )
 
-// Syncs lists those that this version can run.
+// Syncs lists the directions that this version can run; EventSyncs are beside them.
 var Syncs = []Sync{EmailToShopify, EmailToListrak, SMSToShopify, SMSToListrak}
 
 // ParseSync checks a name that came from outside.
 func ParseSync(name string) (Sync, error) {
-	for _, s := range Syncs {
+	for _, s := range AllSyncs() {
 		if string(s) == name {
 			return s, nil
 		}
@@ -32,8 +32,9 @@ func ParseSync(name string) (Sync, error) {
 
 // SyncNames joins the known names for messages.
 func SyncNames() string {
-	names := make([]string, len(Syncs))
-	for i, s := range Syncs {
+	all := AllSyncs()
+	names := make([]string, len(all))
+	for i, s := range all {
 		names[i] = string(s)
 	}
 	return strings.Join(names, ", ")

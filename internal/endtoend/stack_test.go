@@ -118,6 +118,7 @@ func newStackIn(t *testing.T, namespace string, change ...func(*config.Settings)
 	must(t, err)
 	s.shop = s.sandbox.AddShop(shop.Config{
 		Domain: domain, ClientID: "app", ClientSecret: clientSecret,
+		Scopes:   []string{"read_customers", "write_customers", "read_orders", "read_marketing_events", "write_marketing_events"},
 		Webhooks: shop.WebhookConfig{LocalAddresses: true, RetryGaps: []time.Duration{100 * time.Millisecond, time.Second, time.Second}},
 	})
 	s.list = s.sandbox.AddList(list.Config{

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/concordsync/concord/activities"
 	"github.com/concordsync/concord/internal/config"
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/engagement"
 	"github.com/concordsync/concord/internal/keys"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/listrak"
@@ -43,6 +45,8 @@ type Host struct {
 	Subscriptions *subscriptions.Keeper
 	// Office does privacy requests.
 	Office *privacy.Office
+	// Events carries engagement events.
+	Events *engagement.Keeper
 	Log    *slog.Logger
 }
 
@@ -62,7 +66,9 @@ func Open(ctx context.Context, settings config.Settings, logger *slog.Logger, no
 	if err != nil {
 		return nil, errors.Join(err, book.Close())
 	}
-	merchants := merchant.NewStore(book, ring, merchant.Cursors{Email: reconcile.ListrakCursors, SMS: reconcile.SMSCursors})
+	merchants := merchant.NewStore(book, ring, merchant.Cursors{
+		Email: append(slices.Clone(reconcile.ListrakCursors), engagement.ListrakCursors...), SMS: reconcile.SMSCursors,
+	})
 	h := &Host{Settings: settings, Ledger: book, Keys: ring, Merchants: merchants, Log: logger}
 	open := &accounts{merchants: merchants, now: time.Now, log: logger, open: map[string]*openAccount{}}
 	// An operator may have set another zone or list since the write that told of this one.
@@ -96,6 +102,20 @@ func Open(ctx context.Context, settings config.Settings, logger *slog.Logger, no
 			return account.Shopify.(subscriptions.Client), nil
 		},
 	}
+	h.Events = &engagement.Keeper{
+		Ledger: book, SubjectKey: ring.SubjectKey(), Timing: eventTiming(settings), Now: time.Now, Holder: h.Engine.Holder, Log: logger,
+		Connect: func(ctx context.Context, id string) (engagement.Account, error) {
+			account, err := open.connect(ctx, id)
+			if err != nil {
+				return engagement.Account{}, err
+			}
+			return engagement.Account{Shopify: account.Shopify.(engagement.Store), Listrak: account.Listrak.(engagement.List)}, nil
+		},
+		Settings: func(ctx context.Context, id string) (merchant.Settings, error) {
+			m, err := merchants.Get(ctx, id)
+			return m.Settings, err
+		},
+	}
 	forget := &forgetters{merchants: merchants, now: time.Now, open: map[string]*openForgetter{}, rates: map[string]*listrak.PrivacyRate{}}
 	h.Office = &privacy.Office{
 		Engine: h.Engine, Merchants: merchants, Listrak: forget.client, ExportDirectory: settings.ExportDirectory,
@@ -113,6 +133,16 @@ func timing(s config.Settings) reconcile.Timing {
 	t.LeaseMargin, t.RunLease, t.MaxHeld = s.ClaimLease-s.CallTimeout, s.RunLease, s.MaxHeld
 	t.Comparison = s.ListComparison
 	t.Window.Length, t.Window.Lag = consent.SpanOf(s.CheckoutWindow), consent.SpanOf(s.OrderLag)
+	return t
+}
+
+// eventTiming lets events keep the pace of rounds: what is read every minute is read every interval.
+func eventTiming(s config.Settings) engagement.Timing {
+	t := engagement.DefaultTiming()
+	t.Interval, t.PassLimit, t.CallTimeout, t.RunLease = s.Interval, s.RoundLimit, s.CallTimeout, s.RunLease
+	if s.EventLookBack > 0 {
+		t.LookBack = s.EventLookBack
+	}
 	return t
 }
 
@@ -150,7 +180,12 @@ func (h *Host) Worker(c client.Client) worker.Worker {
 	}
 	w := worker.New(c, h.Settings.TaskQueue, workerOptions(h.Settings))
 	workflows.Register(w)
-	w.RegisterActivity(&activities.Activities{Engine: h.Engine, Subscriptions: h.Subscriptions, Office: h.Office})
+	w.RegisterActivity(&activities.Activities{
+		Engine: h.Engine, Subscriptions: h.Subscriptions, Office: h.Office, Events: h.Events,
+		StartEngagement: func(ctx context.Context, id string) error {
+			return workflows.StartEngagement(ctx, c, h.Settings.TaskQueue, id)
+		},
+	})
 	return h.tended(w, c)
 }
 
@@ -187,6 +222,7 @@ func (h *Host) ServeDoor(ctx context.Context, c client.Client, listener net.List
 	h.Log.Info("The door for webhooks is open", "address", listener.Addr().String())
 	door := webhook.New(webhook.Config{
 		Inbox: h.Ledger, Merchants: h.Merchants, Keys: h.Keys, Teller: Teller{c, h.Settings.TaskQueue, h.Ledger}, Log: h.Log,
+		Events: h.Events,
 	})
 	return door.Serve(ctx, listener)
 }
@@ -205,6 +241,25 @@ func (h *Host) ScheduleWebhooks(ctx context.Context, c client.Client) {
 	for _, m := range all {
 		if err := workflows.ScheduleWebhooks(ctx, c, h.Settings.TaskQueue, m.Settings.ID); err != nil {
 			h.Log.Warn("Webhook subscriptions are not looked after", "merchant", m.Settings.ID, "error", err.Error())
+		}
+	}
+}
+
+// startEngagements makes sure that the events of every merchant who wants them are carried. Switching a sync on starts that too; this is for
+// a Temporal that has forgotten, and for ledgers that were restored.
+func (h *Host) startEngagements(ctx context.Context, c client.Client) {
+	all, err := h.Ledger.Merchants(ctx)
+	if err != nil {
+		h.Log.Warn("Events are not looked after: the merchants could not be read", "error", err.Error())
+		return
+	}
+	for _, m := range all {
+		switches, err := h.Ledger.Switches(ctx, m.ID)
+		if err == nil && (switches.Syncs[consent.EmailEvents].On || switches.Syncs[consent.SMSEvents].On) {
+			err = workflows.StartEngagement(ctx, c, h.Settings.TaskQueue, m.ID)
+		}
+		if err != nil {
+			h.Log.Warn("Events are not looked after", "merchant", m.ID, "error", err.Error())
 		}
 	}
 }

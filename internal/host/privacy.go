@@ -187,6 +187,7 @@ type tended struct {
 // tended puts the sweep beside a worker.
 func (h *Host) tended(w worker.Worker, c client.Client) worker.Worker {
 	return &tended{Worker: w, tend: func(ctx context.Context) {
+		h.startEngagements(ctx, c)
 		ticker := time.NewTicker(sweepInterval)
 		defer ticker.Stop()
 		s := &sweep{host: h, now: time.Now, started: map[[2]string]time.Time{}, start: func(ctx context.Context, merchant, request string) error {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -26,7 +27,7 @@ func (l *Ledger) ErasePeople(ctx context.Context, merchant string, keep func(con
 	if err := l.eraseSubjects(ctx, merchant, keep, &done); err != nil {
 		return done, err
 	}
-	if err := l.eraseTables(ctx, merchant, merchantTables); err != nil {
+	if err := errors.Join(l.eraseTables(ctx, merchant, merchantTables), l.eraseEngagement(ctx, merchant)); err != nil {
 		return done, err
 	}
 	return done, l.transact(ctx, "note that a merchant is erased", func(t *transaction) error {
@@ -208,7 +209,7 @@ func (l *Ledger) EraseMerchant(ctx context.Context, id string) (ErasedPeople, er
 	if err := l.eraseSubjects(ctx, id, nothing, &done); err != nil {
 		return done, err
 	}
-	if err := l.eraseTables(ctx, id, merchantTables); err != nil {
+	if err := errors.Join(l.eraseTables(ctx, id, merchantTables), l.eraseEngagement(ctx, id)); err != nil {
 		return done, err
 	}
 	return done, l.transact(ctx, "erase a merchant", func(t *transaction) error {

@@ -61,8 +61,9 @@ func (l *Ledger) OrdersRemembered(ctx context.Context, merchant, customer string
 const purgeRows = 500
 
 // PurgeExpired forgets, of all merchants, what has run out: orders and claims whose time is over, deliveries of webhooks that Shopify does
-// not try again any more, hints that nobody reads, phones that nobody has shown for long, and the doors of merchants that are none. It deletes
-// in small transactions, so that others come in between, and returns how many rows went.
+// not try again any more, hints that nobody reads, phones that nobody has shown for long, events that are too old to come again, and the
+// doors of merchants that are none. It deletes in small transactions, so that
+// others come in between, and returns how many rows went.
 func (l *Ledger) PurgeExpired(ctx context.Context) (int64, error) {
 	var gone int64
 	for _, p := range []struct {
@@ -75,6 +76,7 @@ func (l *Ledger) PurgeExpired(ctx context.Context) (int64, error) {
 		{table: "deliveries", column: "received", ago: deliveryMemory},
 		{table: "hints", column: "since", ago: hintMemory},
 		{table: "unreadable_phones", column: "seen", ago: unreadableMemory},
+		{table: "engagement_events", column: "received", ago: EngagementMemory},
 		{table: "doors", column: "last_open", ago: doorMemory,
 			where: " AND NOT EXISTS (SELECT 1 FROM merchants WHERE id = doors.merchant AND state <> 'removed')"},
 	} {

@@ -266,8 +266,8 @@ func (t *transaction) eraseBeside(ctx context.Context, merchant string, channel 
 			return err
 		}
 	}
-	if channel != consent.Email {
-		return nil
+	if err := t.eraseEngaged(ctx, merchant, channel, subjects); err != nil || channel != consent.Email {
+		return err
 	}
 	return in(ctx, t.ledger.dialect, t, "DELETE FROM orders WHERE merchant = $1 AND email ", []any{merchant}, keys, "", nil)
 }

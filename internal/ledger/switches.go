@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -40,8 +41,15 @@ type Switches struct {
 	Syncs      map[consent.Sync]Switch
 }
 
-// May reports whether sync may deliver now.
-func (s Switches) May(sync consent.Sync) bool { return s.State == Running && s.Syncs[sync].On }
+// May reports whether sync may deliver now. A kind of events needs its sync too.
+func (s Switches) May(sync consent.Sync) bool {
+	for _, events := range []consent.Sync{consent.EmailEvents, consent.SMSEvents} {
+		if slices.Contains(events.Kinds(), sync) && !s.Syncs[events].On {
+			return false
+		}
+	}
+	return s.State == Running && s.Syncs[sync].On
+}
 
 // SyncChange is what an operator asks of the syncs of a merchant.
 type SyncChange struct {
@@ -69,7 +77,7 @@ func (l *Ledger) SetSyncs(ctx context.Context, merchant string, change SyncChang
 			return err
 		}
 		var lines []Line
-		for sync, on := range change.On {
+		for sync, on := range withKinds(before, change.On) {
 			s := before.Syncs[sync]
 			if s.On == on {
 				continue
@@ -103,6 +111,24 @@ func (l *Ledger) SetSyncs(ctx context.Context, merchant string, change SyncChang
 		return err
 	})
 	return after, err
+}
+
+// withKinds adds the kinds of events to a change that switches their sync on while none of them is: else it would do nothing. Kinds that
+// are named in the change are as it says.
+func withKinds(before Switches, change map[consent.Sync]bool) map[consent.Sync]bool {
+	all := maps.Clone(change)
+	for sync, on := range change {
+		kinds := sync.Kinds()
+		if !on || slices.ContainsFunc(kinds, func(kind consent.Sync) bool { return before.Syncs[kind].On }) {
+			continue
+		}
+		for _, kind := range kinds {
+			if _, named := change[kind]; !named {
+				all[kind] = true
+			}
+		}
+	}
+	return all
 }
 
 // Switches returns what is in force. A removed merchant has state Removed; ErrUnknownMerchant when there never was one.

@@ -63,6 +63,23 @@ func (c *Client) VerifyAccess(ctx context.Context, eventIDs ...int) []Finding {
 	return findings
 }
 
+// VerifyEventAccess says whether messages and what people did with them can be read, which the sync of email events needs beside what
+// VerifyAccess looks at. Whether the area Reporting is allowed can only be told once a message was sent.
+func (c *Client) VerifyEventAccess(ctx context.Context) []Finding {
+	page, err := c.Messages(ctx, c.now().AddDate(0, 0, -30), "")
+	if err != nil {
+		return []Finding{failed("the messages of the list cannot be read (area Message)", err)}
+	}
+	findings := []Finding{{OK: true, What: fmt.Sprintf("the messages of the list can be read (area Message): %d in 30 days", len(page.Messages))}}
+	if len(page.Messages) == 0 {
+		return findings
+	}
+	if _, err := c.Summary(ctx, page.Messages[0].Ref); err != nil {
+		return append(findings, failed("what people did with messages cannot be read (area Reporting)", err))
+	}
+	return append(findings, Finding{OK: true, What: "what people did with messages can be read (area Reporting)"})
+}
+
 func eventFinding(id int, events []Event) Finding {
 	for _, event := range events {
 		if event.ID != id {

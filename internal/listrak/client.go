@@ -1,5 +1,5 @@
 // Package listrak is the client of Listrak's Email API for one merchant: it reads contacts and their dates of consent, subscribes and
-// unsubscribes, and reports every failure as a *failure.Error. Facts about Listrak come from contracts/listrak.md and the
+// unsubscribes, reads messages and what people did with them, and reports every failure as a *failure.Error. Facts about Listrak come from contracts/listrak.md and the
 // official document beside it. The API describes no route for unsubscribing: a contact is unsubscribed by the same
 // POST Contact that creates and updates, with subscriptionState Unsubscribed.
 package listrak
@@ -64,6 +64,8 @@ type Client struct {
 	transport
 	list int32
 	zone *time.Location
+	// spare spaces the calls that may wait, below the merchant's own rate.
+	spare *requestRate
 
 	listSeen atomic.Int64 // when the list last answered, Unix nanoseconds
 }
@@ -96,7 +98,7 @@ func New(config Config) (*Client, error) {
 	case !(config.RatePerSecond > 0) || math.IsInf(config.RatePerSecond, 0):
 		return nil, setting("the Listrak request rate must be more than 0 calls a second")
 	}
-	c := &Client{list: int32(config.List), zone: config.Zone}
+	c := &Client{list: int32(config.List), zone: config.Zone, spare: newRequestRate(spareRate*config.RatePerSecond, config.Now)}
 	c.open(connection{
 		baseURL: config.BaseURL, authURL: config.AuthURL, clientID: config.ClientID, clientSecret: config.ClientSecret,
 		advice: adviceCredentials, rate: newRequestRate(config.RatePerSecond, config.Now), http: config.HTTP, now: config.Now,

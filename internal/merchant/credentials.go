@@ -22,6 +22,8 @@ const (
 
 	EnvListrakSMSClientID     = "CONCORD_LISTRAK_SMS_CLIENT_ID"
 	EnvListrakSMSClientSecret = "CONCORD_LISTRAK_SMS_CLIENT_SECRET"
+
+	EnvEventsSecret = "CONCORD_EVENTS_SECRET"
 )
 
 // maxSecretBytes bounds one secret. Shopify's and Listrak's have less than 100 bytes; tokens in JWT form may have 2,000.
@@ -43,6 +45,8 @@ type Credentials struct {
 	ListrakPrivacyClientID, ListrakPrivacyClientSecret string
 	// ListrakSMSClientID and ListrakSMSClientSecret belong to an SMS API integration. Both or none.
 	ListrakSMSClientID, ListrakSMSClientSecret string
+	// EventsSecret signs the email and SMS events that are sent to us; without it none are taken.
+	EventsSecret string
 }
 
 // HasPrivacy reports whether Listrak can be asked to forget people.
@@ -72,6 +76,7 @@ func (c *Credentials) slots() []slot {
 		{EnvListrakPrivacyClientSecret, &c.ListrakPrivacyClientSecret},
 		{EnvListrakSMSClientID, &c.ListrakSMSClientID},
 		{EnvListrakSMSClientSecret, &c.ListrakSMSClientSecret},
+		{EnvEventsSecret, &c.EventsSecret},
 	}
 }
 
@@ -128,8 +133,15 @@ func (c *Credentials) Normalize() error {
 	wrong.pair(EnvListrakPrivacyClientID, c.ListrakPrivacyClientID, EnvListrakPrivacyClientSecret, c.ListrakPrivacyClientSecret,
 		"an integration of the type Privacy")
 	wrong.pair(EnvListrakSMSClientID, c.ListrakSMSClientID, EnvListrakSMSClientSecret, c.ListrakSMSClientSecret, "an SMS API integration")
+	if n := len(c.EventsSecret); n > 0 && n < minEventsSecret {
+		wrong.add(EnvEventsSecret, fmt.Sprintf("must have at least %d characters: whoever guesses it can make up events (openssl rand -hex 32 prints a good one)",
+			minEventsSecret))
+	}
 	return wrong.err()
 }
+
+// minEventsSecret is the shortest secret for events, in bytes. It is the only one that a person makes up.
+const minEventsSecret = 24
 
 // pair checks that an id and a secret of an integration that nobody needs are both given or neither.
 func (p *problems) pair(idEnv, id, secretEnv, secret, integration string) {
@@ -188,6 +200,9 @@ func (c Credentials) String() string {
 	case c.ListrakSMSClientID != "" || c.ListrakSMSClientSecret != "":
 		listrak += ", half of a Listrak SMS client id and secret"
 	}
+	if c.EventsSecret != "" {
+		listrak += ", the secret that signs events"
+	}
 	return shopify + ", " + listrak
 }
 
@@ -232,6 +247,8 @@ type sealedCredentials struct {
 	// So did that of SMS.
 	ListrakSMSClientID     string `json:"listrak_sms_client_id,omitempty"`
 	ListrakSMSClientSecret string `json:"listrak_sms_client_secret,omitempty"`
+	// So did that of events.
+	EventsSecret string `json:"events_secret,omitempty"`
 }
 
 const credentialsVersion = 1
@@ -242,7 +259,7 @@ func sealContext(id string) string { return "merchant/" + id + "/credentials" }
 func (c Credentials) Seal(s Sealer, id string) ([]byte, error) {
 	plain, err := json.Marshal(sealedCredentials{credentialsVersion, c.ShopifyClientID, c.ShopifyClientSecret, c.ShopifyToken,
 		c.ListrakClientID, c.ListrakClientSecret, c.ListrakPrivacyClientID, c.ListrakPrivacyClientSecret,
-		c.ListrakSMSClientID, c.ListrakSMSClientSecret})
+		c.ListrakSMSClientID, c.ListrakSMSClientSecret, c.EventsSecret})
 	if err != nil {
 		return nil, errors.New("seal credentials: they cannot be encoded") // the cause could quote a secret
 	}
@@ -268,5 +285,6 @@ func OpenCredentials(s Sealer, id string, sealed []byte) (Credentials, error) {
 			id, in.Version, credentialsVersion)
 	}
 	return Credentials{in.ShopifyClientID, in.ShopifyClientSecret, in.ShopifyToken, in.ListrakClientID, in.ListrakClientSecret,
-		in.ListrakPrivacyClientID, in.ListrakPrivacyClientSecret, in.ListrakSMSClientID, in.ListrakSMSClientSecret}, nil
+		in.ListrakPrivacyClientID, in.ListrakPrivacyClientSecret, in.ListrakSMSClientID, in.ListrakSMSClientSecret,
+		in.EventsSecret}, nil
 }

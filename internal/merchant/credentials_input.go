@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// maxInputBytes bounds what is read from standard input: nine secrets and their names, many times over.
+// maxInputBytes bounds what is read from standard input: ten secrets and their names, many times over.
 const maxInputBytes = 64 << 10
 
 // ReadCredentials reads all secrets of a merchant from the environment and from standard input, and checks that they are complete.

@@ -226,7 +226,7 @@ func TestSealedCredentialsOpenForTheirMerchantOnly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.String()
 		c := Credentials{text.Draw(t, "a"), text.Draw(t, "b"), text.Draw(t, "c"), text.Draw(t, "d"), text.Draw(t, "e"),
-			text.Draw(t, "f"), text.Draw(t, "g"), text.Draw(t, "h"), text.Draw(t, "i")}
+			text.Draw(t, "f"), text.Draw(t, "g"), text.Draw(t, "h"), text.Draw(t, "i"), text.Draw(t, "j")}
 		sealed, err := c.Seal(ring, "acme")
 		require.NoError(t, err)
 		back, err := OpenCredentials(ring, "acme", sealed)

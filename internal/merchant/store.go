@@ -271,6 +271,19 @@ func (s *Store) Credentials(ctx context.Context, id string) (Credentials, error)
 	return OpenCredentials(s.sealer, id, sealed)
 }
 
+// EventSecrets returns the secrets that may sign events of a merchant; none when there is none. Errors: those of Credentials, but that a merchant
+// without credentials has no secrets.
+func (s *Store) EventSecrets(ctx context.Context, id string) ([]string, error) {
+	if has, err := s.HasCredentials(ctx, id); err != nil || !has {
+		return nil, err
+	}
+	credentials, err := s.Credentials(ctx, id)
+	if err != nil || credentials.EventsSecret == "" {
+		return nil, err
+	}
+	return []string{credentials.EventsSecret}, nil
+}
+
 // HasCredentials reports whether credentials are stored. Errors: *Invalid, and what the ledger says.
 func (s *Store) HasCredentials(ctx context.Context, id string) (bool, error) {
 	id, err := ParseID(id)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/engagement"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/reconcile"
 )
@@ -97,7 +98,7 @@ func (o *Office) EraseShop(ctx context.Context, merchant, id string) (string, er
 	return outcome, errors.Join(err, free())
 }
 
-// holdRuns takes the leases of the merchant's rounds, full reads and drains, so that none saves what it has read into what is being erased.
+// holdRuns takes the leases of the merchant's rounds, full reads, drains and passes over events, so that none saves what it has read into what is being erased.
 func (j *job) holdRuns(ctx context.Context) (free func() error, err error) {
 	var leases []ledger.RunLease
 	free = func() error {
@@ -107,11 +108,11 @@ func (j *job) holdRuns(ctx context.Context) (free func() error, err error) {
 		}
 		return errors.Join(errs...)
 	}
-	for _, kind := range []ledger.RunKind{reconcile.RoundRun, reconcile.FullRun, reconcile.FullSMSRun, reconcile.DrainRun} {
+	for _, kind := range []ledger.RunKind{reconcile.RoundRun, reconcile.FullRun, reconcile.FullSMSRun, reconcile.DrainRun, engagement.Run} {
 		// Not the engine's own name: its rounds in this process have to be waited for too.
 		lease, ok, err := j.Engine.Ledger.AcquireRun(ctx, j.merchant, kind, "privacy request "+j.request.ID, eraseLease)
 		if err == nil && !ok {
-			err = &Busy{After: busyDelay, Why: "a round, full read or drain of the merchant is at work"}
+			err = &Busy{After: busyDelay, Why: "a round, full read, drain or pass over events of the merchant is at work"}
 		}
 		if err != nil {
 			return nil, errors.Join(err, free())

@@ -498,7 +498,7 @@ func TestEverybodyOfAShopIsErased(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, ok)
 	var busy *privacy.Busy
-	for _, why := range []string{"what is at work", "a round, full read or drain"} {
+	for _, why := range []string{"what is at work", "pass over events"} {
 		_, err = w.office.EraseShop(ctx, acme, "s")
 		require.ErrorAs(t, err, &busy)
 		require.Contains(t, busy.Why, why)

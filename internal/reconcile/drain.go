@@ -184,7 +184,7 @@ func (d *drain) refresh(ctx context.Context) (_ context.Context, running bool, e
 	if err != nil {
 		return ctx, false, fmt.Errorf("read switches: %w", err)
 	}
-	if switches.State != ledger.Running || !anyOn(switches, consent.Channels[:]...) {
+	if switches.State != ledger.Running || !anyRead(switches) {
 		return ctx, false, nil
 	}
 	if err := d.alarm(ctx); err != nil {

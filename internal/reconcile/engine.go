@@ -199,11 +199,11 @@ type session struct {
 // of is the run's part for one channel.
 func (r *run) of(channel consent.Channel) *session { return r.sessions[channel] }
 
-// channelsRead lists the channels that are read: those of which any direction is on (rule 12).
+// channelsRead lists the channels that are read: those of which any direction is on (rule 12), or whose events need it.
 func (r *run) channelsRead() []*session {
 	sessions := make([]*session, 0, len(consent.Channels))
 	for _, channel := range consent.Channels {
-		if anyOn(r.switches, channel) {
+		if isRead(r.switches, r.account, channel) {
 			sessions = append(sessions, r.of(channel))
 		}
 	}
@@ -224,7 +224,7 @@ func (r *run) observed(ctx context.Context) ([]*session, error) {
 		if err != nil {
 			return nil, err
 		}
-		if begun || r.switches.Syncs[s.to(consent.Shopify)].FirstOn != 0 || r.switches.Syncs[s.to(consent.Listrak)].FirstOn != 0 {
+		if begun || isRead(r.switches, r.account, channel) || r.switches.Syncs[s.to(consent.Shopify)].FirstOn != 0 || r.switches.Syncs[s.to(consent.Listrak)].FirstOn != 0 {
 			sessions = append(sessions, s)
 		}
 	}

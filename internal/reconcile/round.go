@@ -35,7 +35,7 @@ func (e *Engine) Round(ctx context.Context, merchant string) (RoundResult, error
 	if err != nil {
 		return RoundResult{}, fmt.Errorf("read switches: %w", err)
 	}
-	if switches.State != ledger.Running || !anyOn(switches, consent.Channels[:]...) {
+	if switches.State != ledger.Running || !anyRead(switches) {
 		return RoundResult{Switches: switches}, nil
 	}
 	ctx, r, err := e.beginWith(ctx, merchant, switches)
@@ -85,8 +85,11 @@ func (r *run) round(ctx context.Context) (more bool, err error) {
 			step(r.scan(ctx, src))
 		}
 	}
+	step(true, r.deliverEarly(ctx))
 	step(r.readOldHints(ctx))
-	step(r.scan(ctx, r.shopifySource()))
+	changes, err := r.besideEvents(ctx, r.shopifySource())
+	step(true, err)
+	step(r.scan(ctx, changes))
 	if len(channels) > 1 {
 		// A channel's own queue has them first; those of one must not wait for the other's order look-ups and subscribes either (I9).
 		step(true, r.deliver(ctx, optOutsOnly))
@@ -100,6 +103,29 @@ func (r *run) round(ctx context.Context) (more bool, err error) {
 		step(true, sms.compare(ctx))
 	}
 	return !complete || r.timeIsUp(), errors.Join(errs...)
+}
+
+// deliverEarly writes what Shopify is owed before the changes of Shopify are read, which takes long while many customers change. Whoever is
+// written is looked up first, so that nothing depends on that reading. It does so only while customers' metafields are being written:
+// otherwise the reading is short, and everything goes in its usual order.
+func (r *run) deliverEarly(ctx context.Context) error {
+	busy, err := r.eventsBeingWritten(ctx)
+	if err != nil || !busy {
+		return err
+	}
+	var failed error
+	for _, what := range []extent{optOutsOnly, everything} {
+		for _, s := range r.channelsRead() {
+			due, err := s.records().AnyDue(ctx, s.merchant, s.channel, s.now())
+			if err != nil {
+				return err
+			}
+			if due[consent.Shopify] {
+				failed = errors.Join(failed, s.deliverToShopify(ctx, what))
+			}
+		}
+	}
+	return failed
 }
 
 // deliver writes what both sides are owed on all channels, side by side, so that a first run that fills one side for hours does not keep
@@ -121,6 +147,33 @@ func (r *run) deliver(ctx context.Context, what extent) error {
 	}
 	r.machine().Together(len(errs), tasks...)
 	return errors.Join(errs[:]...)
+}
+
+// isRead reports whether both sides are read for a channel. Events need it too, as far as the channel is set up: rounds find out which
+// customer has which address.
+func isRead(switches ledger.Switches, account *Account, channel consent.Channel) bool {
+	events := consent.EmailEvents
+	if channel == consent.SMS {
+		events = consent.SMSEvents
+	}
+	return anyOn(switches, channel) || switches.Syncs[events].On && (channel != consent.SMS || account.SMS != nil)
+}
+
+// Reads reports whether both sides are read for a channel, as the switches are.
+func (e *Engine) Reads(ctx context.Context, switches ledger.Switches, channel consent.Channel) (bool, error) {
+	if channel != consent.SMS || anyOn(switches, channel) || !switches.Syncs[consent.SMSEvents].On {
+		return isRead(switches, nil, channel), nil
+	}
+	account, err := e.Connect(ctx, switches.Merchant)
+	if err != nil {
+		return false, fmt.Errorf("connect: %w", err)
+	}
+	return isRead(switches, account, channel), nil
+}
+
+// anyRead is isRead for a caller without an account: whether anything is on that needs rounds.
+func anyRead(switches ledger.Switches) bool {
+	return anyOn(switches, consent.Channels[:]...) || switches.Syncs[consent.EmailEvents].On || switches.Syncs[consent.SMSEvents].On
 }
 
 // anyOn reports whether any direction of these channels is on.

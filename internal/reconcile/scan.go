@@ -29,6 +29,12 @@ type pass struct {
 	Rows int       `json:"rows,omitempty"`
 	// Done tells that a full read has come to its end.
 	Done bool `json:"done,omitempty"`
+	// Back is the oldest change that the pass under way asks for, and Short tells that changes may show later than it reaches back. What a
+	// pass reaches must not depend on which of its runs ends it.
+	Back  time.Time `json:"back,omitzero"`
+	Short bool      `json:"short,omitempty"`
+	// Reached is when the last pass that was not short began: every change that showed by then has been read.
+	Reached time.Time `json:"reached,omitzero"`
 }
 
 // source is one thing to be read: a name for its cursor, how far before the watermark a pass reaches back, and the reading of a page.
@@ -37,6 +43,8 @@ type source struct {
 	overlap time.Duration
 	// full reads everything once, from the beginning, and ends.
 	full bool
+	// short: the overlap is shorter than changes may show late.
+	short bool
 	// slow: one page may take several runs, so the pass is saved before its first.
 	slow bool
 	page func(ctx context.Context, from reach, cursor string) (page, error)
@@ -147,6 +155,9 @@ func (r *run) scan(ctx context.Context, src source) (done bool, err error) {
 	if !underWay {
 		p.Began = r.now().Time()
 	}
+	if p.Back.IsZero() && !src.full {
+		p.Back, p.Short = p.Since.Add(-src.overlap), src.short
+	}
 	if src.slow && !underWay {
 		if err := r.savePass(ctx, src.cursor, p, customersRead{}); err != nil {
 			return false, err
@@ -157,8 +168,8 @@ func (r *run) scan(ctx context.Context, src source) (done bool, err error) {
 	}
 	for {
 		since := p.From
-		if since.IsZero() && !src.full {
-			since = p.Since.Add(-src.overlap)
+		if since.IsZero() {
+			since = p.Back
 		}
 		before := r.saved.Load()
 		from := reach{since: since}
@@ -182,7 +193,11 @@ func (r *run) scan(ctx context.Context, src source) (done bool, err error) {
 		p.Page, p.Rows = read.next, p.Rows+read.rows
 		switch {
 		case read.next == "":
-			p = pass{Since: p.Began, Done: src.full}
+			reached := p.Reached
+			if !p.Short && !src.full {
+				reached = p.Began
+			}
+			p = pass{Since: p.Began, Done: src.full, Reached: reached}
 		case p.Rows >= pagingEnd && read.reached.After(since):
 			p.From, p.Page, p.Rows = read.reached, "", 0
 		}
@@ -368,6 +383,42 @@ func (s *session) scanListrak(state listrak.State) func(context.Context, reach, 
 		_, err = s.observe(ctx, sightings)
 		return page{next: contacts.Next, rows: len(contacts.Contacts)}, err
 	}
+}
+
+const (
+	// shortReach is how far a poll reaches back while customers' metafields are being written, and longReachEvery how often it reaches back
+	// as far as it must all the same.
+	shortReach     = 30 * time.Second
+	longReachEvery = 15 * time.Minute
+)
+
+// eventsBeingWritten reports whether customers' metafields were written within the time in which the search may show that.
+func (r *run) eventsBeingWritten(ctx context.Context) (bool, error) {
+	if _, _, err := r.loadPass(ctx, shopifyChanges); err != nil {
+		return false, err
+	}
+	told, err := time.Parse(time.RFC3339, r.cursors[ledger.ToldPeopleCursor])
+	return err == nil && r.now().Time().Sub(told) <= r.Timing.SearchLag, nil
+}
+
+// besideEvents shortens the overlap of a poll while the fields of events are written to customers: each of those writes bumps updatedAt, and a
+// poll that reads them six times over takes a third of the points. A change that shows later than shortReach is then found by the next poll
+// that is not short, which reaches back over all that the short ones left out: every longReachEvery, and when the writing has ended. Without
+// the latter it would never be found.
+func (r *run) besideEvents(ctx context.Context, src source) (source, error) {
+	p, known, err := r.loadPass(ctx, src.cursor)
+	if err != nil || !known || !p.Began.IsZero() {
+		return src, err
+	}
+	busy, err := r.eventsBeingWritten(ctx)
+	switch {
+	case err != nil:
+	case busy && r.now().Time().Sub(p.Reached) < longReachEvery:
+		src.overlap, src.short = min(shortReach, src.overlap), true
+	case !p.Reached.IsZero(): // else none has been short yet
+		src.overlap += max(0, p.Since.Sub(p.Reached))
+	}
+	return src, err
 }
 
 // listrakSources lists what a poll reads of Listrak, opt-outs first. Listrak's dates may be off by the uncertainty, so the poll reaches

@@ -69,6 +69,8 @@ func (sb *Sandbox) actions() []action {
 		{"GET", "/shops/{domain}/faults", "count the failures handed out", "", handle(sb.shopStruck)},
 		{"PUT", "/shops/{domain}/faults", "make calls fail; no rules: all is well again",
 			`{"rules":[{"operation":"customerCreate","kind":"timeout_after","delay":"3s","times":1}]}`, handle(sb.putShopFaults)},
+		{"GET", "/shops/{domain}/engagement?email=ann@example.com", "show what was told of messages and, of a customer, the metafields", "",
+			handle(sb.showEngagement)},
 		{"GET", "/shops/{domain}/webhooks", "show subscriptions and what became of the webhooks", "", handle(sb.showWebhooks)},
 		{"POST", "/shops/{domain}/webhooks", "send a webhook of any topic", `{"topic":"bulk_operations/finish"}`, handle(sb.sendWebhook)},
 		{"GET", "/shops/{domain}/webhook-faults", "count what befell webhooks", "", handle(sb.webhookStruck)},
@@ -94,6 +96,8 @@ func (sb *Sandbox) actions() []action {
 		{"POST", "/lists/{list}/delete", "delete the contact", person, handle(sb.deleteContact)},
 		{"POST", "/lists/{list}/refuse", "Listrak refuses the address: banned, suppressed, invalid or, empty, no longer",
 			`{"email":"ann@example.com","refusal":"banned"}`, handle(sb.refuse)},
+		{"POST", "/lists/{list}/messages", "send a message to people, some made up who open and click it within a time; or, with its id, let a recipient act on it",
+			`{"subject":"Spring","to":["ann@example.com"],"recipients":1000,"openPercent":30,"clickPercent":5,"within":"10m"}`, handle(sb.sendMessage)},
 		{"GET", "/lists/{list}/contact?email=ann@example.com", "show a contact with the events raised for it", "", handle(sb.contact)},
 		{"GET", "/lists/{list}/writes", "list what was written through the API", "", handle(sb.listWrites)},
 		{"GET", "/lists/{list}/faults", "count the failures handed out", "", handle(sb.listStruck)},
@@ -142,7 +146,8 @@ func (sb *Sandbox) serveIndex(w http.ResponseWriter, _ *http.Request) {
 		}
 	}
 	fmt.Fprintf(&page, "\nFault kinds: %s.\nOf webhooks: %s.\nShopify operations are root fields (customers, customerCreate, …) and token; Listrak's are "+
-		"token, GET Lists, GET List, GET Contacts, GET Contact, POST Contact and GET Events, and of SMS token, GET SenderCodes, GET PhoneLists, "+
+		"token, GET Lists, GET List, GET Contacts, GET Contact, POST Contact, GET Events, GET Messages, GET Conversations, "+
+		"GET Transactional, GET Summary and GET Activity, and of SMS token, GET SenderCodes, GET PhoneLists, "+
 		"GET Contacts, GET Contact, GET Subscriptions, GET OptOuts, POST Contact, POST Subscription, DELETE Subscription and PUT Contact; "+
 		"none means every call.\n"+
 		"Dates: \"at\" (RFC 3339) or \"ago\" (6m, 1h30m); without either, now.\n\n"+

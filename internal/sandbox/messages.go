@@ -80,6 +80,7 @@ type ShopSettings struct {
 	RestoreRate   int                     `json:"restoreRate,omitempty"`
 	Scopes        []string                `json:"scopes,omitempty"`
 	ProtectedData shop.ProtectedDataLevel `json:"protectedData,omitempty"`
+	Zone          string                  `json:"zone,omitempty"` // IANA name; empty means America/New_York
 	SearchLag     Duration                `json:"searchLag,omitzero"`
 	Latency       Duration                `json:"latency,omitzero"`
 	Webhooks      WebhookSettings         `json:"webhooks,omitzero"`
@@ -90,13 +91,13 @@ type ShopSettings struct {
 func (s ShopSettings) config() shop.Config {
 	return shop.Config{Domain: s.Domain, Name: s.Name, ClientID: s.ClientID, ClientSecret: s.ClientSecret, Token: s.Token, Plan: s.Plan,
 		RestoreRate: s.RestoreRate, Scopes: s.Scopes, ProtectedData: s.ProtectedData, SearchLag: time.Duration(s.SearchLag),
-		Latency: time.Duration(s.Latency), Webhooks: s.Webhooks.config(), Switches: s.Switches}
+		Latency: time.Duration(s.Latency), Zone: s.Zone, Webhooks: s.Webhooks.config(), Switches: s.Switches}
 }
 
 func shopSettings(c shop.Config, store *shop.Store) ShopSettings {
 	return ShopSettings{Domain: c.Domain, Name: c.Name, ClientID: c.ClientID, ClientSecret: store.ClientSecret(), Token: c.Token,
 		Plan: c.Plan, RestoreRate: c.RestoreRate, Scopes: c.Scopes, ProtectedData: c.ProtectedData,
-		SearchLag: Duration(store.SearchLag()), Latency: Duration(c.Latency), Webhooks: webhookSettings(c.Webhooks),
+		SearchLag: Duration(store.SearchLag()), Latency: Duration(c.Latency), Zone: c.Zone, Webhooks: webhookSettings(c.Webhooks),
 		Switches: store.Switches()}
 }
 
@@ -153,6 +154,9 @@ type ListSettings struct {
 	RatePerSecond      float64        `json:"ratePerSecond"`
 	MaxBody            int64          `json:"maxBody"`
 	Latency            Duration       `json:"latency"`
+
+	ActivityDateMoves   bool `json:"activityDateMoves"`
+	SummaryCountsPeople bool `json:"summaryCountsPeople"`
 }
 
 // apply writes the settings into a configuration.
@@ -166,6 +170,7 @@ func (s ListSettings) apply(c *list.Config) error {
 	c.Events, c.IgnoreBlockedEvents, c.NoAccess, c.Paused = s.Events, s.IgnoreBlockedEvent, s.NoAccess, s.Paused
 	c.IPRefused, c.TakesEscapedRoutes, c.TokenLife = s.IPRefused, s.TakesEscapedRoutes, time.Duration(s.TokenLife)
 	c.RatePerSecond, c.MaxBody, c.Latency = s.RatePerSecond, s.MaxBody, time.Duration(s.Latency)
+	c.ActivityDateMoves, c.SummaryCountsPeople = s.ActivityDateMoves, s.SummaryCountsPeople
 	return nil
 }
 
@@ -174,7 +179,7 @@ func listSettings(c list.Config) ListSettings {
 		ClockSkew: Duration(c.ClockSkew), DoubleOptIn: c.DoubleOptIn, HidePending: c.HidePending, SameState: c.SameState,
 		Events: c.Events, IgnoreBlockedEvent: c.IgnoreBlockedEvents, NoAccess: c.NoAccess, Paused: c.Paused, IPRefused: c.IPRefused,
 		TakesEscapedRoutes: c.TakesEscapedRoutes, TokenLife: Duration(c.TokenLife), RatePerSecond: c.RatePerSecond,
-		MaxBody: c.MaxBody, Latency: Duration(c.Latency)}
+		MaxBody: c.MaxBody, Latency: Duration(c.Latency), ActivityDateMoves: c.ActivityDateMoves, SummaryCountsPeople: c.SummaryCountsPeople}
 }
 
 // CustomerAct is a person's or the merchant's act on a Shopify store.

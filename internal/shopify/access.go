@@ -91,6 +91,25 @@ func (c *Client) VerifyAccess(ctx context.Context) []Finding {
 	return findings
 }
 
+// VerifyEventAccess finds out whether the scopes that events need are granted. It changes nothing in the store.
+func (c *Client) VerifyEventAccess(ctx context.Context) []Finding {
+	access, err := c.Access(ctx)
+	if err != nil {
+		return []Finding{findingOf("The scopes for events cannot be read", err)}
+	}
+	var findings []Finding
+	for _, scope := range []string{"read_marketing_events", "write_marketing_events"} {
+		if slices.Contains(access.Scopes, scope) || scope == "read_marketing_events" && slices.Contains(access.Scopes, "write_marketing_events") {
+			findings = append(findings, Finding{OK: true, What: "The scope " + scope + " is granted."})
+			continue
+		}
+		findings = append(findings, Finding{What: "The scope " + scope + " is missing, which is needed to tell the store of email and SMS events.",
+			Advice: "Grant the app the scopes read_marketing_events and write_marketing_events and release a new version of it, or switch the syncs " +
+				"of events off."})
+	}
+	return findings
+}
+
 // probeFinding tells whether things can be read. Shopify judges fields one by one as it reads them, so a store that has none of them
 // proves nothing about the approval to read addresses.
 func probeFinding(things string, err error, some bool) Finding {

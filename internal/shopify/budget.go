@@ -32,14 +32,16 @@ type budget struct {
 	now   func() time.Time
 	sleep func(context.Context, time.Duration) error
 	// turn is held by the one call that waits for points, so that calls are served in the order they came and a dear one is not
-	// starved by cheap ones.
-	turn chan struct{}
+	// starved by cheap ones. spareTurn is the same among those that take spare points.
+	turn, spareTurn chan struct{}
 
 	mu                          sync.Mutex
 	ceiling, restore, available float64
 	at                          time.Time
 	flying                      map[*charge]struct{}
 	kept                        []keep
+	// waiting counts the calls that wait for points, but for those that take spare ones.
+	waiting int
 }
 
 // charge is a call under way.
@@ -65,7 +67,8 @@ type throttleStatus struct {
 }
 
 func newBudget(now func() time.Time, sleep func(context.Context, time.Duration) error) *budget {
-	return &budget{now: now, sleep: sleep, turn: make(chan struct{}, 1), ceiling: standardBucket, restore: standardRestore,
+	return &budget{now: now, sleep: sleep, turn: make(chan struct{}, 1),
+		spareTurn: make(chan struct{}, 1), ceiling: standardBucket, restore: standardRestore,
 		available: standardBucket, at: now(), flying: map[*charge]struct{}{}}
 }
 
@@ -79,7 +82,7 @@ func (b *budget) spend(ctx context.Context, points int, write bool) (*charge, er
 		}
 	}
 	var call *charge
-	err := b.inTurn(ctx, func() (time.Duration, bool) {
+	err := b.inTurn(ctx, b.turn, func() (time.Duration, bool) {
 		kept := 0.0
 		if write {
 			kept = min(b.keptPoints(), want)
@@ -95,7 +98,7 @@ func (b *budget) spend(ctx context.Context, points int, write bool) (*charge, er
 
 // reserve waits until the bucket holds points and keeps them for writes, for keepLife.
 func (b *budget) reserve(ctx context.Context, points int) error {
-	return b.inTurn(ctx, func() (time.Duration, bool) {
+	return b.inTurn(ctx, b.turn, func() (time.Duration, bool) {
 		wait, ok := b.shortfall(float64(points))
 		if ok {
 			b.available -= float64(points)
@@ -105,11 +108,46 @@ func (b *budget) reserve(ctx context.Context, points int) error {
 	})
 }
 
+// spareFloor is the part of a full bucket that calls with spare points leave to the others: what consent needs at once is there although
+// they take all that is restored. A burst that is dearer makes them stop until the bucket is above it again. It is not larger, so that
+// what they leave unused at the top, which a full bucket would not restore, stays small.
+const spareFloor = 0.5
+
+// spendSpare waits until the bucket holds points that nobody else needs and takes them for a call that must be settled: as long as another
+// call waits, or the bucket is below spareFloor, there are none. Other processes are seen by Shopify's own figures.
+func (b *budget) spendSpare(ctx context.Context, points int) (*charge, error) {
+	var call *charge
+	err := b.inTurn(ctx, b.spareTurn, func() (time.Duration, bool) {
+		if b.waiting > 0 {
+			return spareNap, false
+		}
+		wait, ok := b.shortfall(min(float64(points)+spareFloor*b.ceiling, b.ceiling))
+		if ok {
+			call = b.launch(float64(points), 0)
+		}
+		return wait, ok
+	})
+	return call, err
+}
+
+// spareNap is how long a call with spare points stays away while another one waits.
+const spareNap = 100 * time.Millisecond
+
 // inTurn asks try, under the lock, until it succeeds, and sleeps between as long as it says.
-func (b *budget) inTurn(ctx context.Context, try func() (time.Duration, bool)) error {
+func (b *budget) inTurn(ctx context.Context, turn chan struct{}, try func() (time.Duration, bool)) error {
+	if turn == b.turn {
+		b.mu.Lock()
+		b.waiting++
+		b.mu.Unlock()
+		defer func() {
+			b.mu.Lock()
+			b.waiting--
+			b.mu.Unlock()
+		}()
+	}
 	select {
-	case b.turn <- struct{}{}:
-		defer func() { <-b.turn }()
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
 	case <-ctx.Done():
 		return budgetFailure(ctx.Err(), 0)
 	}

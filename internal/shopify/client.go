@@ -178,7 +178,12 @@ func (c *Client) call(ctx context.Context, op operation, request *graphql.Reques
 	if err != nil {
 		return reply{}, err
 	}
-	charged, err := c.budget.spend(ctx, c.costs.of(op, items), op.write)
+	var charged *charge
+	if points := c.costs.of(op, items); op.spare {
+		charged, err = c.budget.spendSpare(ctx, points)
+	} else {
+		charged, err = c.budget.spend(ctx, points, op.write)
+	}
 	if err != nil {
 		return reply{}, err
 	}

@@ -18,6 +18,12 @@ const (
 	PhoneCost = 2
 	// MaxWrites is how many writes fit into one request of UpdateEmailConsents, UpdateSMSConsents or CreateCustomers.
 	MaxWrites = 50
+	// MaxEngagements is how many days of activities fit into one request of CreateEngagements.
+	MaxEngagements = 50
+	// MaxMetafields is how many metafields one metafieldsSet takes (introspection, metafieldsSet), and MaxMetafieldSets how many of those
+	// go into one request of SetMetafields: few enough that consent does not wait long behind one.
+	MaxMetafields    = 25
+	MaxMetafieldSets = 10
 	// MaxIDs is how many customers one request of CustomersByID reads.
 	MaxIDs = 250
 
@@ -31,6 +37,11 @@ const (
 	costOrdersOfEmail    = 10
 	costSubscriptions    = 13
 	costSubscription     = 10
+	costShopZone         = 1
+	costActivity         = 10
+	costEngagement       = 10
+	costMetafields       = 10
+	costDefinition       = 10
 
 	maxRequestCost = 1000
 	maxLookups     = 50
@@ -45,6 +56,8 @@ type operation struct {
 	write  bool
 	// customers: what comes back shows customers whole.
 	customers bool
+	// spare: it takes only points that nothing else needs.
+	spare bool
 }
 
 // withoutPhones is the operation as a client without phones sends it.
@@ -68,6 +81,13 @@ var (
 	opUpdateEmail      = operation{name: "UpdateEmailConsent", verb: "update email consents", points: WriteCost, write: true, customers: true}
 	opUpdateSMS        = operation{name: "UpdateSMSConsent", verb: "update SMS consents", points: WriteCost, write: true, customers: true}
 	opCreateCustomer   = operation{name: "CreateCustomer", verb: "create customers", points: CreateCost, write: true, customers: true}
+
+	opShopZone         = operation{name: "ShopZone", verb: "read the shop's time zone", points: costShopZone}
+	opUpsertActivity   = operation{name: "UpsertMarketingActivity", verb: "store a marketing activity", points: costActivity, write: true}
+	opCreateEngagement = operation{name: "CreateMarketingEngagement", verb: "send the totals of marketing activities", points: costEngagement,
+		write: true}
+	opSetMetafields    = operation{name: "SetMetafields", verb: "set metafields of customers", points: costMetafields, write: true, spare: true}
+	opCreateDefinition = operation{name: "CreateMetafieldDefinition", verb: "define metafields", points: costDefinition, write: true}
 
 	opWebhookSubscriptions = operation{name: "WebhookSubscriptions", verb: "read webhook subscriptions", points: costSubscriptions}
 	opCreateSubscription   = operation{name: "CreateWebhookSubscription", verb: "create a webhook subscription", points: costSubscription,

@@ -26,6 +26,9 @@ func TestCostsAreThoseOfTheFormula(t *testing.T) {
 		opOrdersOfEmail: admin.OrdersOfEmail_Operation, opUpdateEmail: admin.UpdateEmailConsent_Operation,
 		opCreateCustomer: admin.CreateCustomer_Operation, opWebhookSubscriptions: admin.WebhookSubscriptions_Operation,
 		opCreateSubscription: admin.CreateWebhookSubscription_Operation, opDeleteSubscription: admin.DeleteWebhookSubscription_Operation,
+		opShopZone: admin.ShopZone_Operation, opUpsertActivity: admin.UpsertMarketingActivity_Operation,
+		opCreateEngagement: admin.CreateMarketingEngagement_Operation, opSetMetafields: admin.SetMetafields_Operation,
+		opCreateDefinition: admin.CreateMetafieldDefinition_Operation,
 	}
 	for op, document := range documents {
 		if got := costOf(t, op, document); got != op.points {
@@ -52,6 +55,7 @@ func TestCostsAreThoseOfTheFormula(t *testing.T) {
 		opUpdateEmail:      requestOf(admin.UpdateEmailConsents(consents)),
 		opUpdateSMS:        requestOf(admin.UpdateSMSConsents(smsConsents)),
 		opCreateCustomer:   requestOf(admin.CreateCustomers(customers)),
+		opCreateEngagement: requestOf(admin.CreateMarketingEngagements(make([]string, MaxEngagements), make([]admin.MarketingEngagementInput, MaxEngagements))),
 	} {
 		require.NotNil(t, request, "no aliased request for %s", op.name)
 		got := costOf(t, op, request.Query)

@@ -1,4 +1,4 @@
-// Package webhook is the door by which Shopify's webhooks come in. It verifies, keeps ids and hashes in the ledger's inbox, and answers;
+// Package webhook is the door by which Shopify's webhooks come in, and events that other systems tell (events.go). It verifies, keeps ids and hashes in the ledger's inbox, and answers;
 // what follows is done by others, who read the inbox. A webhook is a hint and never the truth: one that is late, lost, doubled or out of
 // order changes nothing but speed (contracts/shopify.md 5).
 package webhook
@@ -65,6 +65,7 @@ type Inbox interface {
 type Merchants interface {
 	List(ctx context.Context) ([]merchant.Merchant, error)
 	WebhookSecrets(ctx context.Context, id string) ([]string, error)
+	EventSecrets(ctx context.Context, id string) ([]string, error)
 }
 
 // Keys is the part of *keys.Ring that the door needs.
@@ -89,7 +90,9 @@ type Config struct {
 	Merchants Merchants
 	Keys      Keys
 	Teller    Teller
-	Log       *slog.Logger
+	// Events takes in email and SMS events; nil when the door does not take any.
+	Events Events
+	Log    *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -98,10 +101,13 @@ type Config struct {
 type Door struct {
 	Config
 	senders senders
-	queue   chan *waiting
-	tell    chan func(context.Context) error
-	counts  counts
-	bodies  bodies
+	// eventSenders are the same merchants with their secrets for events, and pushes are the bodies of events that are taken in now.
+	eventSenders senders
+	pushes       chan struct{}
+	queue        chan *waiting
+	tell         chan func(context.Context) error
+	counts       counts
+	bodies       bodies
 	// subjectKey hashes addresses and bodies.
 	subjectKey []byte
 
@@ -116,7 +122,8 @@ func New(c Config) *Door {
 		c.Now = time.Now
 	}
 	return &Door{
-		Config: c, senders: senders{merchants: c.Merchants, now: c.Now}, queue: make(chan *waiting, queueLength),
+		Config: c, senders: senders{merchants: c.Merchants, now: c.Now},
+		eventSenders: senders{merchants: eventMerchants{c.Merchants}, now: c.Now}, pushes: make(chan struct{}, pushesAtOnce), queue: make(chan *waiting, queueLength),
 		tell: make(chan func(context.Context) error, tellLength), subjectKey: c.Keys.SubjectKey(), delivered: map[string]bool{},
 	}
 }
@@ -127,7 +134,7 @@ var name = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 // deliveryID is what an id of a delivery looks like. Shopify's are UUIDs, which it does not promise.
 var deliveryID = regexp.MustCompile(`^[!-~]{1,128}$`)
 
-// ServeHTTP answers one request. Its answers have no body:
+// ServeHTTP answers one request; takeEvents tells of those about events. The answers to webhooks have no body:
 //
 //	200  kept, or there already; also a payload that could not be read: trying again would not help
 //	400  a topic that the door does not know; no id of the delivery; another shop than the merchant's; a header twice; a body cut short
@@ -146,7 +153,12 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
+	take := d.take
 	id, ok := strings.CutPrefix(r.URL.Path, pathPrefix)
+	if !ok && d.Events != nil {
+		take = d.takeEvents
+		id, ok = strings.CutPrefix(r.URL.Path, eventsPrefix)
+	}
 	switch {
 	case !ok || !name.MatchString(id):
 		d.refuse(w, http.StatusNotFound, "path")
@@ -154,7 +166,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", http.MethodPost)
 		d.refuse(w, http.StatusMethodNotAllowed, "method")
 	default:
-		d.take(w, r, id)
+		take(w, r, id)
 	}
 }
 
@@ -205,19 +217,10 @@ func (d *Door) take(w http.ResponseWriter, r *http.Request, id string) {
 
 // read reads, verifies and parses a request.
 func (d *Door) read(w http.ResponseWriter, r *http.Request, from *sender, signature []byte) (*ledger.Webhook, int, string) {
-	body, err := d.bodies.read(http.MaxBytesReader(w, r.Body, MaxBody))
+	body, status, why := d.readBody(w, r)
 	defer d.bodies.free(body)
-	var tooLarge *http.MaxBytesError
-	var timeout interface{ Timeout() bool }
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, http.StatusRequestEntityTooLarge, "too large"
-	case errors.Is(err, errTooMuch):
-		return nil, http.StatusServiceUnavailable, "too much at once"
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return nil, http.StatusRequestTimeout, "slow"
-	case err != nil:
-		return nil, http.StatusBadRequest, "cut short"
+	if status != http.StatusOK {
+		return nil, status, why
 	}
 	if !from.signed(body.bytes, signature) {
 		return nil, http.StatusUnauthorized, "forged"
@@ -243,6 +246,24 @@ func (d *Door) read(w http.ResponseWriter, r *http.Request, from *sender, signat
 	return webhook, http.StatusOK, ""
 }
 
+// readBody reads the body of a request, which is to be freed whatever the status.
+func (d *Door) readBody(w http.ResponseWriter, r *http.Request) (*body, int, string) {
+	body, err := d.bodies.read(http.MaxBytesReader(w, r.Body, MaxBody))
+	var tooLarge *http.MaxBytesError
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &tooLarge):
+		return body, http.StatusRequestEntityTooLarge, "too large"
+	case errors.Is(err, errTooMuch):
+		return body, http.StatusServiceUnavailable, "too much at once"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return body, http.StatusRequestTimeout, "slow"
+	case err != nil:
+		return body, http.StatusBadRequest, "cut short"
+	}
+	return body, http.StatusOK, ""
+}
+
 var known = func() map[string]bool {
 	set := map[string]bool{}
 	for _, topic := range payload.Topics() {
@@ -261,7 +282,8 @@ func (d *Door) fill(w *ledger.Webhook, from *sender, body []byte, triggered time
 		w.Problem = err.Error()
 		return nil
 	}
-	w.Customers = news.Customers
+	// A consent has a topic of its own. This one comes with every change of a customer, our own writes included.
+	w.Customers, w.CanWait = news.Customers, w.Topic == payload.TopicCustomerUpdate
 	if o := news.Order; o != nil && !from.settings.IsRenewal(o.Source) {
 		w.Order = &ledger.Order{ID: o.ID, Customer: o.Customer, CreatedAt: consent.InstantOf(o.CreatedAt),
 			Until: consent.InstantOf(d.Now()).Plus(orderMemory)}

@@ -50,6 +50,33 @@ type ContactResource struct {
 	Status *int32   `json:"status,omitempty"`
 }
 
+// Conversation defines model for Conversation.
+type Conversation struct {
+	// CampaignId Identifier of the campaign associated with the conversation.
+	CampaignId *int32 `json:"campaignId,omitempty"`
+
+	// ConversationId Identifier used to locate the conversation.
+	ConversationId *int32 `json:"conversationId,omitempty"`
+
+	// ConversationName Name of the conversation.
+	ConversationName *string `json:"conversationName,omitempty"`
+
+	// ExpirationDate Expiration date of the conversation.
+	ExpirationDate *string `json:"expirationDate,omitempty"`
+
+	// Status Current status of the conversation.
+	Status *string `json:"status,omitempty"`
+}
+
+// ConversationCollection defines model for ConversationCollection.
+type ConversationCollection struct {
+	// Data Collection of return data from the given call.
+	Data *[]Conversation `json:"data,omitempty"`
+
+	// Status HTTP status code.
+	Status *int32 `json:"status,omitempty"`
+}
+
 // Error defines model for Error.
 type Error struct {
 	// Error The code to branch on.
@@ -102,6 +129,113 @@ type ListResource struct {
 	Status *int32 `json:"status,omitempty"`
 }
 
+// Message defines model for Message.
+type Message struct {
+	// CampaignId Identifier of the campaign associated with the message.
+	CampaignId *int32 `json:"campaignId,omitempty"`
+
+	// ExternalCampaignId Customer-provided identifier of the campaign associated with the message.
+	ExternalCampaignId *string `json:"externalCampaignId"`
+
+	// MessageId Identifier used to locate the message.
+	MessageId *int32 `json:"messageId,omitempty"`
+
+	// MessageStatus Status displaying whether the message is sent or scheduled.
+	MessageStatus *string `json:"messageStatus,omitempty"`
+
+	// SendDate Send date of the message.
+	SendDate *string `json:"sendDate,omitempty"`
+
+	// Subject Subject of the message.
+	Subject string `json:"subject"`
+}
+
+// MessageActivity defines model for MessageActivity.
+type MessageActivity struct {
+	// Abuse Whether the message was marked as abuse by the contact.
+	Abuse *bool `json:"abuse,omitempty"`
+
+	// ActivityDate Date of first activity by the contact.
+	ActivityDate *string `json:"activityDate,omitempty"`
+
+	// Bounce Whether the message bounced for the contact.
+	Bounce *bool `json:"bounce,omitempty"`
+
+	// Click Whether the message was clicked by the contact.
+	Click *bool `json:"click,omitempty"`
+
+	// ClickCount Number of clicks made by the contact.
+	ClickCount *int32 `json:"clickCount,omitempty"`
+
+	// EmailAddress Email address of the contact.
+	EmailAddress *string `json:"emailAddress,omitempty"`
+
+	// Open Whether the message was opened by the contact.
+	Open *bool `json:"open,omitempty"`
+
+	// Read Whether the message was read by the contact.
+	Read *bool `json:"read,omitempty"`
+
+	// SendDate Send date of the message.
+	SendDate *string `json:"sendDate,omitempty"`
+
+	// Unsubscribe Whether the message caused an unsubscribe by the contact.
+	Unsubscribe *bool `json:"unsubscribe,omitempty"`
+}
+
+// MessageActivityPage defines model for MessageActivityPage.
+type MessageActivityPage struct {
+	// Data Collection of data that exists on this paged view.
+	Data *[]MessageActivity `json:"data,omitempty"`
+
+	// NextPageCursor URI of the next page of data.
+	NextPageCursor *string `json:"nextPageCursor,omitempty"`
+
+	// Status HTTP status code.
+	Status *int32 `json:"status,omitempty"`
+}
+
+// MessagePage defines model for MessagePage.
+type MessagePage struct {
+	// Data Collection of data that exists on this paged view.
+	Data *[]Message `json:"data,omitempty"`
+
+	// NextPageCursor URI of the next page of data.
+	NextPageCursor *string `json:"nextPageCursor,omitempty"`
+
+	// Status HTTP status code.
+	Status *int32 `json:"status,omitempty"`
+}
+
+// MessageSummary defines model for MessageSummary.
+type MessageSummary struct {
+	// BounceCount The number of bounces for the message.
+	BounceCount *int32 `json:"bounceCount,omitempty"`
+
+	// ClickCount The number of clicks for the message.
+	ClickCount *int32 `json:"clickCount,omitempty"`
+
+	// OpenCount The number of opens for the message.
+	OpenCount *int32 `json:"openCount,omitempty"`
+
+	// ReadCount The number of reads for the message.
+	ReadCount *int32 `json:"readCount,omitempty"`
+
+	// SentCount The number of times the message was sent.
+	SentCount *int32 `json:"sentCount,omitempty"`
+
+	// UnsubscribeCount The number of unsubscribes for the message.
+	UnsubscribeCount *int32 `json:"unsubscribeCount,omitempty"`
+}
+
+// MessageSummaryResource defines model for MessageSummaryResource.
+type MessageSummaryResource struct {
+	Data *MessageSummary `json:"data,omitempty"`
+
+	// Status HTTP status code.
+	Status *int32 `json:"status,omitempty"`
+}
+
 // ResourceCreated defines model for ResourceCreated.
 type ResourceCreated struct {
 	ResourceId *string `json:"resourceId,omitempty"`
@@ -113,6 +247,78 @@ type SegmentationFieldValue struct {
 	SegmentationFieldGroupId *int32 `json:"segmentationFieldGroupId,omitempty"`
 	SegmentationFieldId      int32  `json:"segmentationFieldId"`
 	Value                    string `json:"value"`
+}
+
+// TransactionalMessage defines model for TransactionalMessage.
+type TransactionalMessage struct {
+	// CampaignId Identifier of the campaign associated with the message.
+	CampaignId *int32 `json:"campaignId,omitempty"`
+
+	// ExternalCampaignId Customer-provided identifier of the campaign associated with the message.
+	ExternalCampaignId *string `json:"externalCampaignId"`
+
+	// Subject Subject of the message.
+	Subject string `json:"subject"`
+
+	// TransactionalMessageId Identifier used to locate the transactional message.
+	TransactionalMessageId *int32 `json:"transactionalMessageId,omitempty"`
+
+	// TransactionalMessageName Name given to the transactional message.
+	TransactionalMessageName *string `json:"transactionalMessageName,omitempty"`
+}
+
+// TransactionalMessageActivity defines model for TransactionalMessageActivity.
+type TransactionalMessageActivity struct {
+	// Abuse Whether the message was marked as abuse by the contact.
+	Abuse *bool `json:"abuse,omitempty"`
+
+	// ActivityDate Date of first activity by the contact.
+	ActivityDate *string `json:"activityDate,omitempty"`
+
+	// Bounce Whether the message bounced for the contact.
+	Bounce *bool `json:"bounce,omitempty"`
+
+	// Click Whether the message was clicked by the contact.
+	Click *bool `json:"click,omitempty"`
+
+	// ClickCount Number of clicks made by the contact.
+	ClickCount *int32 `json:"clickCount,omitempty"`
+
+	// EmailAddress Email address of the contact.
+	EmailAddress *string `json:"emailAddress,omitempty"`
+
+	// Open Whether the message was opened by the contact.
+	Open *bool `json:"open,omitempty"`
+
+	// Read Whether the message was read by the contact.
+	Read *bool `json:"read,omitempty"`
+
+	// SendDate Send date of the message.
+	SendDate *string `json:"sendDate,omitempty"`
+
+	// Unsubscribe Whether the message caused an unsubscribe by the contact.
+	Unsubscribe *bool `json:"unsubscribe,omitempty"`
+}
+
+// TransactionalMessageActivityPage defines model for TransactionalMessageActivityPage.
+type TransactionalMessageActivityPage struct {
+	// Data Collection of data that exists on this paged view.
+	Data *[]TransactionalMessageActivity `json:"data,omitempty"`
+
+	// NextPageCursor URI of the next page of data.
+	NextPageCursor *string `json:"nextPageCursor,omitempty"`
+
+	// Status HTTP status code.
+	Status *int32 `json:"status,omitempty"`
+}
+
+// TransactionalMessageCollection defines model for TransactionalMessageCollection.
+type TransactionalMessageCollection struct {
+	// Data Collection of return data from the given call.
+	Data *[]TransactionalMessage `json:"data,omitempty"`
+
+	// Status HTTP status code.
+	Status *int32 `json:"status,omitempty"`
 }
 
 // ListId defines model for listId.
@@ -179,6 +385,102 @@ type PostContactParams struct {
 type GetContactParams struct {
 	// SegmentationFieldIds Comma-separated list of up to 30 profile field IDs to retrieve.
 	SegmentationFieldIds *string `form:"segmentationFieldIds,omitempty" json:"segmentationFieldIds,omitempty"`
+}
+
+// GetConversationMessagesParams defines parameters for GetConversationMessages.
+type GetConversationMessagesParams struct {
+	// Cursor Value indicating the page of data that's being retrieved. The default value is `Start`.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Count Number of data members to be displayed per page. The default value is `1000` and the maximum value is `5000`.
+	Count *string `form:"count,omitempty" json:"count,omitempty"`
+
+	// IncludePreviousVersions Whether messages from previous versions of the conversation should be should be included in the collection. The default value is `false`.
+	IncludePreviousVersions *bool `form:"includePreviousVersions,omitempty" json:"includePreviousVersions,omitempty"`
+}
+
+// GetConversationMessageActivityParams defines parameters for GetConversationMessageActivity.
+type GetConversationMessageActivityParams struct {
+	// ActivityType The type of activity performed by the contact.
+	ActivityType *string `form:"activityType,omitempty" json:"activityType,omitempty"`
+
+	// Cursor Value indicating the page of data that's being retrieved. The default value is `Start`.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Count Number of data members to be displayed per page. The default value is `1000` and the maximum value is `5000`.
+	Count *string `form:"count,omitempty" json:"count,omitempty"`
+
+	// StartDate Start date that's being used to filter the data members.
+	StartDate *string `form:"startDate,omitempty" json:"startDate,omitempty"`
+
+	// EndDate End date that's being used to filter the data members.
+	EndDate *string `form:"endDate,omitempty" json:"endDate,omitempty"`
+}
+
+// GetMessagesParams defines parameters for GetMessages.
+type GetMessagesParams struct {
+	// Cursor Value indicating the page of data that's being retrieved. The default value is `Start`.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Count Number of data members to be displayed per page. The default value is `1000` and the maximum value is `5000`.
+	Count *string `form:"count,omitempty" json:"count,omitempty"`
+
+	// StartDate The start of the date range used for filtering.
+	StartDate *string `form:"startDate,omitempty" json:"startDate,omitempty"`
+
+	// EndDate The end of the date range used for filtering.
+	EndDate *string `form:"endDate,omitempty" json:"endDate,omitempty"`
+
+	// IncludeTestMessages Whether test messages should be included in the collection. The default value is `false`.
+	IncludeTestMessages *bool `form:"includeTestMessages,omitempty" json:"includeTestMessages,omitempty"`
+}
+
+// GetMessageActivityParams defines parameters for GetMessageActivity.
+type GetMessageActivityParams struct {
+	// ActivityType The type of activity performed by the contact.
+	ActivityType *string `form:"activityType,omitempty" json:"activityType,omitempty"`
+
+	// DateType The type of date that's being used to filter the data members. Allowed values are `Send` and `Activity`. The default value is `Send`.
+	DateType *string `form:"dateType,omitempty" json:"dateType,omitempty"`
+
+	// Cursor Value indicating the page of data that's being retrieved. The default value is `Start`.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Count Number of data members to be displayed per page. The default value is `1000` and the maximum value is `5000`.
+	Count *string `form:"count,omitempty" json:"count,omitempty"`
+
+	// StartDate Start date that's being used to filter the data members.
+	StartDate *string `form:"startDate,omitempty" json:"startDate,omitempty"`
+
+	// EndDate End date that's being used to filter the data members.
+	EndDate *string `form:"endDate,omitempty" json:"endDate,omitempty"`
+
+	// EmailAddress Email that is being used to filter the message activity.
+	EmailAddress *string `form:"emailAddress,omitempty" json:"emailAddress,omitempty"`
+}
+
+// GetTransactionalMessageActivityParams defines parameters for GetTransactionalMessageActivity.
+type GetTransactionalMessageActivityParams struct {
+	// ActivityType The type of activity performed by the contact.
+	ActivityType *string `form:"activityType,omitempty" json:"activityType,omitempty"`
+
+	// DateType The type of date that's being used to filter the data members. Allowed values are `Send` and `Activity`. The default value is `Send`.
+	DateType *string `form:"dateType,omitempty" json:"dateType,omitempty"`
+
+	// Cursor Value indicating the page of data that's being retrieved. The default value is `Start`.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Count Number of data members to be displayed per page. The default value is `1000` and the maximum value is `5000`.
+	Count *string `form:"count,omitempty" json:"count,omitempty"`
+
+	// StartDate Start date that's being used to filter the data members.
+	StartDate *string `form:"startDate,omitempty" json:"startDate,omitempty"`
+
+	// EndDate End date that's being used to filter the data members.
+	EndDate *string `form:"endDate,omitempty" json:"endDate,omitempty"`
+
+	// EmailAddress Email that is being used to filter the transactional message activity.
+	EmailAddress *string `form:"emailAddress,omitempty" json:"emailAddress,omitempty"`
 }
 
 // PostContactJSONRequestBody defines body for PostContact for application/json ContentType.
@@ -292,10 +594,55 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/List/{listId}/Contact/{contactIdentifier} (the `GetContact` operationId).
 	GetContact(ctx context.Context, listId ListId, contactIdentifier string, params *GetContactParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetConversations Get all Conversations
+	//
+	// Corresponds with GET /v1/List/{listId}/Conversation (the `GetConversations` operationId).
+	GetConversations(ctx context.Context, listId ListId, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetConversationMessages Get all Conversation Messages
+	//
+	// Corresponds with GET /v1/List/{listId}/Conversation/{conversationId}/Message (the `GetConversationMessages` operationId).
+	GetConversationMessages(ctx context.Context, listId ListId, conversationId int32, params *GetConversationMessagesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetConversationMessageActivity Get all Conversation Message Activity
+	//
+	// Corresponds with GET /v1/List/{listId}/Conversation/{conversationId}/Message/{conversationMessageId}/Activity (the `GetConversationMessageActivity` operationId).
+	GetConversationMessageActivity(ctx context.Context, listId ListId, conversationId int32, conversationMessageId int32, params *GetConversationMessageActivityParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetConversationMessageSummary Get Conversation Message Summary
+	//
+	// Corresponds with GET /v1/List/{listId}/Conversation/{conversationId}/Message/{conversationMessageId}/Summary (the `GetConversationMessageSummary` operationId).
+	GetConversationMessageSummary(ctx context.Context, listId ListId, conversationId int32, conversationMessageId int32, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetEvents Get all Events
 	//
 	// Corresponds with GET /v1/List/{listId}/Event (the `GetEvents` operationId).
 	GetEvents(ctx context.Context, listId ListId, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetMessages Get all Messages
+	//
+	// Corresponds with GET /v1/List/{listId}/Message (the `GetMessages` operationId).
+	GetMessages(ctx context.Context, listId ListId, params *GetMessagesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetMessageActivity Get Message Activity
+	//
+	// Corresponds with GET /v1/List/{listId}/Message/{messageId}/Activity (the `GetMessageActivity` operationId).
+	GetMessageActivity(ctx context.Context, listId ListId, messageId int32, params *GetMessageActivityParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetMessageSummary Get Message Summary
+	//
+	// Corresponds with GET /v1/List/{listId}/Message/{messageId}/Summary (the `GetMessageSummary` operationId).
+	GetMessageSummary(ctx context.Context, listId ListId, messageId int32, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTransactionalMessages Get all TransactionalMessages
+	//
+	// Corresponds with GET /v1/List/{listId}/TransactionalMessage (the `GetTransactionalMessages` operationId).
+	GetTransactionalMessages(ctx context.Context, listId ListId, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTransactionalMessageActivity Get Transactional Message Activity
+	//
+	// Corresponds with GET /v1/List/{listId}/TransactionalMessage/{transactionalMessageId}/Activity (the `GetTransactionalMessageActivity` operationId).
+	GetTransactionalMessageActivity(ctx context.Context, listId ListId, transactionalMessageId int32, params *GetTransactionalMessageActivityParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // GetLists Get all Lists
@@ -392,11 +739,146 @@ func (c *Client) GetContact(ctx context.Context, listId ListId, contactIdentifie
 	return c.Client.Do(req)
 }
 
+// GetConversations Get all Conversations
+//
+// Corresponds with GET /v1/List/{listId}/Conversation (the `GetConversations` operationId).
+func (c *Client) GetConversations(ctx context.Context, listId ListId, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConversationsRequest(c.Server, listId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetConversationMessages Get all Conversation Messages
+//
+// Corresponds with GET /v1/List/{listId}/Conversation/{conversationId}/Message (the `GetConversationMessages` operationId).
+func (c *Client) GetConversationMessages(ctx context.Context, listId ListId, conversationId int32, params *GetConversationMessagesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConversationMessagesRequest(c.Server, listId, conversationId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetConversationMessageActivity Get all Conversation Message Activity
+//
+// Corresponds with GET /v1/List/{listId}/Conversation/{conversationId}/Message/{conversationMessageId}/Activity (the `GetConversationMessageActivity` operationId).
+func (c *Client) GetConversationMessageActivity(ctx context.Context, listId ListId, conversationId int32, conversationMessageId int32, params *GetConversationMessageActivityParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConversationMessageActivityRequest(c.Server, listId, conversationId, conversationMessageId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetConversationMessageSummary Get Conversation Message Summary
+//
+// Corresponds with GET /v1/List/{listId}/Conversation/{conversationId}/Message/{conversationMessageId}/Summary (the `GetConversationMessageSummary` operationId).
+func (c *Client) GetConversationMessageSummary(ctx context.Context, listId ListId, conversationId int32, conversationMessageId int32, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConversationMessageSummaryRequest(c.Server, listId, conversationId, conversationMessageId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetEvents Get all Events
 //
 // Corresponds with GET /v1/List/{listId}/Event (the `GetEvents` operationId).
 func (c *Client) GetEvents(ctx context.Context, listId ListId, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetEventsRequest(c.Server, listId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetMessages Get all Messages
+//
+// Corresponds with GET /v1/List/{listId}/Message (the `GetMessages` operationId).
+func (c *Client) GetMessages(ctx context.Context, listId ListId, params *GetMessagesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetMessagesRequest(c.Server, listId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetMessageActivity Get Message Activity
+//
+// Corresponds with GET /v1/List/{listId}/Message/{messageId}/Activity (the `GetMessageActivity` operationId).
+func (c *Client) GetMessageActivity(ctx context.Context, listId ListId, messageId int32, params *GetMessageActivityParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetMessageActivityRequest(c.Server, listId, messageId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetMessageSummary Get Message Summary
+//
+// Corresponds with GET /v1/List/{listId}/Message/{messageId}/Summary (the `GetMessageSummary` operationId).
+func (c *Client) GetMessageSummary(ctx context.Context, listId ListId, messageId int32, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetMessageSummaryRequest(c.Server, listId, messageId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTransactionalMessages Get all TransactionalMessages
+//
+// Corresponds with GET /v1/List/{listId}/TransactionalMessage (the `GetTransactionalMessages` operationId).
+func (c *Client) GetTransactionalMessages(ctx context.Context, listId ListId, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTransactionalMessagesRequest(c.Server, listId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTransactionalMessageActivity Get Transactional Message Activity
+//
+// Corresponds with GET /v1/List/{listId}/TransactionalMessage/{transactionalMessageId}/Activity (the `GetTransactionalMessageActivity` operationId).
+func (c *Client) GetTransactionalMessageActivity(ctx context.Context, listId ListId, transactionalMessageId int32, params *GetTransactionalMessageActivityParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTransactionalMessageActivityRequest(c.Server, listId, transactionalMessageId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -815,6 +1297,303 @@ func NewGetContactRequest(server string, listId ListId, contactIdentifier string
 	return req, nil
 }
 
+// NewGetConversationsRequest constructs an http.Request for the GetConversations method
+func NewGetConversationsRequest(server string, listId ListId) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "listId", listId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/List/%s/Conversation", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetConversationMessagesRequest constructs an http.Request for the GetConversationMessages method
+func NewGetConversationMessagesRequest(server string, listId ListId, conversationId int32, params *GetConversationMessagesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "listId", listId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "conversationId", conversationId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/List/%s/Conversation/%s/Message", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Count != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "count", *params.Count, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.IncludePreviousVersions != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "includePreviousVersions", *params.IncludePreviousVersions, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetConversationMessageActivityRequest constructs an http.Request for the GetConversationMessageActivity method
+func NewGetConversationMessageActivityRequest(server string, listId ListId, conversationId int32, conversationMessageId int32, params *GetConversationMessageActivityParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "listId", listId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "conversationId", conversationId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam2 string
+
+	pathParam2, err = runtime.StyleParamWithOptions("simple", false, "conversationMessageId", conversationMessageId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/List/%s/Conversation/%s/Message/%s/Activity", pathParam0, pathParam1, pathParam2)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ActivityType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "activityType", *params.ActivityType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Count != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "count", *params.Count, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.StartDate != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "startDate", *params.StartDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EndDate != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "endDate", *params.EndDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetConversationMessageSummaryRequest constructs an http.Request for the GetConversationMessageSummary method
+func NewGetConversationMessageSummaryRequest(server string, listId ListId, conversationId int32, conversationMessageId int32) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "listId", listId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "conversationId", conversationId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam2 string
+
+	pathParam2, err = runtime.StyleParamWithOptions("simple", false, "conversationMessageId", conversationMessageId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/List/%s/Conversation/%s/Message/%s/Summary", pathParam0, pathParam1, pathParam2)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetEventsRequest constructs an http.Request for the GetEvents method
 func NewGetEventsRequest(server string, listId ListId) (*http.Request, error) {
 	var err error
@@ -839,6 +1618,470 @@ func NewGetEventsRequest(server string, listId ListId) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetMessagesRequest constructs an http.Request for the GetMessages method
+func NewGetMessagesRequest(server string, listId ListId, params *GetMessagesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "listId", listId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/List/%s/Message", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Count != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "count", *params.Count, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.StartDate != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "startDate", *params.StartDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EndDate != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "endDate", *params.EndDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.IncludeTestMessages != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "includeTestMessages", *params.IncludeTestMessages, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetMessageActivityRequest constructs an http.Request for the GetMessageActivity method
+func NewGetMessageActivityRequest(server string, listId ListId, messageId int32, params *GetMessageActivityParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "listId", listId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "messageId", messageId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/List/%s/Message/%s/Activity", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ActivityType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "activityType", *params.ActivityType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.DateType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dateType", *params.DateType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Count != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "count", *params.Count, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.StartDate != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "startDate", *params.StartDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EndDate != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "endDate", *params.EndDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EmailAddress != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "emailAddress", *params.EmailAddress, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetMessageSummaryRequest constructs an http.Request for the GetMessageSummary method
+func NewGetMessageSummaryRequest(server string, listId ListId, messageId int32) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "listId", listId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "messageId", messageId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/List/%s/Message/%s/Summary", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetTransactionalMessagesRequest constructs an http.Request for the GetTransactionalMessages method
+func NewGetTransactionalMessagesRequest(server string, listId ListId) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "listId", listId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/List/%s/TransactionalMessage", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetTransactionalMessageActivityRequest constructs an http.Request for the GetTransactionalMessageActivity method
+func NewGetTransactionalMessageActivityRequest(server string, listId ListId, transactionalMessageId int32, params *GetTransactionalMessageActivityParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "listId", listId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "transactionalMessageId", transactionalMessageId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/List/%s/TransactionalMessage/%s/Activity", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ActivityType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "activityType", *params.ActivityType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.DateType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dateType", *params.DateType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Count != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "count", *params.Count, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.StartDate != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "startDate", *params.StartDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EndDate != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "endDate", *params.EndDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EmailAddress != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "emailAddress", *params.EmailAddress, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -935,12 +2178,75 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/List/{listId}/Contact/{contactIdentifier} (the `GetContact` operationId).
 	GetContactWithResponse(ctx context.Context, listId ListId, contactIdentifier string, params *GetContactParams, reqEditors ...RequestEditorFn) (*GetContactResponse, error)
 
+	// GetConversationsWithResponse Get all Conversations
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/List/{listId}/Conversation (the `GetConversations` operationId).
+	GetConversationsWithResponse(ctx context.Context, listId ListId, reqEditors ...RequestEditorFn) (*GetConversationsResponse, error)
+
+	// GetConversationMessagesWithResponse Get all Conversation Messages
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/List/{listId}/Conversation/{conversationId}/Message (the `GetConversationMessages` operationId).
+	GetConversationMessagesWithResponse(ctx context.Context, listId ListId, conversationId int32, params *GetConversationMessagesParams, reqEditors ...RequestEditorFn) (*GetConversationMessagesResponse, error)
+
+	// GetConversationMessageActivityWithResponse Get all Conversation Message Activity
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/List/{listId}/Conversation/{conversationId}/Message/{conversationMessageId}/Activity (the `GetConversationMessageActivity` operationId).
+	GetConversationMessageActivityWithResponse(ctx context.Context, listId ListId, conversationId int32, conversationMessageId int32, params *GetConversationMessageActivityParams, reqEditors ...RequestEditorFn) (*GetConversationMessageActivityResponse, error)
+
+	// GetConversationMessageSummaryWithResponse Get Conversation Message Summary
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/List/{listId}/Conversation/{conversationId}/Message/{conversationMessageId}/Summary (the `GetConversationMessageSummary` operationId).
+	GetConversationMessageSummaryWithResponse(ctx context.Context, listId ListId, conversationId int32, conversationMessageId int32, reqEditors ...RequestEditorFn) (*GetConversationMessageSummaryResponse, error)
+
 	// GetEventsWithResponse Get all Events
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/List/{listId}/Event (the `GetEvents` operationId).
 	GetEventsWithResponse(ctx context.Context, listId ListId, reqEditors ...RequestEditorFn) (*GetEventsResponse, error)
+
+	// GetMessagesWithResponse Get all Messages
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/List/{listId}/Message (the `GetMessages` operationId).
+	GetMessagesWithResponse(ctx context.Context, listId ListId, params *GetMessagesParams, reqEditors ...RequestEditorFn) (*GetMessagesResponse, error)
+
+	// GetMessageActivityWithResponse Get Message Activity
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/List/{listId}/Message/{messageId}/Activity (the `GetMessageActivity` operationId).
+	GetMessageActivityWithResponse(ctx context.Context, listId ListId, messageId int32, params *GetMessageActivityParams, reqEditors ...RequestEditorFn) (*GetMessageActivityResponse, error)
+
+	// GetMessageSummaryWithResponse Get Message Summary
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/List/{listId}/Message/{messageId}/Summary (the `GetMessageSummary` operationId).
+	GetMessageSummaryWithResponse(ctx context.Context, listId ListId, messageId int32, reqEditors ...RequestEditorFn) (*GetMessageSummaryResponse, error)
+
+	// GetTransactionalMessagesWithResponse Get all TransactionalMessages
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/List/{listId}/TransactionalMessage (the `GetTransactionalMessages` operationId).
+	GetTransactionalMessagesWithResponse(ctx context.Context, listId ListId, reqEditors ...RequestEditorFn) (*GetTransactionalMessagesResponse, error)
+
+	// GetTransactionalMessageActivityWithResponse Get Transactional Message Activity
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/List/{listId}/TransactionalMessage/{transactionalMessageId}/Activity (the `GetTransactionalMessageActivity` operationId).
+	GetTransactionalMessageActivityWithResponse(ctx context.Context, listId ListId, transactionalMessageId int32, params *GetTransactionalMessageActivityParams, reqEditors ...RequestEditorFn) (*GetTransactionalMessageActivityResponse, error)
 }
 
 type GetListsResponse struct {
@@ -1246,6 +2552,254 @@ func (r GetContactResponse) ContentType() string {
 	return ""
 }
 
+type GetConversationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConversationCollection
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetConversationsResponse) GetJSON200() *ConversationCollection {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r GetConversationsResponse) GetJSON400() *BadRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetConversationsResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetConversationsResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetBody returns the raw response body bytes
+func (r GetConversationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetConversationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetConversationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetConversationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetConversationMessagesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *MessagePage
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetConversationMessagesResponse) GetJSON200() *MessagePage {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r GetConversationMessagesResponse) GetJSON400() *BadRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetConversationMessagesResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetConversationMessagesResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetBody returns the raw response body bytes
+func (r GetConversationMessagesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetConversationMessagesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetConversationMessagesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetConversationMessagesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetConversationMessageActivityResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *MessageActivityPage
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetConversationMessageActivityResponse) GetJSON200() *MessageActivityPage {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r GetConversationMessageActivityResponse) GetJSON400() *BadRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetConversationMessageActivityResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetConversationMessageActivityResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetBody returns the raw response body bytes
+func (r GetConversationMessageActivityResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetConversationMessageActivityResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetConversationMessageActivityResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetConversationMessageActivityResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetConversationMessageSummaryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *MessageSummaryResource
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetConversationMessageSummaryResponse) GetJSON200() *MessageSummaryResource {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r GetConversationMessageSummaryResponse) GetJSON400() *BadRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetConversationMessageSummaryResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetConversationMessageSummaryResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetBody returns the raw response body bytes
+func (r GetConversationMessageSummaryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetConversationMessageSummaryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetConversationMessageSummaryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetConversationMessageSummaryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetEventsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -1302,6 +2856,316 @@ func (r GetEventsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetMessagesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *MessagePage
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetMessagesResponse) GetJSON200() *MessagePage {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r GetMessagesResponse) GetJSON400() *BadRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetMessagesResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetMessagesResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetBody returns the raw response body bytes
+func (r GetMessagesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetMessagesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetMessagesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetMessagesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetMessageActivityResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *MessageActivityPage
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetMessageActivityResponse) GetJSON200() *MessageActivityPage {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r GetMessageActivityResponse) GetJSON400() *BadRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetMessageActivityResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetMessageActivityResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetBody returns the raw response body bytes
+func (r GetMessageActivityResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetMessageActivityResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetMessageActivityResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetMessageActivityResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetMessageSummaryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *MessageSummaryResource
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetMessageSummaryResponse) GetJSON200() *MessageSummaryResource {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r GetMessageSummaryResponse) GetJSON400() *BadRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetMessageSummaryResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetMessageSummaryResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetBody returns the raw response body bytes
+func (r GetMessageSummaryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetMessageSummaryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetMessageSummaryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetMessageSummaryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetTransactionalMessagesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TransactionalMessageCollection
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetTransactionalMessagesResponse) GetJSON200() *TransactionalMessageCollection {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r GetTransactionalMessagesResponse) GetJSON400() *BadRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetTransactionalMessagesResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetTransactionalMessagesResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTransactionalMessagesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTransactionalMessagesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTransactionalMessagesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTransactionalMessagesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetTransactionalMessageActivityResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TransactionalMessageActivityPage
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetTransactionalMessageActivityResponse) GetJSON200() *TransactionalMessageActivityPage {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r GetTransactionalMessageActivityResponse) GetJSON400() *BadRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetTransactionalMessageActivityResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetTransactionalMessageActivityResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTransactionalMessageActivityResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTransactionalMessageActivityResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTransactionalMessageActivityResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTransactionalMessageActivityResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -1386,6 +3250,58 @@ func (c *ClientWithResponses) GetContactWithResponse(ctx context.Context, listId
 	return ParseGetContactResponse(rsp)
 }
 
+// GetConversationsWithResponse Get all Conversations
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/List/{listId}/Conversation (the `GetConversations` operationId).
+func (c *ClientWithResponses) GetConversationsWithResponse(ctx context.Context, listId ListId, reqEditors ...RequestEditorFn) (*GetConversationsResponse, error) {
+	rsp, err := c.GetConversations(ctx, listId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetConversationsResponse(rsp)
+}
+
+// GetConversationMessagesWithResponse Get all Conversation Messages
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/List/{listId}/Conversation/{conversationId}/Message (the `GetConversationMessages` operationId).
+func (c *ClientWithResponses) GetConversationMessagesWithResponse(ctx context.Context, listId ListId, conversationId int32, params *GetConversationMessagesParams, reqEditors ...RequestEditorFn) (*GetConversationMessagesResponse, error) {
+	rsp, err := c.GetConversationMessages(ctx, listId, conversationId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetConversationMessagesResponse(rsp)
+}
+
+// GetConversationMessageActivityWithResponse Get all Conversation Message Activity
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/List/{listId}/Conversation/{conversationId}/Message/{conversationMessageId}/Activity (the `GetConversationMessageActivity` operationId).
+func (c *ClientWithResponses) GetConversationMessageActivityWithResponse(ctx context.Context, listId ListId, conversationId int32, conversationMessageId int32, params *GetConversationMessageActivityParams, reqEditors ...RequestEditorFn) (*GetConversationMessageActivityResponse, error) {
+	rsp, err := c.GetConversationMessageActivity(ctx, listId, conversationId, conversationMessageId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetConversationMessageActivityResponse(rsp)
+}
+
+// GetConversationMessageSummaryWithResponse Get Conversation Message Summary
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/List/{listId}/Conversation/{conversationId}/Message/{conversationMessageId}/Summary (the `GetConversationMessageSummary` operationId).
+func (c *ClientWithResponses) GetConversationMessageSummaryWithResponse(ctx context.Context, listId ListId, conversationId int32, conversationMessageId int32, reqEditors ...RequestEditorFn) (*GetConversationMessageSummaryResponse, error) {
+	rsp, err := c.GetConversationMessageSummary(ctx, listId, conversationId, conversationMessageId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetConversationMessageSummaryResponse(rsp)
+}
+
 // GetEventsWithResponse Get all Events
 //
 // Returns a wrapper object for the known response body format(s).
@@ -1397,6 +3313,71 @@ func (c *ClientWithResponses) GetEventsWithResponse(ctx context.Context, listId 
 		return nil, err
 	}
 	return ParseGetEventsResponse(rsp)
+}
+
+// GetMessagesWithResponse Get all Messages
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/List/{listId}/Message (the `GetMessages` operationId).
+func (c *ClientWithResponses) GetMessagesWithResponse(ctx context.Context, listId ListId, params *GetMessagesParams, reqEditors ...RequestEditorFn) (*GetMessagesResponse, error) {
+	rsp, err := c.GetMessages(ctx, listId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetMessagesResponse(rsp)
+}
+
+// GetMessageActivityWithResponse Get Message Activity
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/List/{listId}/Message/{messageId}/Activity (the `GetMessageActivity` operationId).
+func (c *ClientWithResponses) GetMessageActivityWithResponse(ctx context.Context, listId ListId, messageId int32, params *GetMessageActivityParams, reqEditors ...RequestEditorFn) (*GetMessageActivityResponse, error) {
+	rsp, err := c.GetMessageActivity(ctx, listId, messageId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetMessageActivityResponse(rsp)
+}
+
+// GetMessageSummaryWithResponse Get Message Summary
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/List/{listId}/Message/{messageId}/Summary (the `GetMessageSummary` operationId).
+func (c *ClientWithResponses) GetMessageSummaryWithResponse(ctx context.Context, listId ListId, messageId int32, reqEditors ...RequestEditorFn) (*GetMessageSummaryResponse, error) {
+	rsp, err := c.GetMessageSummary(ctx, listId, messageId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetMessageSummaryResponse(rsp)
+}
+
+// GetTransactionalMessagesWithResponse Get all TransactionalMessages
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/List/{listId}/TransactionalMessage (the `GetTransactionalMessages` operationId).
+func (c *ClientWithResponses) GetTransactionalMessagesWithResponse(ctx context.Context, listId ListId, reqEditors ...RequestEditorFn) (*GetTransactionalMessagesResponse, error) {
+	rsp, err := c.GetTransactionalMessages(ctx, listId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTransactionalMessagesResponse(rsp)
+}
+
+// GetTransactionalMessageActivityWithResponse Get Transactional Message Activity
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/List/{listId}/TransactionalMessage/{transactionalMessageId}/Activity (the `GetTransactionalMessageActivity` operationId).
+func (c *ClientWithResponses) GetTransactionalMessageActivityWithResponse(ctx context.Context, listId ListId, transactionalMessageId int32, params *GetTransactionalMessageActivityParams, reqEditors ...RequestEditorFn) (*GetTransactionalMessageActivityResponse, error) {
+	rsp, err := c.GetTransactionalMessageActivity(ctx, listId, transactionalMessageId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTransactionalMessageActivityResponse(rsp)
 }
 
 // ParseGetListsResponse parses an HTTP response from a GetListsWithResponse call
@@ -1627,6 +3608,194 @@ func ParseGetContactResponse(rsp *http.Response) (*GetContactResponse, error) {
 	return response, nil
 }
 
+// ParseGetConversationsResponse parses an HTTP response from a GetConversationsWithResponse call
+func ParseGetConversationsResponse(rsp *http.Response) (*GetConversationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetConversationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConversationCollection
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetConversationMessagesResponse parses an HTTP response from a GetConversationMessagesWithResponse call
+func ParseGetConversationMessagesResponse(rsp *http.Response) (*GetConversationMessagesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetConversationMessagesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MessagePage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetConversationMessageActivityResponse parses an HTTP response from a GetConversationMessageActivityWithResponse call
+func ParseGetConversationMessageActivityResponse(rsp *http.Response) (*GetConversationMessageActivityResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetConversationMessageActivityResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MessageActivityPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetConversationMessageSummaryResponse parses an HTTP response from a GetConversationMessageSummaryWithResponse call
+func ParseGetConversationMessageSummaryResponse(rsp *http.Response) (*GetConversationMessageSummaryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetConversationMessageSummaryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MessageSummaryResource
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetEventsResponse parses an HTTP response from a GetEventsWithResponse call
 func ParseGetEventsResponse(rsp *http.Response) (*GetEventsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -1643,6 +3812,241 @@ func ParseGetEventsResponse(rsp *http.Response) (*GetEventsResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest EventCollection
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetMessagesResponse parses an HTTP response from a GetMessagesWithResponse call
+func ParseGetMessagesResponse(rsp *http.Response) (*GetMessagesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetMessagesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MessagePage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetMessageActivityResponse parses an HTTP response from a GetMessageActivityWithResponse call
+func ParseGetMessageActivityResponse(rsp *http.Response) (*GetMessageActivityResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetMessageActivityResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MessageActivityPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetMessageSummaryResponse parses an HTTP response from a GetMessageSummaryWithResponse call
+func ParseGetMessageSummaryResponse(rsp *http.Response) (*GetMessageSummaryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetMessageSummaryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MessageSummaryResource
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetTransactionalMessagesResponse parses an HTTP response from a GetTransactionalMessagesWithResponse call
+func ParseGetTransactionalMessagesResponse(rsp *http.Response) (*GetTransactionalMessagesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTransactionalMessagesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TransactionalMessageCollection
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetTransactionalMessageActivityResponse parses an HTTP response from a GetTransactionalMessageActivityWithResponse call
+func ParseGetTransactionalMessageActivityResponse(rsp *http.Response) (*GetTransactionalMessageActivityResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTransactionalMessageActivityResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TransactionalMessageActivityPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

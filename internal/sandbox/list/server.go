@@ -125,6 +125,16 @@ var operations = map[string]struct {
 	"POST /v1/List/{listId}/Contact":                    {"POST Contact", AreaContact},
 	"GET /v1/List/{listId}/Contact/{contactIdentifier}": {"GET Contact", AreaContact},
 	"GET /v1/List/{listId}/Event":                       {"GET Events", AreaEvent},
+
+	"GET /v1/List/{listId}/Message":                                                                {"GET Messages", AreaMessage},
+	"GET /v1/List/{listId}/Message/{messageId}/Activity":                                           {"GET Activity", AreaReporting},
+	"GET /v1/List/{listId}/Message/{messageId}/Summary":                                            {"GET Summary", AreaReporting},
+	"GET /v1/List/{listId}/Conversation":                                                           {"GET Conversations", AreaMessage},
+	"GET /v1/List/{listId}/Conversation/{conversationId}/Message":                                  {"GET Messages", AreaMessage},
+	"GET /v1/List/{listId}/Conversation/{conversationId}/Message/{conversationMessageId}/Activity": {"GET Activity", AreaReporting},
+	"GET /v1/List/{listId}/Conversation/{conversationId}/Message/{conversationMessageId}/Summary":  {"GET Summary", AreaReporting},
+	"GET /v1/List/{listId}/TransactionalMessage":                                                   {"GET Transactional", AreaMessage},
+	"GET /v1/List/{listId}/TransactionalMessage/{transactionalMessageId}/Activity":                 {"GET Activity", AreaReporting},
 }
 
 // accountKey carries the client id of a request that was let in.

@@ -16,6 +16,12 @@ var fieldScopes = map[string]string{
 	"CustomerSmsMarketingConsentUpdatePayload.customer":   "read_customers",
 	"Mutation.customerEmailMarketingConsentUpdate":        "write_customers",
 	"Mutation.customerSmsMarketingConsentUpdate":          "write_customers",
+	"Mutation.metafieldDefinitionCreate":                  "write_customers",
+	"Mutation.metafieldsSet":                              "write_customers",
+	"Mutation.marketingActivityUpsertExternal":            "write_marketing_events",
+	"Mutation.marketingEngagementCreate":                  "write_marketing_events",
+
+	"MarketingActivityUpsertExternalPayload.marketingActivity": "read_marketing_events",
 }
 
 // protectedFields lead to protected customer data of level 1; the value is the object that the refusal names.

@@ -74,6 +74,8 @@ type Config struct {
 	Scopes []string
 	// ProtectedData is the app's approval for protected customer data.
 	ProtectedData ProtectedDataLevel
+	// Zone is the IANA name of the time zone in which the shop counts its days; empty means America/New_York.
+	Zone string
 	// SearchLag is how long customers(…), orders(…) and Customer.orders do not see a change; look-ups by id or address see it at
 	// once (contracts/shopify.md 4). The length is not documented.
 	SearchLag time.Duration
@@ -145,6 +147,12 @@ type Switches struct {
 	// OnlyExhaustedDeletes deletes a subscription only when one delivery has failed with all its retries; off, eight failed attempts in
 	// a row delete it, of whatever deliveries they are. The text fits both (5.1).
 	OnlyExhaustedDeletes bool `json:"onlyExhaustedDeletes"`
+	// EngagementsAdd lets the totals of a day that was told before be added to; off, they are replaced (6.1, O).
+	EngagementsAdd bool `json:"engagementsAdd"`
+	// MetafieldsKeepUpdatedAt stops a metafield that is set from bumping Customer.updatedAt; off, it bumps (6.2, I).
+	MetafieldsKeepUpdatedAt bool `json:"metafieldsKeepUpdatedAt"`
+	// MetafieldDefinitionsFull refuses new definitions, because the store has as many as it may.
+	MetafieldDefinitionsFull bool `json:"metafieldDefinitionsFull"`
 }
 
 // defaultScopes are what a consent sync needs.

@@ -77,6 +77,7 @@ type customer struct {
 	consent, sms     Consent
 	collector        Collector
 	created, updated time.Time
+	metafields       map[string]string // by namespace and key
 }
 
 func (c *customer) view() Customer {

@@ -70,6 +70,10 @@ func scalarProblem(scalar, text string) string {
 		if _, err := time.Parse(time.RFC3339, text); err != nil {
 			return "invalid DateTime '" + text + "'"
 		}
+	case "Date":
+		if _, err := time.Parse(time.DateOnly, text); err != nil {
+			return "invalid Date '" + text + "'"
+		}
 	case "ID":
 		if !globalID.MatchString(text) {
 			return "Invalid global id '" + text + "'"

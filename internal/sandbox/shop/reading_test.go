@@ -369,7 +369,9 @@ func BenchmarkPageOfHundredThousand(b *testing.B) {
 // TestEveryFieldOfTheSchema: a field that is added to the schema but not to the sandbox must show here, not as a null in a test.
 func TestEveryFieldOfTheSchema(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, nil)
+	b := newBench(t, func(c *Config) {
+		c.Scopes = append(slices.Clone(defaultScopes), "read_marketing_events", "write_marketing_events")
+	})
 	id := b.customer("a@example.com", Consent{State: Subscribed})
 	require.NoError(t, b.store.ChangePhone(id, "+16134505293"))
 	_, err := b.store.PlaceOrder(Order{CustomerID: id, CancelledAt: startTime})
@@ -383,6 +385,11 @@ func TestEveryFieldOfTheSchema(t *testing.T) {
 			`",emailMarketingConsent:{marketingState:PENDING,marketingOptInLevel:UNKNOWN}})`,
 		"customerSmsMarketingConsentUpdate": `(input:{customerId:"` + string(id) +
 			`",smsMarketingConsent:{marketingState:SUBSCRIBED,marketingOptInLevel:UNKNOWN}})`,
+		"marketingActivityUpsertExternal": `(input:{remoteId:"m-1",remoteUrl:"https://admin.listrak.com/",status:ACTIVE,tactic:NEWSLETTER,` +
+			`title:"Spring",marketingChannelType:EMAIL,utm:{campaign:"m-1",source:"listrak",medium:"email"}})`,
+		"marketingEngagementCreate": `(remoteId:"m-1",marketingEngagement:{occurredOn:"2026-11-21",utcOffset:"-05:00",sendsCount:3})`,
+		"metafieldDefinitionCreate": `(definition:{namespace:"$app:concord",key:"last_sent",name:"Last sent",type:"date_time",ownerType:CUSTOMER})`,
+		"metafieldsSet":             `(metafields:[{ownerId:"` + string(id) + `",namespace:"$app:concord",key:"last_sent",value:"2026-11-21T00:00:00Z"}])`,
 		"webhookSubscriptions":      "(first:2)",
 		"webhookSubscriptionCreate": `(topic:ORDERS_CREATE,webhookSubscription:{uri:"https://sync.example/webhooks/a"})`,
 		"webhookSubscriptionDelete": `(id:"gid://shopify/WebhookSubscription/1")`,

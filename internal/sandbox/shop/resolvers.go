@@ -67,6 +67,14 @@ func (queryRoot) resolve(x *execution, call call) (value, error) {
 		return orders(x, call, "")
 	case "shop":
 		return value{object: shopNode{x.store.config}}, nil
+	case "marketingActivityUpsertExternal":
+		return upsertActivity(x.store, call.arguments.object("input")), nil
+	case "marketingEngagementCreate":
+		return createEngagement(x.store, call.arguments), nil
+	case "metafieldDefinitionCreate":
+		return defineMetafield(x.store, call.arguments.object("definition"))
+	case "metafieldsSet":
+		return setMetafields(x.store, call.arguments)
 	case "webhookSubscriptions":
 		return listSubscriptions(x.store, call.arguments)
 	case "webhookSubscriptionCreate":
@@ -387,6 +395,8 @@ func (s shopNode) resolve(_ *execution, call call) (value, error) {
 		return text("gid://shopify/Shop/1"), nil
 	case "name":
 		return text(s.config.Name), nil
+	case "ianaTimezone":
+		return text(s.config.Zone), nil
 	case "myshopifyDomain":
 		return text(s.config.Domain), nil
 	case "plan":

@@ -357,6 +357,9 @@ func (x *execution) answer() graphQLAnswer {
 	}
 	actual := x.run()
 	status = x.store.Refund(requested - actual)
+	for _, chosen := range x.collect(x.root, x.operation.SelectionSet)[:1] {
+		x.store.countPoints(chosen.name(), actual)
+	}
 	return graphQLAnswer{
 		Errors: x.errors, Data: x.out.Bytes(),
 		Extensions: &answerExtensions{Cost: &costReport{requested, &actual, status}, Search: x.searches},

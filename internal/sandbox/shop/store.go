@@ -51,6 +51,13 @@ type Store struct {
 	orderSearch    *search
 	writes         []Write
 	requests       map[string]int
+	points         map[string]int
+
+	activities      map[string]Activity              // by remote id
+	engagements     map[string]map[string]Engagement // by remote id and day
+	marketingWrites int
+	definitions     map[string]Definition // of customers' metafields, by namespace and key
+	metafieldWrites int
 
 	hooks            []func(Event)
 	act              uint64
@@ -71,6 +78,9 @@ func New(config Config) *Store {
 	config.Scopes = slices.Clone(config.Scopes)
 	if config.Name == "" {
 		config.Name = config.Domain
+	}
+	if config.Zone == "" {
+		config.Zone = "America/New_York"
 	}
 	if config.ServedVersion == "" {
 		config.ServedVersion = apiVersion
@@ -93,7 +103,11 @@ func New(config Config) *Store {
 		customerSearch: newSearch(config.SearchLag),
 		orderSearch:    newSearch(config.SearchLag),
 		requests:       map[string]int{},
+		points:         map[string]int{},
 		subscriptions:  map[int64]*Subscription{},
+		activities:     map[string]Activity{},
+		engagements:    map[string]map[string]Engagement{},
+		definitions:    map[string]Definition{},
 	}
 }
 
@@ -467,6 +481,19 @@ func (s *Store) countRequest(operation string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests[operation]++
+}
+
+// Points are the points charged so far by operation, named as Faults names them.
+func (s *Store) Points() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.points)
+}
+
+func (s *Store) countPoints(operation string, points int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.points[operation] += points
 }
 
 // find wants s.mu held.

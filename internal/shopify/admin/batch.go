@@ -113,6 +113,35 @@ func WithoutPhones(text string) (string, error) {
 	return out.String(), nil
 }
 
+// CreateMarketingEngagements sends the totals of each activity and day.
+func CreateMarketingEngagements(remoteIDs []string, engagements []MarketingEngagementInput) (Batch[CreateMarketingEngagementResponse], error) {
+	variables := make([]__CreateMarketingEngagementInput, len(engagements))
+	for n := range engagements {
+		variables[n] = __CreateMarketingEngagementInput{RemoteId: remoteIDs[n], Engagement: engagements[n]}
+	}
+	return aliased[__CreateMarketingEngagementInput, CreateMarketingEngagementResponse](
+		"CreateMarketingEngagement", CreateMarketingEngagement_Operation, variables)
+}
+
+// SetManyMetafields sets each group of metafields, all or nothing of a group.
+func SetManyMetafields(groups [][]MetafieldsSetInput) (Batch[SetMetafieldsResponse], error) {
+	variables := make([]__SetMetafieldsInput, len(groups))
+	for n := range groups {
+		variables[n].Metafields = groups[n]
+	}
+	return aliased[__SetMetafieldsInput, SetMetafieldsResponse]("SetMetafields", SetMetafields_Operation, variables)
+}
+
+// CreateMetafieldDefinitions creates each definition.
+func CreateMetafieldDefinitions(definitions []MetafieldDefinitionInput) (Batch[CreateMetafieldDefinitionResponse], error) {
+	variables := make([]__CreateMetafieldDefinitionInput, len(definitions))
+	for n := range definitions {
+		variables[n].Definition = definitions[n]
+	}
+	return aliased[__CreateMetafieldDefinitionInput, CreateMetafieldDefinitionResponse](
+		"CreateMetafieldDefinition", CreateMetafieldDefinition_Operation, variables)
+}
+
 // aliased repeats an operation once for each element of variables: root field f becomes f_0, f_1, …, and variable v becomes v_0,
 // v_1, …. The text is derived from the operation's syntax tree and values only ever travel as variables, so nothing that a person
 // typed can become part of a document.

@@ -169,6 +169,90 @@ func (v *CreateCustomerResponse) GetCustomerCreate() *CreateCustomerCustomerCrea
 	return v.CustomerCreate
 }
 
+// CreateMarketingEngagementMarketingEngagementCreateMarketingEngagementCreatePayload includes the requested fields of the GraphQL type MarketingEngagementCreatePayload.
+type CreateMarketingEngagementMarketingEngagementCreateMarketingEngagementCreatePayload struct {
+	UserErrors []CreateMarketingEngagementMarketingEngagementCreateMarketingEngagementCreatePayloadUserErrorsMarketingActivityUserError `json:"userErrors"`
+}
+
+// GetUserErrors returns CreateMarketingEngagementMarketingEngagementCreateMarketingEngagementCreatePayload.UserErrors, and is useful for accessing the field via an interface.
+func (v *CreateMarketingEngagementMarketingEngagementCreateMarketingEngagementCreatePayload) GetUserErrors() []CreateMarketingEngagementMarketingEngagementCreateMarketingEngagementCreatePayloadUserErrorsMarketingActivityUserError {
+	return v.UserErrors
+}
+
+// CreateMarketingEngagementMarketingEngagementCreateMarketingEngagementCreatePayloadUserErrorsMarketingActivityUserError includes the requested fields of the GraphQL type MarketingActivityUserError.
+type CreateMarketingEngagementMarketingEngagementCreateMarketingEngagementCreatePayloadUserErrorsMarketingActivityUserError struct {
+	Field   []string                        `json:"field"`
+	Message string                          `json:"message"`
+	Code    *MarketingActivityUserErrorCode `json:"code"`
+}
+
+// GetField returns CreateMarketingEngagementMarketingEngagementCreateMarketingEngagementCreatePayloadUserErrorsMarketingActivityUserError.Field, and is useful for accessing the field via an interface.
+func (v *CreateMarketingEngagementMarketingEngagementCreateMarketingEngagementCreatePayloadUserErrorsMarketingActivityUserError) GetField() []string {
+	return v.Field
+}
+
+// GetMessage returns CreateMarketingEngagementMarketingEngagementCreateMarketingEngagementCreatePayloadUserErrorsMarketingActivityUserError.Message, and is useful for accessing the field via an interface.
+func (v *CreateMarketingEngagementMarketingEngagementCreateMarketingEngagementCreatePayloadUserErrorsMarketingActivityUserError) GetMessage() string {
+	return v.Message
+}
+
+// GetCode returns CreateMarketingEngagementMarketingEngagementCreateMarketingEngagementCreatePayloadUserErrorsMarketingActivityUserError.Code, and is useful for accessing the field via an interface.
+func (v *CreateMarketingEngagementMarketingEngagementCreateMarketingEngagementCreatePayloadUserErrorsMarketingActivityUserError) GetCode() *MarketingActivityUserErrorCode {
+	return v.Code
+}
+
+// CreateMarketingEngagementResponse is returned by CreateMarketingEngagement on success.
+type CreateMarketingEngagementResponse struct {
+	MarketingEngagementCreate *CreateMarketingEngagementMarketingEngagementCreateMarketingEngagementCreatePayload `json:"marketingEngagementCreate"`
+}
+
+// GetMarketingEngagementCreate returns CreateMarketingEngagementResponse.MarketingEngagementCreate, and is useful for accessing the field via an interface.
+func (v *CreateMarketingEngagementResponse) GetMarketingEngagementCreate() *CreateMarketingEngagementMarketingEngagementCreateMarketingEngagementCreatePayload {
+	return v.MarketingEngagementCreate
+}
+
+// CreateMetafieldDefinitionMetafieldDefinitionCreateMetafieldDefinitionCreatePayload includes the requested fields of the GraphQL type MetafieldDefinitionCreatePayload.
+type CreateMetafieldDefinitionMetafieldDefinitionCreateMetafieldDefinitionCreatePayload struct {
+	UserErrors []CreateMetafieldDefinitionMetafieldDefinitionCreateMetafieldDefinitionCreatePayloadUserErrorsMetafieldDefinitionCreateUserError `json:"userErrors"`
+}
+
+// GetUserErrors returns CreateMetafieldDefinitionMetafieldDefinitionCreateMetafieldDefinitionCreatePayload.UserErrors, and is useful for accessing the field via an interface.
+func (v *CreateMetafieldDefinitionMetafieldDefinitionCreateMetafieldDefinitionCreatePayload) GetUserErrors() []CreateMetafieldDefinitionMetafieldDefinitionCreateMetafieldDefinitionCreatePayloadUserErrorsMetafieldDefinitionCreateUserError {
+	return v.UserErrors
+}
+
+// CreateMetafieldDefinitionMetafieldDefinitionCreateMetafieldDefinitionCreatePayloadUserErrorsMetafieldDefinitionCreateUserError includes the requested fields of the GraphQL type MetafieldDefinitionCreateUserError.
+type CreateMetafieldDefinitionMetafieldDefinitionCreateMetafieldDefinitionCreatePayloadUserErrorsMetafieldDefinitionCreateUserError struct {
+	Field   []string                                `json:"field"`
+	Message string                                  `json:"message"`
+	Code    *MetafieldDefinitionCreateUserErrorCode `json:"code"`
+}
+
+// GetField returns CreateMetafieldDefinitionMetafieldDefinitionCreateMetafieldDefinitionCreatePayloadUserErrorsMetafieldDefinitionCreateUserError.Field, and is useful for accessing the field via an interface.
+func (v *CreateMetafieldDefinitionMetafieldDefinitionCreateMetafieldDefinitionCreatePayloadUserErrorsMetafieldDefinitionCreateUserError) GetField() []string {
+	return v.Field
+}
+
+// GetMessage returns CreateMetafieldDefinitionMetafieldDefinitionCreateMetafieldDefinitionCreatePayloadUserErrorsMetafieldDefinitionCreateUserError.Message, and is useful for accessing the field via an interface.
+func (v *CreateMetafieldDefinitionMetafieldDefinitionCreateMetafieldDefinitionCreatePayloadUserErrorsMetafieldDefinitionCreateUserError) GetMessage() string {
+	return v.Message
+}
+
+// GetCode returns CreateMetafieldDefinitionMetafieldDefinitionCreateMetafieldDefinitionCreatePayloadUserErrorsMetafieldDefinitionCreateUserError.Code, and is useful for accessing the field via an interface.
+func (v *CreateMetafieldDefinitionMetafieldDefinitionCreateMetafieldDefinitionCreatePayloadUserErrorsMetafieldDefinitionCreateUserError) GetCode() *MetafieldDefinitionCreateUserErrorCode {
+	return v.Code
+}
+
+// CreateMetafieldDefinitionResponse is returned by CreateMetafieldDefinition on success.
+type CreateMetafieldDefinitionResponse struct {
+	MetafieldDefinitionCreate *CreateMetafieldDefinitionMetafieldDefinitionCreateMetafieldDefinitionCreatePayload `json:"metafieldDefinitionCreate"`
+}
+
+// GetMetafieldDefinitionCreate returns CreateMetafieldDefinitionResponse.MetafieldDefinitionCreate, and is useful for accessing the field via an interface.
+func (v *CreateMetafieldDefinitionResponse) GetMetafieldDefinitionCreate() *CreateMetafieldDefinitionMetafieldDefinitionCreateMetafieldDefinitionCreatePayload {
+	return v.MetafieldDefinitionCreate
+}
+
 // CreateWebhookSubscriptionResponse is returned by CreateWebhookSubscription on success.
 type CreateWebhookSubscriptionResponse struct {
 	WebhookSubscriptionCreate *CreateWebhookSubscriptionWebhookSubscriptionCreateWebhookSubscriptionCreatePayload `json:"webhookSubscriptionCreate"`
@@ -660,11 +744,20 @@ func (v *CustomersByIDNodesCustomer) __premarshalJSON() (*__premarshalCustomersB
 	return &retval, nil
 }
 
+// CustomersByIDNodesMarketingActivity includes the requested fields of the GraphQL type MarketingActivity.
+type CustomersByIDNodesMarketingActivity struct {
+	Typename *string `json:"__typename"`
+}
+
+// GetTypename returns CustomersByIDNodesMarketingActivity.Typename, and is useful for accessing the field via an interface.
+func (v *CustomersByIDNodesMarketingActivity) GetTypename() *string { return v.Typename }
+
 // CustomersByIDNodesNode includes the requested fields of the GraphQL interface Node.
 //
 // CustomersByIDNodesNode is implemented by the following types:
 // CustomersByIDNodesAppInstallation
 // CustomersByIDNodesCustomer
+// CustomersByIDNodesMarketingActivity
 // CustomersByIDNodesOrder
 // CustomersByIDNodesShop
 // CustomersByIDNodesWebhookSubscription
@@ -676,6 +769,7 @@ type CustomersByIDNodesNode interface {
 
 func (v *CustomersByIDNodesAppInstallation) implementsGraphQLInterfaceCustomersByIDNodesNode()     {}
 func (v *CustomersByIDNodesCustomer) implementsGraphQLInterfaceCustomersByIDNodesNode()            {}
+func (v *CustomersByIDNodesMarketingActivity) implementsGraphQLInterfaceCustomersByIDNodesNode()   {}
 func (v *CustomersByIDNodesOrder) implementsGraphQLInterfaceCustomersByIDNodesNode()               {}
 func (v *CustomersByIDNodesShop) implementsGraphQLInterfaceCustomersByIDNodesNode()                {}
 func (v *CustomersByIDNodesWebhookSubscription) implementsGraphQLInterfaceCustomersByIDNodesNode() {}
@@ -699,6 +793,9 @@ func __unmarshalCustomersByIDNodesNode(b []byte, v *CustomersByIDNodesNode) erro
 		return json.Unmarshal(b, *v)
 	case "Customer":
 		*v = new(CustomersByIDNodesCustomer)
+		return json.Unmarshal(b, *v)
+	case "MarketingActivity":
+		*v = new(CustomersByIDNodesMarketingActivity)
 		return json.Unmarshal(b, *v)
 	case "Order":
 		*v = new(CustomersByIDNodesOrder)
@@ -741,6 +838,14 @@ func __marshalCustomersByIDNodesNode(v *CustomersByIDNodesNode) ([]byte, error) 
 			TypeName string `json:"__typename"`
 			*__premarshalCustomersByIDNodesCustomer
 		}{typename, premarshaled}
+		return json.Marshal(result)
+	case *CustomersByIDNodesMarketingActivity:
+		typename = "MarketingActivity"
+
+		result := struct {
+			TypeName string `json:"__typename"`
+			*CustomersByIDNodesMarketingActivity
+		}{typename, v}
 		return json.Marshal(result)
 	case *CustomersByIDNodesOrder:
 		typename = "Order"
@@ -936,6 +1041,481 @@ func (v *HasMetafieldsMetafieldIdentifierInput) GetKey() string { return v.Key }
 
 // GetNamespace returns HasMetafieldsMetafieldIdentifierInput.Namespace, and is useful for accessing the field via an interface.
 func (v *HasMetafieldsMetafieldIdentifierInput) GetNamespace() *string { return v.Namespace }
+
+type MarketingActivityExternalStatus string
+
+const (
+	MarketingActivityExternalStatusActive            MarketingActivityExternalStatus = "ACTIVE"
+	MarketingActivityExternalStatusDeletedExternally MarketingActivityExternalStatus = "DELETED_EXTERNALLY"
+	MarketingActivityExternalStatusInactive          MarketingActivityExternalStatus = "INACTIVE"
+	MarketingActivityExternalStatusPaused            MarketingActivityExternalStatus = "PAUSED"
+	MarketingActivityExternalStatusScheduled         MarketingActivityExternalStatus = "SCHEDULED"
+	MarketingActivityExternalStatusUndefined         MarketingActivityExternalStatus = "UNDEFINED"
+)
+
+var AllMarketingActivityExternalStatus = []MarketingActivityExternalStatus{
+	MarketingActivityExternalStatusActive,
+	MarketingActivityExternalStatusDeletedExternally,
+	MarketingActivityExternalStatusInactive,
+	MarketingActivityExternalStatusPaused,
+	MarketingActivityExternalStatusScheduled,
+	MarketingActivityExternalStatusUndefined,
+}
+
+type MarketingActivityUpsertExternalInput struct {
+	MarketingChannelType MarketingChannel                `json:"marketingChannelType"`
+	RemoteId             string                          `json:"remoteId"`
+	RemoteUrl            string                          `json:"remoteUrl"`
+	Start                *time.Time                      `json:"start,omitempty"`
+	Status               MarketingActivityExternalStatus `json:"status"`
+	Tactic               MarketingTactic                 `json:"tactic"`
+	Title                string                          `json:"title"`
+	Utm                  *UTMInput                       `json:"utm"`
+}
+
+// GetMarketingChannelType returns MarketingActivityUpsertExternalInput.MarketingChannelType, and is useful for accessing the field via an interface.
+func (v *MarketingActivityUpsertExternalInput) GetMarketingChannelType() MarketingChannel {
+	return v.MarketingChannelType
+}
+
+// GetRemoteId returns MarketingActivityUpsertExternalInput.RemoteId, and is useful for accessing the field via an interface.
+func (v *MarketingActivityUpsertExternalInput) GetRemoteId() string { return v.RemoteId }
+
+// GetRemoteUrl returns MarketingActivityUpsertExternalInput.RemoteUrl, and is useful for accessing the field via an interface.
+func (v *MarketingActivityUpsertExternalInput) GetRemoteUrl() string { return v.RemoteUrl }
+
+// GetStart returns MarketingActivityUpsertExternalInput.Start, and is useful for accessing the field via an interface.
+func (v *MarketingActivityUpsertExternalInput) GetStart() *time.Time { return v.Start }
+
+// GetStatus returns MarketingActivityUpsertExternalInput.Status, and is useful for accessing the field via an interface.
+func (v *MarketingActivityUpsertExternalInput) GetStatus() MarketingActivityExternalStatus {
+	return v.Status
+}
+
+// GetTactic returns MarketingActivityUpsertExternalInput.Tactic, and is useful for accessing the field via an interface.
+func (v *MarketingActivityUpsertExternalInput) GetTactic() MarketingTactic { return v.Tactic }
+
+// GetTitle returns MarketingActivityUpsertExternalInput.Title, and is useful for accessing the field via an interface.
+func (v *MarketingActivityUpsertExternalInput) GetTitle() string { return v.Title }
+
+// GetUtm returns MarketingActivityUpsertExternalInput.Utm, and is useful for accessing the field via an interface.
+func (v *MarketingActivityUpsertExternalInput) GetUtm() *UTMInput { return v.Utm }
+
+type MarketingActivityUserErrorCode string
+
+const (
+	MarketingActivityUserErrorCodeActivityNotExternal                                 MarketingActivityUserErrorCode = "ACTIVITY_NOT_EXTERNAL"
+	MarketingActivityUserErrorCodeCannotDeleteActivityWithChildEvents                 MarketingActivityUserErrorCode = "CANNOT_DELETE_ACTIVITY_WITH_CHILD_EVENTS"
+	MarketingActivityUserErrorCodeCannotUpdateTacticIfOriginallyStorefrontApp         MarketingActivityUserErrorCode = "CANNOT_UPDATE_TACTIC_IF_ORIGINALLY_STOREFRONT_APP"
+	MarketingActivityUserErrorCodeCannotUpdateTacticToStorefrontApp                   MarketingActivityUserErrorCode = "CANNOT_UPDATE_TACTIC_TO_STOREFRONT_APP"
+	MarketingActivityUserErrorCodeCurrencyCodeMismatchInput                           MarketingActivityUserErrorCode = "CURRENCY_CODE_MISMATCH_INPUT"
+	MarketingActivityUserErrorCodeDeleteJobEnqueued                                   MarketingActivityUserErrorCode = "DELETE_JOB_ENQUEUED"
+	MarketingActivityUserErrorCodeDeleteJobFailedToEnqueue                            MarketingActivityUserErrorCode = "DELETE_JOB_FAILED_TO_ENQUEUE"
+	MarketingActivityUserErrorCodeImmutableChannelHandle                              MarketingActivityUserErrorCode = "IMMUTABLE_CHANNEL_HANDLE"
+	MarketingActivityUserErrorCodeImmutableHierarchyLevel                             MarketingActivityUserErrorCode = "IMMUTABLE_HIERARCHY_LEVEL"
+	MarketingActivityUserErrorCodeImmutableParentId                                   MarketingActivityUserErrorCode = "IMMUTABLE_PARENT_ID"
+	MarketingActivityUserErrorCodeImmutableUrlParameter                               MarketingActivityUserErrorCode = "IMMUTABLE_URL_PARAMETER"
+	MarketingActivityUserErrorCodeImmutableUtmParameters                              MarketingActivityUserErrorCode = "IMMUTABLE_UTM_PARAMETERS"
+	MarketingActivityUserErrorCodeInvalid                                             MarketingActivityUserErrorCode = "INVALID"
+	MarketingActivityUserErrorCodeInvalidChannelHandle                                MarketingActivityUserErrorCode = "INVALID_CHANNEL_HANDLE"
+	MarketingActivityUserErrorCodeInvalidDeleteActivityExternalArguments              MarketingActivityUserErrorCode = "INVALID_DELETE_ACTIVITY_EXTERNAL_ARGUMENTS"
+	MarketingActivityUserErrorCodeInvalidDeleteEngagementsArguments                   MarketingActivityUserErrorCode = "INVALID_DELETE_ENGAGEMENTS_ARGUMENTS"
+	MarketingActivityUserErrorCodeInvalidMarketingActivityExternalArguments           MarketingActivityUserErrorCode = "INVALID_MARKETING_ACTIVITY_EXTERNAL_ARGUMENTS"
+	MarketingActivityUserErrorCodeInvalidMarketingEngagementArguments                 MarketingActivityUserErrorCode = "INVALID_MARKETING_ENGAGEMENT_ARGUMENTS"
+	MarketingActivityUserErrorCodeInvalidMarketingEngagementArgumentMissing           MarketingActivityUserErrorCode = "INVALID_MARKETING_ENGAGEMENT_ARGUMENT_MISSING"
+	MarketingActivityUserErrorCodeInvalidRemoteId                                     MarketingActivityUserErrorCode = "INVALID_REMOTE_ID"
+	MarketingActivityUserErrorCodeMarketingActivityCurrencyCodeMismatch               MarketingActivityUserErrorCode = "MARKETING_ACTIVITY_CURRENCY_CODE_MISMATCH"
+	MarketingActivityUserErrorCodeMarketingActivityDoesNotExist                       MarketingActivityUserErrorCode = "MARKETING_ACTIVITY_DOES_NOT_EXIST"
+	MarketingActivityUserErrorCodeMarketingActivityWithRemoteIdAlreadyExists          MarketingActivityUserErrorCode = "MARKETING_ACTIVITY_WITH_REMOTE_ID_ALREADY_EXISTS"
+	MarketingActivityUserErrorCodeMarketingActivityWithUrlParameterValueAlreadyExists MarketingActivityUserErrorCode = "MARKETING_ACTIVITY_WITH_URL_PARAMETER_VALUE_ALREADY_EXISTS"
+	MarketingActivityUserErrorCodeMarketingActivityWithUtmCampaignAlreadyExists       MarketingActivityUserErrorCode = "MARKETING_ACTIVITY_WITH_UTM_CAMPAIGN_ALREADY_EXISTS"
+	MarketingActivityUserErrorCodeMarketingEventDoesNotExist                          MarketingActivityUserErrorCode = "MARKETING_EVENT_DOES_NOT_EXIST"
+	MarketingActivityUserErrorCodeNonHierarchialRequiresUtmUrlParameter               MarketingActivityUserErrorCode = "NON_HIERARCHIAL_REQUIRES_UTM_URL_PARAMETER"
+	MarketingActivityUserErrorCodeTaken                                               MarketingActivityUserErrorCode = "TAKEN"
+)
+
+var AllMarketingActivityUserErrorCode = []MarketingActivityUserErrorCode{
+	MarketingActivityUserErrorCodeActivityNotExternal,
+	MarketingActivityUserErrorCodeCannotDeleteActivityWithChildEvents,
+	MarketingActivityUserErrorCodeCannotUpdateTacticIfOriginallyStorefrontApp,
+	MarketingActivityUserErrorCodeCannotUpdateTacticToStorefrontApp,
+	MarketingActivityUserErrorCodeCurrencyCodeMismatchInput,
+	MarketingActivityUserErrorCodeDeleteJobEnqueued,
+	MarketingActivityUserErrorCodeDeleteJobFailedToEnqueue,
+	MarketingActivityUserErrorCodeImmutableChannelHandle,
+	MarketingActivityUserErrorCodeImmutableHierarchyLevel,
+	MarketingActivityUserErrorCodeImmutableParentId,
+	MarketingActivityUserErrorCodeImmutableUrlParameter,
+	MarketingActivityUserErrorCodeImmutableUtmParameters,
+	MarketingActivityUserErrorCodeInvalid,
+	MarketingActivityUserErrorCodeInvalidChannelHandle,
+	MarketingActivityUserErrorCodeInvalidDeleteActivityExternalArguments,
+	MarketingActivityUserErrorCodeInvalidDeleteEngagementsArguments,
+	MarketingActivityUserErrorCodeInvalidMarketingActivityExternalArguments,
+	MarketingActivityUserErrorCodeInvalidMarketingEngagementArguments,
+	MarketingActivityUserErrorCodeInvalidMarketingEngagementArgumentMissing,
+	MarketingActivityUserErrorCodeInvalidRemoteId,
+	MarketingActivityUserErrorCodeMarketingActivityCurrencyCodeMismatch,
+	MarketingActivityUserErrorCodeMarketingActivityDoesNotExist,
+	MarketingActivityUserErrorCodeMarketingActivityWithRemoteIdAlreadyExists,
+	MarketingActivityUserErrorCodeMarketingActivityWithUrlParameterValueAlreadyExists,
+	MarketingActivityUserErrorCodeMarketingActivityWithUtmCampaignAlreadyExists,
+	MarketingActivityUserErrorCodeMarketingEventDoesNotExist,
+	MarketingActivityUserErrorCodeNonHierarchialRequiresUtmUrlParameter,
+	MarketingActivityUserErrorCodeTaken,
+}
+
+type MarketingChannel string
+
+const (
+	MarketingChannelDisplay  MarketingChannel = "DISPLAY"
+	MarketingChannelEmail    MarketingChannel = "EMAIL"
+	MarketingChannelReferral MarketingChannel = "REFERRAL"
+	MarketingChannelSearch   MarketingChannel = "SEARCH"
+	MarketingChannelSocial   MarketingChannel = "SOCIAL"
+)
+
+var AllMarketingChannel = []MarketingChannel{
+	MarketingChannelDisplay,
+	MarketingChannelEmail,
+	MarketingChannelReferral,
+	MarketingChannelSearch,
+	MarketingChannelSocial,
+}
+
+type MarketingEngagementInput struct {
+	ClicksCount       *int   `json:"clicksCount,omitempty"`
+	ComplaintsCount   *int   `json:"complaintsCount,omitempty"`
+	FailsCount        *int   `json:"failsCount,omitempty"`
+	ImpressionsCount  *int   `json:"impressionsCount,omitempty"`
+	OccurredOn        string `json:"occurredOn"`
+	SendsCount        *int   `json:"sendsCount,omitempty"`
+	UniqueClicksCount *int   `json:"uniqueClicksCount,omitempty"`
+	UniqueViewsCount  *int   `json:"uniqueViewsCount,omitempty"`
+	UnsubscribesCount *int   `json:"unsubscribesCount,omitempty"`
+	UtcOffset         string `json:"utcOffset"`
+	ViewsCount        *int   `json:"viewsCount,omitempty"`
+}
+
+// GetClicksCount returns MarketingEngagementInput.ClicksCount, and is useful for accessing the field via an interface.
+func (v *MarketingEngagementInput) GetClicksCount() *int { return v.ClicksCount }
+
+// GetComplaintsCount returns MarketingEngagementInput.ComplaintsCount, and is useful for accessing the field via an interface.
+func (v *MarketingEngagementInput) GetComplaintsCount() *int { return v.ComplaintsCount }
+
+// GetFailsCount returns MarketingEngagementInput.FailsCount, and is useful for accessing the field via an interface.
+func (v *MarketingEngagementInput) GetFailsCount() *int { return v.FailsCount }
+
+// GetImpressionsCount returns MarketingEngagementInput.ImpressionsCount, and is useful for accessing the field via an interface.
+func (v *MarketingEngagementInput) GetImpressionsCount() *int { return v.ImpressionsCount }
+
+// GetOccurredOn returns MarketingEngagementInput.OccurredOn, and is useful for accessing the field via an interface.
+func (v *MarketingEngagementInput) GetOccurredOn() string { return v.OccurredOn }
+
+// GetSendsCount returns MarketingEngagementInput.SendsCount, and is useful for accessing the field via an interface.
+func (v *MarketingEngagementInput) GetSendsCount() *int { return v.SendsCount }
+
+// GetUniqueClicksCount returns MarketingEngagementInput.UniqueClicksCount, and is useful for accessing the field via an interface.
+func (v *MarketingEngagementInput) GetUniqueClicksCount() *int { return v.UniqueClicksCount }
+
+// GetUniqueViewsCount returns MarketingEngagementInput.UniqueViewsCount, and is useful for accessing the field via an interface.
+func (v *MarketingEngagementInput) GetUniqueViewsCount() *int { return v.UniqueViewsCount }
+
+// GetUnsubscribesCount returns MarketingEngagementInput.UnsubscribesCount, and is useful for accessing the field via an interface.
+func (v *MarketingEngagementInput) GetUnsubscribesCount() *int { return v.UnsubscribesCount }
+
+// GetUtcOffset returns MarketingEngagementInput.UtcOffset, and is useful for accessing the field via an interface.
+func (v *MarketingEngagementInput) GetUtcOffset() string { return v.UtcOffset }
+
+// GetViewsCount returns MarketingEngagementInput.ViewsCount, and is useful for accessing the field via an interface.
+func (v *MarketingEngagementInput) GetViewsCount() *int { return v.ViewsCount }
+
+type MarketingTactic string
+
+const (
+	MarketingTacticAbandonedCart MarketingTactic = "ABANDONED_CART"
+	MarketingTacticAd            MarketingTactic = "AD"
+	MarketingTacticAffiliate     MarketingTactic = "AFFILIATE"
+	MarketingTacticLink          MarketingTactic = "LINK"
+	MarketingTacticLoyalty       MarketingTactic = "LOYALTY"
+	MarketingTacticMessage       MarketingTactic = "MESSAGE"
+	MarketingTacticNewsletter    MarketingTactic = "NEWSLETTER"
+	MarketingTacticNotification  MarketingTactic = "NOTIFICATION"
+	MarketingTacticPost          MarketingTactic = "POST"
+	MarketingTacticRetargeting   MarketingTactic = "RETARGETING"
+	MarketingTacticSeo           MarketingTactic = "SEO"
+	MarketingTacticStorefrontApp MarketingTactic = "STOREFRONT_APP"
+	MarketingTacticTransactional MarketingTactic = "TRANSACTIONAL"
+)
+
+var AllMarketingTactic = []MarketingTactic{
+	MarketingTacticAbandonedCart,
+	MarketingTacticAd,
+	MarketingTacticAffiliate,
+	MarketingTacticLink,
+	MarketingTacticLoyalty,
+	MarketingTacticMessage,
+	MarketingTacticNewsletter,
+	MarketingTacticNotification,
+	MarketingTacticPost,
+	MarketingTacticRetargeting,
+	MarketingTacticSeo,
+	MarketingTacticStorefrontApp,
+	MarketingTacticTransactional,
+}
+
+type MetafieldAccessInput struct {
+	Admin *MetafieldAdminAccessInput `json:"admin"`
+}
+
+// GetAdmin returns MetafieldAccessInput.Admin, and is useful for accessing the field via an interface.
+func (v *MetafieldAccessInput) GetAdmin() *MetafieldAdminAccessInput { return v.Admin }
+
+type MetafieldAdminAccessInput string
+
+const (
+	MetafieldAdminAccessInputMerchantRead      MetafieldAdminAccessInput = "MERCHANT_READ"
+	MetafieldAdminAccessInputMerchantReadWrite MetafieldAdminAccessInput = "MERCHANT_READ_WRITE"
+)
+
+var AllMetafieldAdminAccessInput = []MetafieldAdminAccessInput{
+	MetafieldAdminAccessInputMerchantRead,
+	MetafieldAdminAccessInputMerchantReadWrite,
+}
+
+type MetafieldCapabilityAdminFilterableInput struct {
+	Enabled bool `json:"enabled"`
+}
+
+// GetEnabled returns MetafieldCapabilityAdminFilterableInput.Enabled, and is useful for accessing the field via an interface.
+func (v *MetafieldCapabilityAdminFilterableInput) GetEnabled() bool { return v.Enabled }
+
+type MetafieldCapabilityCreateInput struct {
+	AdminFilterable *MetafieldCapabilityAdminFilterableInput `json:"adminFilterable"`
+}
+
+// GetAdminFilterable returns MetafieldCapabilityCreateInput.AdminFilterable, and is useful for accessing the field via an interface.
+func (v *MetafieldCapabilityCreateInput) GetAdminFilterable() *MetafieldCapabilityAdminFilterableInput {
+	return v.AdminFilterable
+}
+
+type MetafieldDefinitionCreateUserErrorCode string
+
+const (
+	MetafieldDefinitionCreateUserErrorCodeAdminAccessInputNotAllowed                    MetafieldDefinitionCreateUserErrorCode = "ADMIN_ACCESS_INPUT_NOT_ALLOWED"
+	MetafieldDefinitionCreateUserErrorCodeBlank                                         MetafieldDefinitionCreateUserErrorCode = "BLANK"
+	MetafieldDefinitionCreateUserErrorCodeCapabilityRequiredButDisabled                 MetafieldDefinitionCreateUserErrorCode = "CAPABILITY_REQUIRED_BUT_DISABLED"
+	MetafieldDefinitionCreateUserErrorCodeDuplicateOption                               MetafieldDefinitionCreateUserErrorCode = "DUPLICATE_OPTION"
+	MetafieldDefinitionCreateUserErrorCodeInclusion                                     MetafieldDefinitionCreateUserErrorCode = "INCLUSION"
+	MetafieldDefinitionCreateUserErrorCodeInvalid                                       MetafieldDefinitionCreateUserErrorCode = "INVALID"
+	MetafieldDefinitionCreateUserErrorCodeInvalidCapability                             MetafieldDefinitionCreateUserErrorCode = "INVALID_CAPABILITY"
+	MetafieldDefinitionCreateUserErrorCodeInvalidCharacter                              MetafieldDefinitionCreateUserErrorCode = "INVALID_CHARACTER"
+	MetafieldDefinitionCreateUserErrorCodeInvalidConstraints                            MetafieldDefinitionCreateUserErrorCode = "INVALID_CONSTRAINTS"
+	MetafieldDefinitionCreateUserErrorCodeInvalidInputCombination                       MetafieldDefinitionCreateUserErrorCode = "INVALID_INPUT_COMBINATION"
+	MetafieldDefinitionCreateUserErrorCodeInvalidOption                                 MetafieldDefinitionCreateUserErrorCode = "INVALID_OPTION"
+	MetafieldDefinitionCreateUserErrorCodeLimitExceeded                                 MetafieldDefinitionCreateUserErrorCode = "LIMIT_EXCEEDED"
+	MetafieldDefinitionCreateUserErrorCodeOwnerTypeLimitExceededForAutomatedCollections MetafieldDefinitionCreateUserErrorCode = "OWNER_TYPE_LIMIT_EXCEEDED_FOR_AUTOMATED_COLLECTIONS"
+	MetafieldDefinitionCreateUserErrorCodeOwnerTypeLimitExceededForUseAsAdminFilters    MetafieldDefinitionCreateUserErrorCode = "OWNER_TYPE_LIMIT_EXCEEDED_FOR_USE_AS_ADMIN_FILTERS"
+	MetafieldDefinitionCreateUserErrorCodePinnedLimitReached                            MetafieldDefinitionCreateUserErrorCode = "PINNED_LIMIT_REACHED"
+	MetafieldDefinitionCreateUserErrorCodePresent                                       MetafieldDefinitionCreateUserErrorCode = "PRESENT"
+	MetafieldDefinitionCreateUserErrorCodeReservedNamespaceKey                          MetafieldDefinitionCreateUserErrorCode = "RESERVED_NAMESPACE_KEY"
+	MetafieldDefinitionCreateUserErrorCodeResourceTypeLimitExceeded                     MetafieldDefinitionCreateUserErrorCode = "RESOURCE_TYPE_LIMIT_EXCEEDED"
+	MetafieldDefinitionCreateUserErrorCodeResourceTypeLimitExceededByApp                MetafieldDefinitionCreateUserErrorCode = "RESOURCE_TYPE_LIMIT_EXCEEDED_BY_APP"
+	MetafieldDefinitionCreateUserErrorCodeTaken                                         MetafieldDefinitionCreateUserErrorCode = "TAKEN"
+	MetafieldDefinitionCreateUserErrorCodeTooLong                                       MetafieldDefinitionCreateUserErrorCode = "TOO_LONG"
+	MetafieldDefinitionCreateUserErrorCodeTooShort                                      MetafieldDefinitionCreateUserErrorCode = "TOO_SHORT"
+	MetafieldDefinitionCreateUserErrorCodeTypeNotAllowedForConditions                   MetafieldDefinitionCreateUserErrorCode = "TYPE_NOT_ALLOWED_FOR_CONDITIONS"
+	MetafieldDefinitionCreateUserErrorCodeUnstructuredAlreadyExists                     MetafieldDefinitionCreateUserErrorCode = "UNSTRUCTURED_ALREADY_EXISTS"
+	MetafieldDefinitionCreateUserErrorCodeUnsupportedPinning                            MetafieldDefinitionCreateUserErrorCode = "UNSUPPORTED_PINNING"
+)
+
+var AllMetafieldDefinitionCreateUserErrorCode = []MetafieldDefinitionCreateUserErrorCode{
+	MetafieldDefinitionCreateUserErrorCodeAdminAccessInputNotAllowed,
+	MetafieldDefinitionCreateUserErrorCodeBlank,
+	MetafieldDefinitionCreateUserErrorCodeCapabilityRequiredButDisabled,
+	MetafieldDefinitionCreateUserErrorCodeDuplicateOption,
+	MetafieldDefinitionCreateUserErrorCodeInclusion,
+	MetafieldDefinitionCreateUserErrorCodeInvalid,
+	MetafieldDefinitionCreateUserErrorCodeInvalidCapability,
+	MetafieldDefinitionCreateUserErrorCodeInvalidCharacter,
+	MetafieldDefinitionCreateUserErrorCodeInvalidConstraints,
+	MetafieldDefinitionCreateUserErrorCodeInvalidInputCombination,
+	MetafieldDefinitionCreateUserErrorCodeInvalidOption,
+	MetafieldDefinitionCreateUserErrorCodeLimitExceeded,
+	MetafieldDefinitionCreateUserErrorCodeOwnerTypeLimitExceededForAutomatedCollections,
+	MetafieldDefinitionCreateUserErrorCodeOwnerTypeLimitExceededForUseAsAdminFilters,
+	MetafieldDefinitionCreateUserErrorCodePinnedLimitReached,
+	MetafieldDefinitionCreateUserErrorCodePresent,
+	MetafieldDefinitionCreateUserErrorCodeReservedNamespaceKey,
+	MetafieldDefinitionCreateUserErrorCodeResourceTypeLimitExceeded,
+	MetafieldDefinitionCreateUserErrorCodeResourceTypeLimitExceededByApp,
+	MetafieldDefinitionCreateUserErrorCodeTaken,
+	MetafieldDefinitionCreateUserErrorCodeTooLong,
+	MetafieldDefinitionCreateUserErrorCodeTooShort,
+	MetafieldDefinitionCreateUserErrorCodeTypeNotAllowedForConditions,
+	MetafieldDefinitionCreateUserErrorCodeUnstructuredAlreadyExists,
+	MetafieldDefinitionCreateUserErrorCodeUnsupportedPinning,
+}
+
+type MetafieldDefinitionInput struct {
+	Access       *MetafieldAccessInput           `json:"access"`
+	Capabilities *MetafieldCapabilityCreateInput `json:"capabilities"`
+	Description  *string                         `json:"description"`
+	Key          string                          `json:"key"`
+	Name         string                          `json:"name"`
+	Namespace    *string                         `json:"namespace"`
+	OwnerType    MetafieldOwnerType              `json:"ownerType"`
+	Type         string                          `json:"type"`
+}
+
+// GetAccess returns MetafieldDefinitionInput.Access, and is useful for accessing the field via an interface.
+func (v *MetafieldDefinitionInput) GetAccess() *MetafieldAccessInput { return v.Access }
+
+// GetCapabilities returns MetafieldDefinitionInput.Capabilities, and is useful for accessing the field via an interface.
+func (v *MetafieldDefinitionInput) GetCapabilities() *MetafieldCapabilityCreateInput {
+	return v.Capabilities
+}
+
+// GetDescription returns MetafieldDefinitionInput.Description, and is useful for accessing the field via an interface.
+func (v *MetafieldDefinitionInput) GetDescription() *string { return v.Description }
+
+// GetKey returns MetafieldDefinitionInput.Key, and is useful for accessing the field via an interface.
+func (v *MetafieldDefinitionInput) GetKey() string { return v.Key }
+
+// GetName returns MetafieldDefinitionInput.Name, and is useful for accessing the field via an interface.
+func (v *MetafieldDefinitionInput) GetName() string { return v.Name }
+
+// GetNamespace returns MetafieldDefinitionInput.Namespace, and is useful for accessing the field via an interface.
+func (v *MetafieldDefinitionInput) GetNamespace() *string { return v.Namespace }
+
+// GetOwnerType returns MetafieldDefinitionInput.OwnerType, and is useful for accessing the field via an interface.
+func (v *MetafieldDefinitionInput) GetOwnerType() MetafieldOwnerType { return v.OwnerType }
+
+// GetType returns MetafieldDefinitionInput.Type, and is useful for accessing the field via an interface.
+func (v *MetafieldDefinitionInput) GetType() string { return v.Type }
+
+type MetafieldOwnerType string
+
+const (
+	MetafieldOwnerTypeApiPermission             MetafieldOwnerType = "API_PERMISSION"
+	MetafieldOwnerTypeArticle                   MetafieldOwnerType = "ARTICLE"
+	MetafieldOwnerTypeBlog                      MetafieldOwnerType = "BLOG"
+	MetafieldOwnerTypeCarttransform             MetafieldOwnerType = "CARTTRANSFORM"
+	MetafieldOwnerTypeCollection                MetafieldOwnerType = "COLLECTION"
+	MetafieldOwnerTypeCompany                   MetafieldOwnerType = "COMPANY"
+	MetafieldOwnerTypeCompanyLocation           MetafieldOwnerType = "COMPANY_LOCATION"
+	MetafieldOwnerTypeCustomer                  MetafieldOwnerType = "CUSTOMER"
+	MetafieldOwnerTypeDeliveryCustomization     MetafieldOwnerType = "DELIVERY_CUSTOMIZATION"
+	MetafieldOwnerTypeDiscount                  MetafieldOwnerType = "DISCOUNT"
+	MetafieldOwnerTypeDraftorder                MetafieldOwnerType = "DRAFTORDER"
+	MetafieldOwnerTypeFulfillmentConstraintRule MetafieldOwnerType = "FULFILLMENT_CONSTRAINT_RULE"
+	MetafieldOwnerTypeGiftCardTransaction       MetafieldOwnerType = "GIFT_CARD_TRANSACTION"
+	MetafieldOwnerTypeLocation                  MetafieldOwnerType = "LOCATION"
+	MetafieldOwnerTypeMarket                    MetafieldOwnerType = "MARKET"
+	MetafieldOwnerTypeOrder                     MetafieldOwnerType = "ORDER"
+	MetafieldOwnerTypeOrderRoutingLocationRule  MetafieldOwnerType = "ORDER_ROUTING_LOCATION_RULE"
+	MetafieldOwnerTypePage                      MetafieldOwnerType = "PAGE"
+	MetafieldOwnerTypePaymentCustomization      MetafieldOwnerType = "PAYMENT_CUSTOMIZATION"
+	MetafieldOwnerTypeProduct                   MetafieldOwnerType = "PRODUCT"
+	MetafieldOwnerTypeProductvariant            MetafieldOwnerType = "PRODUCTVARIANT"
+	MetafieldOwnerTypeSellingPlan               MetafieldOwnerType = "SELLING_PLAN"
+	MetafieldOwnerTypeShop                      MetafieldOwnerType = "SHOP"
+	MetafieldOwnerTypeTransfer                  MetafieldOwnerType = "TRANSFER"
+	MetafieldOwnerTypeValidation                MetafieldOwnerType = "VALIDATION"
+)
+
+var AllMetafieldOwnerType = []MetafieldOwnerType{
+	MetafieldOwnerTypeApiPermission,
+	MetafieldOwnerTypeArticle,
+	MetafieldOwnerTypeBlog,
+	MetafieldOwnerTypeCarttransform,
+	MetafieldOwnerTypeCollection,
+	MetafieldOwnerTypeCompany,
+	MetafieldOwnerTypeCompanyLocation,
+	MetafieldOwnerTypeCustomer,
+	MetafieldOwnerTypeDeliveryCustomization,
+	MetafieldOwnerTypeDiscount,
+	MetafieldOwnerTypeDraftorder,
+	MetafieldOwnerTypeFulfillmentConstraintRule,
+	MetafieldOwnerTypeGiftCardTransaction,
+	MetafieldOwnerTypeLocation,
+	MetafieldOwnerTypeMarket,
+	MetafieldOwnerTypeOrder,
+	MetafieldOwnerTypeOrderRoutingLocationRule,
+	MetafieldOwnerTypePage,
+	MetafieldOwnerTypePaymentCustomization,
+	MetafieldOwnerTypeProduct,
+	MetafieldOwnerTypeProductvariant,
+	MetafieldOwnerTypeSellingPlan,
+	MetafieldOwnerTypeShop,
+	MetafieldOwnerTypeTransfer,
+	MetafieldOwnerTypeValidation,
+}
+
+type MetafieldsSetInput struct {
+	CompareDigest *string `json:"compareDigest,omitempty"`
+	Key           string  `json:"key"`
+	Namespace     *string `json:"namespace"`
+	OwnerId       string  `json:"ownerId"`
+	Type          *string `json:"type"`
+	Value         string  `json:"value"`
+}
+
+// GetCompareDigest returns MetafieldsSetInput.CompareDigest, and is useful for accessing the field via an interface.
+func (v *MetafieldsSetInput) GetCompareDigest() *string { return v.CompareDigest }
+
+// GetKey returns MetafieldsSetInput.Key, and is useful for accessing the field via an interface.
+func (v *MetafieldsSetInput) GetKey() string { return v.Key }
+
+// GetNamespace returns MetafieldsSetInput.Namespace, and is useful for accessing the field via an interface.
+func (v *MetafieldsSetInput) GetNamespace() *string { return v.Namespace }
+
+// GetOwnerId returns MetafieldsSetInput.OwnerId, and is useful for accessing the field via an interface.
+func (v *MetafieldsSetInput) GetOwnerId() string { return v.OwnerId }
+
+// GetType returns MetafieldsSetInput.Type, and is useful for accessing the field via an interface.
+func (v *MetafieldsSetInput) GetType() *string { return v.Type }
+
+// GetValue returns MetafieldsSetInput.Value, and is useful for accessing the field via an interface.
+func (v *MetafieldsSetInput) GetValue() string { return v.Value }
+
+type MetafieldsSetUserErrorCode string
+
+const (
+	MetafieldsSetUserErrorCodeAppNotAuthorized     MetafieldsSetUserErrorCode = "APP_NOT_AUTHORIZED"
+	MetafieldsSetUserErrorCodeBlank                MetafieldsSetUserErrorCode = "BLANK"
+	MetafieldsSetUserErrorCodeCapabilityViolation  MetafieldsSetUserErrorCode = "CAPABILITY_VIOLATION"
+	MetafieldsSetUserErrorCodeInclusion            MetafieldsSetUserErrorCode = "INCLUSION"
+	MetafieldsSetUserErrorCodeInternalError        MetafieldsSetUserErrorCode = "INTERNAL_ERROR"
+	MetafieldsSetUserErrorCodeInvalid              MetafieldsSetUserErrorCode = "INVALID"
+	MetafieldsSetUserErrorCodeInvalidCompareDigest MetafieldsSetUserErrorCode = "INVALID_COMPARE_DIGEST"
+	MetafieldsSetUserErrorCodeInvalidType          MetafieldsSetUserErrorCode = "INVALID_TYPE"
+	MetafieldsSetUserErrorCodeInvalidValue         MetafieldsSetUserErrorCode = "INVALID_VALUE"
+	MetafieldsSetUserErrorCodeLessThanOrEqualTo    MetafieldsSetUserErrorCode = "LESS_THAN_OR_EQUAL_TO"
+	MetafieldsSetUserErrorCodePresent              MetafieldsSetUserErrorCode = "PRESENT"
+	MetafieldsSetUserErrorCodeStaleObject          MetafieldsSetUserErrorCode = "STALE_OBJECT"
+	MetafieldsSetUserErrorCodeTaken                MetafieldsSetUserErrorCode = "TAKEN"
+	MetafieldsSetUserErrorCodeTooLong              MetafieldsSetUserErrorCode = "TOO_LONG"
+	MetafieldsSetUserErrorCodeTooShort             MetafieldsSetUserErrorCode = "TOO_SHORT"
+)
+
+var AllMetafieldsSetUserErrorCode = []MetafieldsSetUserErrorCode{
+	MetafieldsSetUserErrorCodeAppNotAuthorized,
+	MetafieldsSetUserErrorCodeBlank,
+	MetafieldsSetUserErrorCodeCapabilityViolation,
+	MetafieldsSetUserErrorCodeInclusion,
+	MetafieldsSetUserErrorCodeInternalError,
+	MetafieldsSetUserErrorCodeInvalid,
+	MetafieldsSetUserErrorCodeInvalidCompareDigest,
+	MetafieldsSetUserErrorCodeInvalidType,
+	MetafieldsSetUserErrorCodeInvalidValue,
+	MetafieldsSetUserErrorCodeLessThanOrEqualTo,
+	MetafieldsSetUserErrorCodePresent,
+	MetafieldsSetUserErrorCodeStaleObject,
+	MetafieldsSetUserErrorCodeTaken,
+	MetafieldsSetUserErrorCodeTooLong,
+	MetafieldsSetUserErrorCodeTooShort,
+}
 
 // OrderFields includes the GraphQL fields of Order requested by the fragment OrderFields.
 type OrderFields struct {
@@ -1296,6 +1876,85 @@ type ProbeOrdersResponse struct {
 // GetOrders returns ProbeOrdersResponse.Orders, and is useful for accessing the field via an interface.
 func (v *ProbeOrdersResponse) GetOrders() ProbeOrdersOrdersOrderConnection { return v.Orders }
 
+// SetMetafieldsMetafieldsSetMetafieldsSetPayload includes the requested fields of the GraphQL type MetafieldsSetPayload.
+type SetMetafieldsMetafieldsSetMetafieldsSetPayload struct {
+	UserErrors []SetMetafieldsMetafieldsSetMetafieldsSetPayloadUserErrorsMetafieldsSetUserError `json:"userErrors"`
+}
+
+// GetUserErrors returns SetMetafieldsMetafieldsSetMetafieldsSetPayload.UserErrors, and is useful for accessing the field via an interface.
+func (v *SetMetafieldsMetafieldsSetMetafieldsSetPayload) GetUserErrors() []SetMetafieldsMetafieldsSetMetafieldsSetPayloadUserErrorsMetafieldsSetUserError {
+	return v.UserErrors
+}
+
+// SetMetafieldsMetafieldsSetMetafieldsSetPayloadUserErrorsMetafieldsSetUserError includes the requested fields of the GraphQL type MetafieldsSetUserError.
+type SetMetafieldsMetafieldsSetMetafieldsSetPayloadUserErrorsMetafieldsSetUserError struct {
+	Field        []string                    `json:"field"`
+	Message      string                      `json:"message"`
+	Code         *MetafieldsSetUserErrorCode `json:"code"`
+	ElementIndex *int                        `json:"elementIndex"`
+}
+
+// GetField returns SetMetafieldsMetafieldsSetMetafieldsSetPayloadUserErrorsMetafieldsSetUserError.Field, and is useful for accessing the field via an interface.
+func (v *SetMetafieldsMetafieldsSetMetafieldsSetPayloadUserErrorsMetafieldsSetUserError) GetField() []string {
+	return v.Field
+}
+
+// GetMessage returns SetMetafieldsMetafieldsSetMetafieldsSetPayloadUserErrorsMetafieldsSetUserError.Message, and is useful for accessing the field via an interface.
+func (v *SetMetafieldsMetafieldsSetMetafieldsSetPayloadUserErrorsMetafieldsSetUserError) GetMessage() string {
+	return v.Message
+}
+
+// GetCode returns SetMetafieldsMetafieldsSetMetafieldsSetPayloadUserErrorsMetafieldsSetUserError.Code, and is useful for accessing the field via an interface.
+func (v *SetMetafieldsMetafieldsSetMetafieldsSetPayloadUserErrorsMetafieldsSetUserError) GetCode() *MetafieldsSetUserErrorCode {
+	return v.Code
+}
+
+// GetElementIndex returns SetMetafieldsMetafieldsSetMetafieldsSetPayloadUserErrorsMetafieldsSetUserError.ElementIndex, and is useful for accessing the field via an interface.
+func (v *SetMetafieldsMetafieldsSetMetafieldsSetPayloadUserErrorsMetafieldsSetUserError) GetElementIndex() *int {
+	return v.ElementIndex
+}
+
+// SetMetafieldsResponse is returned by SetMetafields on success.
+type SetMetafieldsResponse struct {
+	MetafieldsSet *SetMetafieldsMetafieldsSetMetafieldsSetPayload `json:"metafieldsSet"`
+}
+
+// GetMetafieldsSet returns SetMetafieldsResponse.MetafieldsSet, and is useful for accessing the field via an interface.
+func (v *SetMetafieldsResponse) GetMetafieldsSet() *SetMetafieldsMetafieldsSetMetafieldsSetPayload {
+	return v.MetafieldsSet
+}
+
+// ShopZoneResponse is returned by ShopZone on success.
+type ShopZoneResponse struct {
+	Shop ShopZoneShop `json:"shop"`
+}
+
+// GetShop returns ShopZoneResponse.Shop, and is useful for accessing the field via an interface.
+func (v *ShopZoneResponse) GetShop() ShopZoneShop { return v.Shop }
+
+// ShopZoneShop includes the requested fields of the GraphQL type Shop.
+type ShopZoneShop struct {
+	IanaTimezone string `json:"ianaTimezone"`
+}
+
+// GetIanaTimezone returns ShopZoneShop.IanaTimezone, and is useful for accessing the field via an interface.
+func (v *ShopZoneShop) GetIanaTimezone() string { return v.IanaTimezone }
+
+type UTMInput struct {
+	Campaign string `json:"campaign"`
+	Medium   string `json:"medium"`
+	Source   string `json:"source"`
+}
+
+// GetCampaign returns UTMInput.Campaign, and is useful for accessing the field via an interface.
+func (v *UTMInput) GetCampaign() string { return v.Campaign }
+
+// GetMedium returns UTMInput.Medium, and is useful for accessing the field via an interface.
+func (v *UTMInput) GetMedium() string { return v.Medium }
+
+// GetSource returns UTMInput.Source, and is useful for accessing the field via an interface.
+func (v *UTMInput) GetSource() string { return v.Source }
+
 type UniqueMetafieldValueInput struct {
 	Key       string  `json:"key"`
 	Namespace *string `json:"namespace,omitempty"`
@@ -1405,6 +2064,64 @@ type UpdateSMSConsentResponse struct {
 // GetCustomerSmsMarketingConsentUpdate returns UpdateSMSConsentResponse.CustomerSmsMarketingConsentUpdate, and is useful for accessing the field via an interface.
 func (v *UpdateSMSConsentResponse) GetCustomerSmsMarketingConsentUpdate() *UpdateSMSConsentCustomerSmsMarketingConsentUpdateCustomerSmsMarketingConsentUpdatePayload {
 	return v.CustomerSmsMarketingConsentUpdate
+}
+
+// UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayload includes the requested fields of the GraphQL type MarketingActivityUpsertExternalPayload.
+type UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayload struct {
+	MarketingActivity *UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayloadMarketingActivity                     `json:"marketingActivity"`
+	UserErrors        []UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayloadUserErrorsMarketingActivityUserError `json:"userErrors"`
+}
+
+// GetMarketingActivity returns UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayload.MarketingActivity, and is useful for accessing the field via an interface.
+func (v *UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayload) GetMarketingActivity() *UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayloadMarketingActivity {
+	return v.MarketingActivity
+}
+
+// GetUserErrors returns UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayload.UserErrors, and is useful for accessing the field via an interface.
+func (v *UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayload) GetUserErrors() []UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayloadUserErrorsMarketingActivityUserError {
+	return v.UserErrors
+}
+
+// UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayloadMarketingActivity includes the requested fields of the GraphQL type MarketingActivity.
+type UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayloadMarketingActivity struct {
+	Id string `json:"id"`
+}
+
+// GetId returns UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayloadMarketingActivity.Id, and is useful for accessing the field via an interface.
+func (v *UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayloadMarketingActivity) GetId() string {
+	return v.Id
+}
+
+// UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayloadUserErrorsMarketingActivityUserError includes the requested fields of the GraphQL type MarketingActivityUserError.
+type UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayloadUserErrorsMarketingActivityUserError struct {
+	Field   []string                        `json:"field"`
+	Message string                          `json:"message"`
+	Code    *MarketingActivityUserErrorCode `json:"code"`
+}
+
+// GetField returns UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayloadUserErrorsMarketingActivityUserError.Field, and is useful for accessing the field via an interface.
+func (v *UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayloadUserErrorsMarketingActivityUserError) GetField() []string {
+	return v.Field
+}
+
+// GetMessage returns UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayloadUserErrorsMarketingActivityUserError.Message, and is useful for accessing the field via an interface.
+func (v *UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayloadUserErrorsMarketingActivityUserError) GetMessage() string {
+	return v.Message
+}
+
+// GetCode returns UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayloadUserErrorsMarketingActivityUserError.Code, and is useful for accessing the field via an interface.
+func (v *UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayloadUserErrorsMarketingActivityUserError) GetCode() *MarketingActivityUserErrorCode {
+	return v.Code
+}
+
+// UpsertMarketingActivityResponse is returned by UpsertMarketingActivity on success.
+type UpsertMarketingActivityResponse struct {
+	MarketingActivityUpsertExternal *UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayload `json:"marketingActivityUpsertExternal"`
+}
+
+// GetMarketingActivityUpsertExternal returns UpsertMarketingActivityResponse.MarketingActivityUpsertExternal, and is useful for accessing the field via an interface.
+func (v *UpsertMarketingActivityResponse) GetMarketingActivityUpsertExternal() *UpsertMarketingActivityMarketingActivityUpsertExternalMarketingActivityUpsertExternalPayload {
+	return v.MarketingActivityUpsertExternal
 }
 
 type WebhookSubscriptionFormat string
@@ -1980,6 +2697,30 @@ type __CreateCustomerInput struct {
 // GetInput returns __CreateCustomerInput.Input, and is useful for accessing the field via an interface.
 func (v *__CreateCustomerInput) GetInput() CustomerInput { return v.Input }
 
+// __CreateMarketingEngagementInput is used internally by genqlient
+type __CreateMarketingEngagementInput struct {
+	RemoteId   string                   `json:"remoteId"`
+	Engagement MarketingEngagementInput `json:"engagement"`
+}
+
+// GetRemoteId returns __CreateMarketingEngagementInput.RemoteId, and is useful for accessing the field via an interface.
+func (v *__CreateMarketingEngagementInput) GetRemoteId() string { return v.RemoteId }
+
+// GetEngagement returns __CreateMarketingEngagementInput.Engagement, and is useful for accessing the field via an interface.
+func (v *__CreateMarketingEngagementInput) GetEngagement() MarketingEngagementInput {
+	return v.Engagement
+}
+
+// __CreateMetafieldDefinitionInput is used internally by genqlient
+type __CreateMetafieldDefinitionInput struct {
+	Definition MetafieldDefinitionInput `json:"definition"`
+}
+
+// GetDefinition returns __CreateMetafieldDefinitionInput.Definition, and is useful for accessing the field via an interface.
+func (v *__CreateMetafieldDefinitionInput) GetDefinition() MetafieldDefinitionInput {
+	return v.Definition
+}
+
 // __CreateWebhookSubscriptionInput is used internally by genqlient
 type __CreateWebhookSubscriptionInput struct {
 	Topic        WebhookSubscriptionTopic `json:"topic"`
@@ -2046,6 +2787,14 @@ func (v *__OrdersOfEmailInput) GetAfter() *string { return v.After }
 // GetSearch returns __OrdersOfEmailInput.Search, and is useful for accessing the field via an interface.
 func (v *__OrdersOfEmailInput) GetSearch() string { return v.Search }
 
+// __SetMetafieldsInput is used internally by genqlient
+type __SetMetafieldsInput struct {
+	Metafields []MetafieldsSetInput `json:"metafields"`
+}
+
+// GetMetafields returns __SetMetafieldsInput.Metafields, and is useful for accessing the field via an interface.
+func (v *__SetMetafieldsInput) GetMetafields() []MetafieldsSetInput { return v.Metafields }
+
 // __UpdateEmailConsentInput is used internally by genqlient
 type __UpdateEmailConsentInput struct {
 	Input CustomerEmailMarketingConsentUpdateInput `json:"input"`
@@ -2063,6 +2812,16 @@ type __UpdateSMSConsentInput struct {
 
 // GetInput returns __UpdateSMSConsentInput.Input, and is useful for accessing the field via an interface.
 func (v *__UpdateSMSConsentInput) GetInput() CustomerSmsMarketingConsentUpdateInput { return v.Input }
+
+// __UpsertMarketingActivityInput is used internally by genqlient
+type __UpsertMarketingActivityInput struct {
+	Input MarketingActivityUpsertExternalInput `json:"input"`
+}
+
+// GetInput returns __UpsertMarketingActivityInput.Input, and is useful for accessing the field via an interface.
+func (v *__UpsertMarketingActivityInput) GetInput() MarketingActivityUpsertExternalInput {
+	return v.Input
+}
 
 // __WebhookSubscriptionsInput is used internally by genqlient
 type __WebhookSubscriptionsInput struct {
@@ -2202,6 +2961,84 @@ func CreateCustomer(
 	}
 
 	data_ = &CreateCustomerResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by CreateMarketingEngagement.
+const CreateMarketingEngagement_Operation = `
+mutation CreateMarketingEngagement ($remoteId: String!, $engagement: MarketingEngagementInput!) {
+	marketingEngagementCreate(remoteId: $remoteId, marketingEngagement: $engagement) {
+		userErrors {
+			field
+			message
+			code
+		}
+	}
+}
+`
+
+func CreateMarketingEngagement(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	remoteId string,
+	engagement MarketingEngagementInput,
+) (data_ *CreateMarketingEngagementResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "CreateMarketingEngagement",
+		Query:  CreateMarketingEngagement_Operation,
+		Variables: &__CreateMarketingEngagementInput{
+			RemoteId:   remoteId,
+			Engagement: engagement,
+		},
+	}
+
+	data_ = &CreateMarketingEngagementResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by CreateMetafieldDefinition.
+const CreateMetafieldDefinition_Operation = `
+mutation CreateMetafieldDefinition ($definition: MetafieldDefinitionInput!) {
+	metafieldDefinitionCreate(definition: $definition) {
+		userErrors {
+			field
+			message
+			code
+		}
+	}
+}
+`
+
+func CreateMetafieldDefinition(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	definition MetafieldDefinitionInput,
+) (data_ *CreateMetafieldDefinitionResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "CreateMetafieldDefinition",
+		Query:  CreateMetafieldDefinition_Operation,
+		Variables: &__CreateMetafieldDefinitionInput{
+			Definition: definition,
+		},
+	}
+
+	data_ = &CreateMetafieldDefinitionResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -2597,6 +3434,75 @@ func ProbeOrders(
 	return data_, err_
 }
 
+// The mutation executed by SetMetafields.
+const SetMetafields_Operation = `
+mutation SetMetafields ($metafields: [MetafieldsSetInput!]!) {
+	metafieldsSet(metafields: $metafields) {
+		userErrors {
+			field
+			message
+			code
+			elementIndex
+		}
+	}
+}
+`
+
+func SetMetafields(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	metafields []MetafieldsSetInput,
+) (data_ *SetMetafieldsResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "SetMetafields",
+		Query:  SetMetafields_Operation,
+		Variables: &__SetMetafieldsInput{
+			Metafields: metafields,
+		},
+	}
+
+	data_ = &SetMetafieldsResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ShopZone.
+const ShopZone_Operation = `
+query ShopZone {
+	shop {
+		ianaTimezone
+	}
+}
+`
+
+func ShopZone(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *ShopZoneResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ShopZone",
+		Query:  ShopZone_Operation,
+	}
+
+	data_ = &ShopZoneResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The mutation executed by UpdateEmailConsent.
 const UpdateEmailConsent_Operation = `
 mutation UpdateEmailConsent ($input: CustomerEmailMarketingConsentUpdateInput!) {
@@ -2704,6 +3610,47 @@ func UpdateSMSConsent(
 	}
 
 	data_ = &UpdateSMSConsentResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by UpsertMarketingActivity.
+const UpsertMarketingActivity_Operation = `
+mutation UpsertMarketingActivity ($input: MarketingActivityUpsertExternalInput!) {
+	marketingActivityUpsertExternal(input: $input) {
+		marketingActivity {
+			id
+		}
+		userErrors {
+			field
+			message
+			code
+		}
+	}
+}
+`
+
+func UpsertMarketingActivity(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input MarketingActivityUpsertExternalInput,
+) (data_ *UpsertMarketingActivityResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "UpsertMarketingActivity",
+		Query:  UpsertMarketingActivity_Operation,
+		Variables: &__UpsertMarketingActivityInput{
+			Input: input,
+		},
+	}
+
+	data_ = &UpsertMarketingActivityResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(

@@ -50,6 +50,33 @@ type ContactResource struct {
 	Status *int32   `json:"status,omitempty"`
 }
 
+// Conversation defines model for Conversation.
+type Conversation struct {
+	// CampaignID Identifier of the campaign associated with the conversation.
+	CampaignID *int32 `json:"campaignId,omitempty"`
+
+	// ConversationID Identifier used to locate the conversation.
+	ConversationID *int32 `json:"conversationId,omitempty"`
+
+	// ConversationName Name of the conversation.
+	ConversationName *string `json:"conversationName,omitempty"`
+
+	// ExpirationDate Expiration date of the conversation.
+	ExpirationDate *string `json:"expirationDate,omitempty"`
+
+	// Status Current status of the conversation.
+	Status *string `json:"status,omitempty"`
+}
+
+// ConversationCollection defines model for ConversationCollection.
+type ConversationCollection struct {
+	// Data Collection of return data from the given call.
+	Data *[]Conversation `json:"data,omitempty"`
+
+	// Status HTTP status code.
+	Status *int32 `json:"status,omitempty"`
+}
+
 // Error defines model for Error.
 type Error struct {
 	// Error The code to branch on.
@@ -102,6 +129,113 @@ type ListResource struct {
 	Status *int32 `json:"status,omitempty"`
 }
 
+// Message defines model for Message.
+type Message struct {
+	// CampaignID Identifier of the campaign associated with the message.
+	CampaignID *int32 `json:"campaignId,omitempty"`
+
+	// ExternalCampaignID Customer-provided identifier of the campaign associated with the message.
+	ExternalCampaignID *string `json:"externalCampaignId"`
+
+	// MessageID Identifier used to locate the message.
+	MessageID *int32 `json:"messageId,omitempty"`
+
+	// MessageStatus Status displaying whether the message is sent or scheduled.
+	MessageStatus *string `json:"messageStatus,omitempty"`
+
+	// SendDate Send date of the message.
+	SendDate *string `json:"sendDate,omitempty"`
+
+	// Subject Subject of the message.
+	Subject string `json:"subject"`
+}
+
+// MessageActivity defines model for MessageActivity.
+type MessageActivity struct {
+	// Abuse Whether the message was marked as abuse by the contact.
+	Abuse *bool `json:"abuse,omitempty"`
+
+	// ActivityDate Date of first activity by the contact.
+	ActivityDate *string `json:"activityDate"`
+
+	// Bounce Whether the message bounced for the contact.
+	Bounce *bool `json:"bounce,omitempty"`
+
+	// Click Whether the message was clicked by the contact.
+	Click *bool `json:"click,omitempty"`
+
+	// ClickCount Number of clicks made by the contact.
+	ClickCount *int32 `json:"clickCount,omitempty"`
+
+	// EmailAddress Email address of the contact.
+	EmailAddress *string `json:"emailAddress,omitempty"`
+
+	// Open Whether the message was opened by the contact.
+	Open *bool `json:"open,omitempty"`
+
+	// Read Whether the message was read by the contact.
+	Read *bool `json:"read,omitempty"`
+
+	// SendDate Send date of the message.
+	SendDate *string `json:"sendDate,omitempty"`
+
+	// Unsubscribe Whether the message caused an unsubscribe by the contact.
+	Unsubscribe *bool `json:"unsubscribe,omitempty"`
+}
+
+// MessageActivityPage defines model for MessageActivityPage.
+type MessageActivityPage struct {
+	// Data Collection of data that exists on this paged view.
+	Data *[]MessageActivity `json:"data,omitempty"`
+
+	// NextPageCursor URI of the next page of data.
+	NextPageCursor *string `json:"nextPageCursor"`
+
+	// Status HTTP status code.
+	Status *int32 `json:"status,omitempty"`
+}
+
+// MessagePage defines model for MessagePage.
+type MessagePage struct {
+	// Data Collection of data that exists on this paged view.
+	Data *[]Message `json:"data,omitempty"`
+
+	// NextPageCursor URI of the next page of data.
+	NextPageCursor *string `json:"nextPageCursor"`
+
+	// Status HTTP status code.
+	Status *int32 `json:"status,omitempty"`
+}
+
+// MessageSummary defines model for MessageSummary.
+type MessageSummary struct {
+	// BounceCount The number of bounces for the message.
+	BounceCount *int32 `json:"bounceCount,omitempty"`
+
+	// ClickCount The number of clicks for the message.
+	ClickCount *int32 `json:"clickCount,omitempty"`
+
+	// OpenCount The number of opens for the message.
+	OpenCount *int32 `json:"openCount,omitempty"`
+
+	// ReadCount The number of reads for the message.
+	ReadCount *int32 `json:"readCount,omitempty"`
+
+	// SentCount The number of times the message was sent.
+	SentCount *int32 `json:"sentCount,omitempty"`
+
+	// UnsubscribeCount The number of unsubscribes for the message.
+	UnsubscribeCount *int32 `json:"unsubscribeCount,omitempty"`
+}
+
+// MessageSummaryResource defines model for MessageSummaryResource.
+type MessageSummaryResource struct {
+	Data *MessageSummary `json:"data,omitempty"`
+
+	// Status HTTP status code.
+	Status *int32 `json:"status,omitempty"`
+}
+
 // ResourceCreated defines model for ResourceCreated.
 type ResourceCreated struct {
 	ResourceID *string `json:"resourceId,omitempty"`
@@ -113,6 +247,78 @@ type SegmentationFieldValue struct {
 	SegmentationFieldGroupID *int32 `json:"segmentationFieldGroupId,omitempty"`
 	SegmentationFieldID      int32  `json:"segmentationFieldId"`
 	Value                    string `json:"value"`
+}
+
+// TransactionalMessage defines model for TransactionalMessage.
+type TransactionalMessage struct {
+	// CampaignID Identifier of the campaign associated with the message.
+	CampaignID *int32 `json:"campaignId,omitempty"`
+
+	// ExternalCampaignID Customer-provided identifier of the campaign associated with the message.
+	ExternalCampaignID *string `json:"externalCampaignId"`
+
+	// Subject Subject of the message.
+	Subject string `json:"subject"`
+
+	// TransactionalMessageID Identifier used to locate the transactional message.
+	TransactionalMessageID *int32 `json:"transactionalMessageId,omitempty"`
+
+	// TransactionalMessageName Name given to the transactional message.
+	TransactionalMessageName *string `json:"transactionalMessageName,omitempty"`
+}
+
+// TransactionalMessageActivity defines model for TransactionalMessageActivity.
+type TransactionalMessageActivity struct {
+	// Abuse Whether the message was marked as abuse by the contact.
+	Abuse *bool `json:"abuse,omitempty"`
+
+	// ActivityDate Date of first activity by the contact.
+	ActivityDate *string `json:"activityDate"`
+
+	// Bounce Whether the message bounced for the contact.
+	Bounce *bool `json:"bounce,omitempty"`
+
+	// Click Whether the message was clicked by the contact.
+	Click *bool `json:"click,omitempty"`
+
+	// ClickCount Number of clicks made by the contact.
+	ClickCount *int32 `json:"clickCount,omitempty"`
+
+	// EmailAddress Email address of the contact.
+	EmailAddress *string `json:"emailAddress,omitempty"`
+
+	// Open Whether the message was opened by the contact.
+	Open *bool `json:"open,omitempty"`
+
+	// Read Whether the message was read by the contact.
+	Read *bool `json:"read,omitempty"`
+
+	// SendDate Send date of the message.
+	SendDate *string `json:"sendDate,omitempty"`
+
+	// Unsubscribe Whether the message caused an unsubscribe by the contact.
+	Unsubscribe *bool `json:"unsubscribe,omitempty"`
+}
+
+// TransactionalMessageActivityPage defines model for TransactionalMessageActivityPage.
+type TransactionalMessageActivityPage struct {
+	// Data Collection of data that exists on this paged view.
+	Data *[]TransactionalMessageActivity `json:"data,omitempty"`
+
+	// NextPageCursor URI of the next page of data.
+	NextPageCursor *string `json:"nextPageCursor"`
+
+	// Status HTTP status code.
+	Status *int32 `json:"status,omitempty"`
+}
+
+// TransactionalMessageCollection defines model for TransactionalMessageCollection.
+type TransactionalMessageCollection struct {
+	// Data Collection of return data from the given call.
+	Data *[]TransactionalMessage `json:"data,omitempty"`
+
+	// Status HTTP status code.
+	Status *int32 `json:"status,omitempty"`
 }
 
 // ListID defines model for listId.
@@ -181,6 +387,102 @@ type GetContactParams struct {
 	SegmentationFieldIds *string `form:"segmentationFieldIds,omitempty" json:"segmentationFieldIds,omitempty"`
 }
 
+// GetConversationMessagesParams defines parameters for GetConversationMessages.
+type GetConversationMessagesParams struct {
+	// Cursor Value indicating the page of data that's being retrieved. The default value is `Start`.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Count Number of data members to be displayed per page. The default value is `1000` and the maximum value is `5000`.
+	Count *string `form:"count,omitempty" json:"count,omitempty"`
+
+	// IncludePreviousVersions Whether messages from previous versions of the conversation should be should be included in the collection. The default value is `false`.
+	IncludePreviousVersions *bool `form:"includePreviousVersions,omitempty" json:"includePreviousVersions,omitempty"`
+}
+
+// GetConversationMessageActivityParams defines parameters for GetConversationMessageActivity.
+type GetConversationMessageActivityParams struct {
+	// ActivityType The type of activity performed by the contact.
+	ActivityType *string `form:"activityType,omitempty" json:"activityType,omitempty"`
+
+	// Cursor Value indicating the page of data that's being retrieved. The default value is `Start`.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Count Number of data members to be displayed per page. The default value is `1000` and the maximum value is `5000`.
+	Count *string `form:"count,omitempty" json:"count,omitempty"`
+
+	// StartDate Start date that's being used to filter the data members.
+	StartDate *string `form:"startDate,omitempty" json:"startDate,omitempty"`
+
+	// EndDate End date that's being used to filter the data members.
+	EndDate *string `form:"endDate,omitempty" json:"endDate,omitempty"`
+}
+
+// GetMessagesParams defines parameters for GetMessages.
+type GetMessagesParams struct {
+	// Cursor Value indicating the page of data that's being retrieved. The default value is `Start`.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Count Number of data members to be displayed per page. The default value is `1000` and the maximum value is `5000`.
+	Count *string `form:"count,omitempty" json:"count,omitempty"`
+
+	// StartDate The start of the date range used for filtering.
+	StartDate *string `form:"startDate,omitempty" json:"startDate,omitempty"`
+
+	// EndDate The end of the date range used for filtering.
+	EndDate *string `form:"endDate,omitempty" json:"endDate,omitempty"`
+
+	// IncludeTestMessages Whether test messages should be included in the collection. The default value is `false`.
+	IncludeTestMessages *bool `form:"includeTestMessages,omitempty" json:"includeTestMessages,omitempty"`
+}
+
+// GetMessageActivityParams defines parameters for GetMessageActivity.
+type GetMessageActivityParams struct {
+	// ActivityType The type of activity performed by the contact.
+	ActivityType *string `form:"activityType,omitempty" json:"activityType,omitempty"`
+
+	// DateType The type of date that's being used to filter the data members. Allowed values are `Send` and `Activity`. The default value is `Send`.
+	DateType *string `form:"dateType,omitempty" json:"dateType,omitempty"`
+
+	// Cursor Value indicating the page of data that's being retrieved. The default value is `Start`.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Count Number of data members to be displayed per page. The default value is `1000` and the maximum value is `5000`.
+	Count *string `form:"count,omitempty" json:"count,omitempty"`
+
+	// StartDate Start date that's being used to filter the data members.
+	StartDate *string `form:"startDate,omitempty" json:"startDate,omitempty"`
+
+	// EndDate End date that's being used to filter the data members.
+	EndDate *string `form:"endDate,omitempty" json:"endDate,omitempty"`
+
+	// EmailAddress Email that is being used to filter the message activity.
+	EmailAddress *string `form:"emailAddress,omitempty" json:"emailAddress,omitempty"`
+}
+
+// GetTransactionalMessageActivityParams defines parameters for GetTransactionalMessageActivity.
+type GetTransactionalMessageActivityParams struct {
+	// ActivityType The type of activity performed by the contact.
+	ActivityType *string `form:"activityType,omitempty" json:"activityType,omitempty"`
+
+	// DateType The type of date that's being used to filter the data members. Allowed values are `Send` and `Activity`. The default value is `Send`.
+	DateType *string `form:"dateType,omitempty" json:"dateType,omitempty"`
+
+	// Cursor Value indicating the page of data that's being retrieved. The default value is `Start`.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Count Number of data members to be displayed per page. The default value is `1000` and the maximum value is `5000`.
+	Count *string `form:"count,omitempty" json:"count,omitempty"`
+
+	// StartDate Start date that's being used to filter the data members.
+	StartDate *string `form:"startDate,omitempty" json:"startDate,omitempty"`
+
+	// EndDate End date that's being used to filter the data members.
+	EndDate *string `form:"endDate,omitempty" json:"endDate,omitempty"`
+
+	// EmailAddress Email that is being used to filter the transactional message activity.
+	EmailAddress *string `form:"emailAddress,omitempty" json:"emailAddress,omitempty"`
+}
+
 // PostContactJSONRequestBody defines body for PostContact for application/json ContentType.
 type PostContactJSONRequestBody = Contact
 
@@ -201,9 +503,36 @@ type ServerInterface interface {
 	// GetContact Get a Contact
 	// (GET /v1/List/{listId}/Contact/{contactIdentifier})
 	GetContact(w http.ResponseWriter, r *http.Request, listID ListID, contactIdentifier string, params GetContactParams)
+	// GetConversations Get all Conversations
+	// (GET /v1/List/{listId}/Conversation)
+	GetConversations(w http.ResponseWriter, r *http.Request, listID ListID)
+	// GetConversationMessages Get all Conversation Messages
+	// (GET /v1/List/{listId}/Conversation/{conversationId}/Message)
+	GetConversationMessages(w http.ResponseWriter, r *http.Request, listID ListID, conversationID int32, params GetConversationMessagesParams)
+	// GetConversationMessageActivity Get all Conversation Message Activity
+	// (GET /v1/List/{listId}/Conversation/{conversationId}/Message/{conversationMessageId}/Activity)
+	GetConversationMessageActivity(w http.ResponseWriter, r *http.Request, listID ListID, conversationID int32, conversationMessageID int32, params GetConversationMessageActivityParams)
+	// GetConversationMessageSummary Get Conversation Message Summary
+	// (GET /v1/List/{listId}/Conversation/{conversationId}/Message/{conversationMessageId}/Summary)
+	GetConversationMessageSummary(w http.ResponseWriter, r *http.Request, listID ListID, conversationID int32, conversationMessageID int32)
 	// GetEvents Get all Events
 	// (GET /v1/List/{listId}/Event)
 	GetEvents(w http.ResponseWriter, r *http.Request, listID ListID)
+	// GetMessages Get all Messages
+	// (GET /v1/List/{listId}/Message)
+	GetMessages(w http.ResponseWriter, r *http.Request, listID ListID, params GetMessagesParams)
+	// GetMessageActivity Get Message Activity
+	// (GET /v1/List/{listId}/Message/{messageId}/Activity)
+	GetMessageActivity(w http.ResponseWriter, r *http.Request, listID ListID, messageID int32, params GetMessageActivityParams)
+	// GetMessageSummary Get Message Summary
+	// (GET /v1/List/{listId}/Message/{messageId}/Summary)
+	GetMessageSummary(w http.ResponseWriter, r *http.Request, listID ListID, messageID int32)
+	// GetTransactionalMessages Get all TransactionalMessages
+	// (GET /v1/List/{listId}/TransactionalMessage)
+	GetTransactionalMessages(w http.ResponseWriter, r *http.Request, listID ListID)
+	// GetTransactionalMessageActivity Get Transactional Message Activity
+	// (GET /v1/List/{listId}/TransactionalMessage/{transactionalMessageId}/Activity)
+	GetTransactionalMessageActivity(w http.ResponseWriter, r *http.Request, listID ListID, transactionalMessageID int32, params GetTransactionalMessageActivityParams)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -546,6 +875,265 @@ func (siw *ServerInterfaceWrapper) GetContact(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// GetConversations operation middleware
+func (siw *ServerInterfaceWrapper) GetConversations(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "listId" -------------
+	var listID ListID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "listId", r.PathValue("listId"), &listID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "listId", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConversations(w, r, listID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConversationMessages operation middleware
+func (siw *ServerInterfaceWrapper) GetConversationMessages(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "listId" -------------
+	var listID ListID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "listId", r.PathValue("listId"), &listID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "listId", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "conversationId" -------------
+	var conversationID int32
+
+	err = runtime.BindStyledParameterWithOptions("simple", "conversationId", r.PathValue("conversationId"), &conversationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "conversationId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetConversationMessagesParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "includePreviousVersions" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "includePreviousVersions", r.URL.Query(), &params.IncludePreviousVersions, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "includePreviousVersions"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "includePreviousVersions", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConversationMessages(w, r, listID, conversationID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConversationMessageActivity operation middleware
+func (siw *ServerInterfaceWrapper) GetConversationMessageActivity(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "listId" -------------
+	var listID ListID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "listId", r.PathValue("listId"), &listID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "listId", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "conversationId" -------------
+	var conversationID int32
+
+	err = runtime.BindStyledParameterWithOptions("simple", "conversationId", r.PathValue("conversationId"), &conversationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "conversationId", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "conversationMessageId" -------------
+	var conversationMessageID int32
+
+	err = runtime.BindStyledParameterWithOptions("simple", "conversationMessageId", r.PathValue("conversationMessageId"), &conversationMessageID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "conversationMessageId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetConversationMessageActivityParams
+
+	// ------------- Optional query parameter "activityType" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "activityType", r.URL.Query(), &params.ActivityType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "activityType"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "activityType", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "startDate" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "startDate", r.URL.Query(), &params.StartDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "startDate"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "startDate", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "endDate" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "endDate", r.URL.Query(), &params.EndDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "endDate"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "endDate", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConversationMessageActivity(w, r, listID, conversationID, conversationMessageID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConversationMessageSummary operation middleware
+func (siw *ServerInterfaceWrapper) GetConversationMessageSummary(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "listId" -------------
+	var listID ListID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "listId", r.PathValue("listId"), &listID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "listId", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "conversationId" -------------
+	var conversationID int32
+
+	err = runtime.BindStyledParameterWithOptions("simple", "conversationId", r.PathValue("conversationId"), &conversationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "conversationId", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "conversationMessageId" -------------
+	var conversationMessageID int32
+
+	err = runtime.BindStyledParameterWithOptions("simple", "conversationMessageId", r.PathValue("conversationMessageId"), &conversationMessageID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "conversationMessageId", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConversationMessageSummary(w, r, listID, conversationID, conversationMessageID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetEvents operation middleware
 func (siw *ServerInterfaceWrapper) GetEvents(w http.ResponseWriter, r *http.Request) {
 
@@ -563,6 +1151,419 @@ func (siw *ServerInterfaceWrapper) GetEvents(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetEvents(w, r, listID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetMessages operation middleware
+func (siw *ServerInterfaceWrapper) GetMessages(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "listId" -------------
+	var listID ListID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "listId", r.PathValue("listId"), &listID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "listId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetMessagesParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "startDate" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "startDate", r.URL.Query(), &params.StartDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "startDate"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "startDate", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "endDate" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "endDate", r.URL.Query(), &params.EndDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "endDate"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "endDate", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "includeTestMessages" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "includeTestMessages", r.URL.Query(), &params.IncludeTestMessages, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "includeTestMessages"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "includeTestMessages", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetMessages(w, r, listID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetMessageActivity operation middleware
+func (siw *ServerInterfaceWrapper) GetMessageActivity(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "listId" -------------
+	var listID ListID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "listId", r.PathValue("listId"), &listID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "listId", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "messageId" -------------
+	var messageID int32
+
+	err = runtime.BindStyledParameterWithOptions("simple", "messageId", r.PathValue("messageId"), &messageID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "messageId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetMessageActivityParams
+
+	// ------------- Optional query parameter "activityType" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "activityType", r.URL.Query(), &params.ActivityType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "activityType"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "activityType", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "dateType" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dateType", r.URL.Query(), &params.DateType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dateType"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dateType", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "startDate" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "startDate", r.URL.Query(), &params.StartDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "startDate"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "startDate", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "endDate" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "endDate", r.URL.Query(), &params.EndDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "endDate"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "endDate", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "emailAddress" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "emailAddress", r.URL.Query(), &params.EmailAddress, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "emailAddress"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "emailAddress", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetMessageActivity(w, r, listID, messageID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetMessageSummary operation middleware
+func (siw *ServerInterfaceWrapper) GetMessageSummary(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "listId" -------------
+	var listID ListID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "listId", r.PathValue("listId"), &listID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "listId", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "messageId" -------------
+	var messageID int32
+
+	err = runtime.BindStyledParameterWithOptions("simple", "messageId", r.PathValue("messageId"), &messageID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "messageId", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetMessageSummary(w, r, listID, messageID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetTransactionalMessages operation middleware
+func (siw *ServerInterfaceWrapper) GetTransactionalMessages(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "listId" -------------
+	var listID ListID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "listId", r.PathValue("listId"), &listID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "listId", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetTransactionalMessages(w, r, listID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetTransactionalMessageActivity operation middleware
+func (siw *ServerInterfaceWrapper) GetTransactionalMessageActivity(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "listId" -------------
+	var listID ListID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "listId", r.PathValue("listId"), &listID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "listId", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "transactionalMessageId" -------------
+	var transactionalMessageID int32
+
+	err = runtime.BindStyledParameterWithOptions("simple", "transactionalMessageId", r.PathValue("transactionalMessageId"), &transactionalMessageID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "transactionalMessageId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetTransactionalMessageActivityParams
+
+	// ------------- Optional query parameter "activityType" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "activityType", r.URL.Query(), &params.ActivityType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "activityType"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "activityType", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "dateType" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dateType", r.URL.Query(), &params.DateType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dateType"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dateType", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "startDate" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "startDate", r.URL.Query(), &params.StartDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "startDate"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "startDate", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "endDate" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "endDate", r.URL.Query(), &params.EndDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "endDate"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "endDate", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "emailAddress" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "emailAddress", r.URL.Query(), &params.EmailAddress, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "emailAddress"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "emailAddress", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetTransactionalMessageActivity(w, r, listID, transactionalMessageID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -697,7 +1698,16 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/List/{listId}/Contact", wrapper.GetContacts)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/List/{listId}/Contact", wrapper.PostContact)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/List/{listId}/Contact/{contactIdentifier}", wrapper.GetContact)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/List/{listId}/Conversation", wrapper.GetConversations)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/List/{listId}/Conversation/{conversationId}/Message", wrapper.GetConversationMessages)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/List/{listId}/Conversation/{conversationId}/Message/{conversationMessageId}/Activity", wrapper.GetConversationMessageActivity)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/List/{listId}/Conversation/{conversationId}/Message/{conversationMessageId}/Summary", wrapper.GetConversationMessageSummary)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/List/{listId}/Event", wrapper.GetEvents)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/List/{listId}/Message", wrapper.GetMessages)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/List/{listId}/Message/{messageId}/Activity", wrapper.GetMessageActivity)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/List/{listId}/Message/{messageId}/Summary", wrapper.GetMessageSummary)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/List/{listId}/TransactionalMessage", wrapper.GetTransactionalMessages)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/List/{listId}/TransactionalMessage/{transactionalMessageId}/Activity", wrapper.GetTransactionalMessageActivity)
 
 	return m
 }
@@ -1018,6 +2028,269 @@ func (response GetContact404JSONResponse) VisitGetContactResponse(w http.Respons
 	return err
 }
 
+type GetConversationsRequestObject struct {
+	ListID ListID `json:"listId"`
+}
+
+type GetConversationsResponseObject interface {
+	VisitGetConversationsResponse(w http.ResponseWriter) error
+}
+
+type GetConversations200JSONResponse ConversationCollection
+
+func (response GetConversations200JSONResponse) VisitGetConversationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversations400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetConversations400JSONResponse) VisitGetConversationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversations401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetConversations401JSONResponse) VisitGetConversationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversations404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetConversations404JSONResponse) VisitGetConversationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversationMessagesRequestObject struct {
+	ListID         ListID `json:"listId"`
+	ConversationID int32  `json:"conversationId"`
+	Params         GetConversationMessagesParams
+}
+
+type GetConversationMessagesResponseObject interface {
+	VisitGetConversationMessagesResponse(w http.ResponseWriter) error
+}
+
+type GetConversationMessages200JSONResponse MessagePage
+
+func (response GetConversationMessages200JSONResponse) VisitGetConversationMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversationMessages400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetConversationMessages400JSONResponse) VisitGetConversationMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversationMessages401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetConversationMessages401JSONResponse) VisitGetConversationMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversationMessages404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetConversationMessages404JSONResponse) VisitGetConversationMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversationMessageActivityRequestObject struct {
+	ListID                ListID `json:"listId"`
+	ConversationID        int32  `json:"conversationId"`
+	ConversationMessageID int32  `json:"conversationMessageId"`
+	Params                GetConversationMessageActivityParams
+}
+
+type GetConversationMessageActivityResponseObject interface {
+	VisitGetConversationMessageActivityResponse(w http.ResponseWriter) error
+}
+
+type GetConversationMessageActivity200JSONResponse MessageActivityPage
+
+func (response GetConversationMessageActivity200JSONResponse) VisitGetConversationMessageActivityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversationMessageActivity400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetConversationMessageActivity400JSONResponse) VisitGetConversationMessageActivityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversationMessageActivity401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetConversationMessageActivity401JSONResponse) VisitGetConversationMessageActivityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversationMessageActivity404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetConversationMessageActivity404JSONResponse) VisitGetConversationMessageActivityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversationMessageSummaryRequestObject struct {
+	ListID                ListID `json:"listId"`
+	ConversationID        int32  `json:"conversationId"`
+	ConversationMessageID int32  `json:"conversationMessageId"`
+}
+
+type GetConversationMessageSummaryResponseObject interface {
+	VisitGetConversationMessageSummaryResponse(w http.ResponseWriter) error
+}
+
+type GetConversationMessageSummary200JSONResponse MessageSummaryResource
+
+func (response GetConversationMessageSummary200JSONResponse) VisitGetConversationMessageSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversationMessageSummary400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetConversationMessageSummary400JSONResponse) VisitGetConversationMessageSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversationMessageSummary401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetConversationMessageSummary401JSONResponse) VisitGetConversationMessageSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversationMessageSummary404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetConversationMessageSummary404JSONResponse) VisitGetConversationMessageSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetEventsRequestObject struct {
 	ListID ListID `json:"listId"`
 }
@@ -1082,6 +2355,332 @@ func (response GetEvents404JSONResponse) VisitGetEventsResponse(w http.ResponseW
 	return err
 }
 
+type GetMessagesRequestObject struct {
+	ListID ListID `json:"listId"`
+	Params GetMessagesParams
+}
+
+type GetMessagesResponseObject interface {
+	VisitGetMessagesResponse(w http.ResponseWriter) error
+}
+
+type GetMessages200JSONResponse MessagePage
+
+func (response GetMessages200JSONResponse) VisitGetMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMessages400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetMessages400JSONResponse) VisitGetMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMessages401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetMessages401JSONResponse) VisitGetMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMessages404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetMessages404JSONResponse) VisitGetMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMessageActivityRequestObject struct {
+	ListID    ListID `json:"listId"`
+	MessageID int32  `json:"messageId"`
+	Params    GetMessageActivityParams
+}
+
+type GetMessageActivityResponseObject interface {
+	VisitGetMessageActivityResponse(w http.ResponseWriter) error
+}
+
+type GetMessageActivity200JSONResponse MessageActivityPage
+
+func (response GetMessageActivity200JSONResponse) VisitGetMessageActivityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMessageActivity400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetMessageActivity400JSONResponse) VisitGetMessageActivityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMessageActivity401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetMessageActivity401JSONResponse) VisitGetMessageActivityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMessageActivity404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetMessageActivity404JSONResponse) VisitGetMessageActivityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMessageSummaryRequestObject struct {
+	ListID    ListID `json:"listId"`
+	MessageID int32  `json:"messageId"`
+}
+
+type GetMessageSummaryResponseObject interface {
+	VisitGetMessageSummaryResponse(w http.ResponseWriter) error
+}
+
+type GetMessageSummary200JSONResponse MessageSummaryResource
+
+func (response GetMessageSummary200JSONResponse) VisitGetMessageSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMessageSummary400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetMessageSummary400JSONResponse) VisitGetMessageSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMessageSummary401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetMessageSummary401JSONResponse) VisitGetMessageSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMessageSummary404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetMessageSummary404JSONResponse) VisitGetMessageSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTransactionalMessagesRequestObject struct {
+	ListID ListID `json:"listId"`
+}
+
+type GetTransactionalMessagesResponseObject interface {
+	VisitGetTransactionalMessagesResponse(w http.ResponseWriter) error
+}
+
+type GetTransactionalMessages200JSONResponse TransactionalMessageCollection
+
+func (response GetTransactionalMessages200JSONResponse) VisitGetTransactionalMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTransactionalMessages400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetTransactionalMessages400JSONResponse) VisitGetTransactionalMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTransactionalMessages401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetTransactionalMessages401JSONResponse) VisitGetTransactionalMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTransactionalMessages404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetTransactionalMessages404JSONResponse) VisitGetTransactionalMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTransactionalMessageActivityRequestObject struct {
+	ListID                 ListID `json:"listId"`
+	TransactionalMessageID int32  `json:"transactionalMessageId"`
+	Params                 GetTransactionalMessageActivityParams
+}
+
+type GetTransactionalMessageActivityResponseObject interface {
+	VisitGetTransactionalMessageActivityResponse(w http.ResponseWriter) error
+}
+
+type GetTransactionalMessageActivity200JSONResponse TransactionalMessageActivityPage
+
+func (response GetTransactionalMessageActivity200JSONResponse) VisitGetTransactionalMessageActivityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTransactionalMessageActivity400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetTransactionalMessageActivity400JSONResponse) VisitGetTransactionalMessageActivityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTransactionalMessageActivity401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetTransactionalMessageActivity401JSONResponse) VisitGetTransactionalMessageActivityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTransactionalMessageActivity404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetTransactionalMessageActivity404JSONResponse) VisitGetTransactionalMessageActivityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// GetLists Get all Lists
@@ -1099,9 +2698,36 @@ type StrictServerInterface interface {
 	// GetContact Get a Contact
 	// (GET /v1/List/{listId}/Contact/{contactIdentifier})
 	GetContact(ctx context.Context, request GetContactRequestObject) (GetContactResponseObject, error)
+	// GetConversations Get all Conversations
+	// (GET /v1/List/{listId}/Conversation)
+	GetConversations(ctx context.Context, request GetConversationsRequestObject) (GetConversationsResponseObject, error)
+	// GetConversationMessages Get all Conversation Messages
+	// (GET /v1/List/{listId}/Conversation/{conversationId}/Message)
+	GetConversationMessages(ctx context.Context, request GetConversationMessagesRequestObject) (GetConversationMessagesResponseObject, error)
+	// GetConversationMessageActivity Get all Conversation Message Activity
+	// (GET /v1/List/{listId}/Conversation/{conversationId}/Message/{conversationMessageId}/Activity)
+	GetConversationMessageActivity(ctx context.Context, request GetConversationMessageActivityRequestObject) (GetConversationMessageActivityResponseObject, error)
+	// GetConversationMessageSummary Get Conversation Message Summary
+	// (GET /v1/List/{listId}/Conversation/{conversationId}/Message/{conversationMessageId}/Summary)
+	GetConversationMessageSummary(ctx context.Context, request GetConversationMessageSummaryRequestObject) (GetConversationMessageSummaryResponseObject, error)
 	// GetEvents Get all Events
 	// (GET /v1/List/{listId}/Event)
 	GetEvents(ctx context.Context, request GetEventsRequestObject) (GetEventsResponseObject, error)
+	// GetMessages Get all Messages
+	// (GET /v1/List/{listId}/Message)
+	GetMessages(ctx context.Context, request GetMessagesRequestObject) (GetMessagesResponseObject, error)
+	// GetMessageActivity Get Message Activity
+	// (GET /v1/List/{listId}/Message/{messageId}/Activity)
+	GetMessageActivity(ctx context.Context, request GetMessageActivityRequestObject) (GetMessageActivityResponseObject, error)
+	// GetMessageSummary Get Message Summary
+	// (GET /v1/List/{listId}/Message/{messageId}/Summary)
+	GetMessageSummary(ctx context.Context, request GetMessageSummaryRequestObject) (GetMessageSummaryResponseObject, error)
+	// GetTransactionalMessages Get all TransactionalMessages
+	// (GET /v1/List/{listId}/TransactionalMessage)
+	GetTransactionalMessages(ctx context.Context, request GetTransactionalMessagesRequestObject) (GetTransactionalMessagesResponseObject, error)
+	// GetTransactionalMessageActivity Get Transactional Message Activity
+	// (GET /v1/List/{listId}/TransactionalMessage/{transactionalMessageId}/Activity)
+	GetTransactionalMessageActivity(ctx context.Context, request GetTransactionalMessageActivityRequestObject) (GetTransactionalMessageActivityResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -1282,6 +2908,117 @@ func (sh *strictHandler) GetContact(w http.ResponseWriter, r *http.Request, list
 	}
 }
 
+// GetConversations operation middleware
+func (sh *strictHandler) GetConversations(w http.ResponseWriter, r *http.Request, listID ListID) {
+	var request GetConversationsRequestObject
+
+	request.ListID = listID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConversations(ctx, request.(GetConversationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConversations")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConversationsResponseObject); ok {
+		if err := validResponse.VisitGetConversationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConversationMessages operation middleware
+func (sh *strictHandler) GetConversationMessages(w http.ResponseWriter, r *http.Request, listID ListID, conversationID int32, params GetConversationMessagesParams) {
+	var request GetConversationMessagesRequestObject
+
+	request.ListID = listID
+	request.ConversationID = conversationID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConversationMessages(ctx, request.(GetConversationMessagesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConversationMessages")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConversationMessagesResponseObject); ok {
+		if err := validResponse.VisitGetConversationMessagesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConversationMessageActivity operation middleware
+func (sh *strictHandler) GetConversationMessageActivity(w http.ResponseWriter, r *http.Request, listID ListID, conversationID int32, conversationMessageID int32, params GetConversationMessageActivityParams) {
+	var request GetConversationMessageActivityRequestObject
+
+	request.ListID = listID
+	request.ConversationID = conversationID
+	request.ConversationMessageID = conversationMessageID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConversationMessageActivity(ctx, request.(GetConversationMessageActivityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConversationMessageActivity")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConversationMessageActivityResponseObject); ok {
+		if err := validResponse.VisitGetConversationMessageActivityResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConversationMessageSummary operation middleware
+func (sh *strictHandler) GetConversationMessageSummary(w http.ResponseWriter, r *http.Request, listID ListID, conversationID int32, conversationMessageID int32) {
+	var request GetConversationMessageSummaryRequestObject
+
+	request.ListID = listID
+	request.ConversationID = conversationID
+	request.ConversationMessageID = conversationMessageID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConversationMessageSummary(ctx, request.(GetConversationMessageSummaryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConversationMessageSummary")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConversationMessageSummaryResponseObject); ok {
+		if err := validResponse.VisitGetConversationMessageSummaryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetEvents operation middleware
 func (sh *strictHandler) GetEvents(w http.ResponseWriter, r *http.Request, listID ListID) {
 	var request GetEventsRequestObject
@@ -1301,6 +3038,142 @@ func (sh *strictHandler) GetEvents(w http.ResponseWriter, r *http.Request, listI
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetEventsResponseObject); ok {
 		if err := validResponse.VisitGetEventsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetMessages operation middleware
+func (sh *strictHandler) GetMessages(w http.ResponseWriter, r *http.Request, listID ListID, params GetMessagesParams) {
+	var request GetMessagesRequestObject
+
+	request.ListID = listID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMessages(ctx, request.(GetMessagesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMessages")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetMessagesResponseObject); ok {
+		if err := validResponse.VisitGetMessagesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetMessageActivity operation middleware
+func (sh *strictHandler) GetMessageActivity(w http.ResponseWriter, r *http.Request, listID ListID, messageID int32, params GetMessageActivityParams) {
+	var request GetMessageActivityRequestObject
+
+	request.ListID = listID
+	request.MessageID = messageID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMessageActivity(ctx, request.(GetMessageActivityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMessageActivity")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetMessageActivityResponseObject); ok {
+		if err := validResponse.VisitGetMessageActivityResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetMessageSummary operation middleware
+func (sh *strictHandler) GetMessageSummary(w http.ResponseWriter, r *http.Request, listID ListID, messageID int32) {
+	var request GetMessageSummaryRequestObject
+
+	request.ListID = listID
+	request.MessageID = messageID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMessageSummary(ctx, request.(GetMessageSummaryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMessageSummary")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetMessageSummaryResponseObject); ok {
+		if err := validResponse.VisitGetMessageSummaryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetTransactionalMessages operation middleware
+func (sh *strictHandler) GetTransactionalMessages(w http.ResponseWriter, r *http.Request, listID ListID) {
+	var request GetTransactionalMessagesRequestObject
+
+	request.ListID = listID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetTransactionalMessages(ctx, request.(GetTransactionalMessagesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetTransactionalMessages")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetTransactionalMessagesResponseObject); ok {
+		if err := validResponse.VisitGetTransactionalMessagesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetTransactionalMessageActivity operation middleware
+func (sh *strictHandler) GetTransactionalMessageActivity(w http.ResponseWriter, r *http.Request, listID ListID, transactionalMessageID int32, params GetTransactionalMessageActivityParams) {
+	var request GetTransactionalMessageActivityRequestObject
+
+	request.ListID = listID
+	request.TransactionalMessageID = transactionalMessageID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetTransactionalMessageActivity(ctx, request.(GetTransactionalMessageActivityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetTransactionalMessageActivity")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetTransactionalMessageActivityResponseObject); ok {
+		if err := validResponse.VisitGetTransactionalMessageActivityResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

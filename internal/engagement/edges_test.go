@@ -1,0 +1,333 @@
+package engagement_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/engagement"
+	"github.com/concordsync/concord/internal/failure"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/sandbox/fault"
+	"github.com/concordsync/concord/internal/sandbox/list"
+	"github.com/concordsync/concord/internal/sandbox/shop"
+)
+
+func event(id, kind, address string, at time.Time) string {
+	return fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"listrak","type":%q,"time":%q,"data":{"address":%q,"message":"sale","title":"Sale","link":"https://example.com/"}}`,
+		id, kind, at.Format(time.RFC3339), address)
+}
+
+func TestPushedEventsAreToldOnceAndTheBadOnesAreNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	now := w.clock.now()
+	body := []byte("[" + strings.Join([]string{
+		event("1", "sms.sent", "+15550100001", now.Add(-time.Hour)),
+		event("1", "sms.sent", "+15550100001", now.Add(-time.Hour)),
+		event("2", "sms.clicked", "(555) 010-0001", now),
+		event("3", "sms.clicked", "nobody", now),
+		`{"nonsense":true}`,
+		event("4", "sms.sent", "+15550100002", now.Add(time.Hour)),
+		event("5", "sms.sent", "+15550100002", now.Add(-31*24*time.Hour)),
+		event("6", "email.opened", "ann@example.com", now),
+	}, ",") + "]")
+	report, err := w.keeper.Push(t.Context(), w.id, body)
+	require.NoError(t, err)
+	require.Equal(t, 4, report.Off, "nothing of what is off is kept")
+	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
+	report, err = w.keeper.Push(t.Context(), w.id, body)
+	require.NoError(t, err)
+	require.Equal(t, [5]int{2, 1, 1, 0, 4}, [5]int{report.Taken, report.Duplicate, report.Off, report.Read, report.Refused})
+	var where []int
+	for _, reason := range report.Reasons {
+		where = append(where, reason.Index)
+		require.NotContains(t, reason.Why, "555")
+		require.NotContains(t, reason.Why, "nobody")
+	}
+	require.ElementsMatch(t, []int{3, 4, 5, 6}, where)
+	report, err = w.keeper.Push(t.Context(), w.id, body)
+	require.NoError(t, err)
+	require.Zero(t, report.Taken)
+	w.pass()
+	days := w.toldDays("sms-sale")
+	require.Len(t, days, 1)
+	require.Equal(t, 1, days["2026-11-20"]["sendsCount"])
+	require.Equal(t, 1, days["2026-11-20"]["uniqueClicksCount"])
+	require.NotContains(t, days["2026-11-20"], "viewsCount", "of SMS nobody knows who looked at it")
+	activity := w.shop.Engagements()[0].Activity
+	require.Equal(t, [3]string{"Sale", "MESSAGE", "sms"}, [3]string{activity.Title, activity.Tactic, activity.Medium})
+
+	for _, nonsense := range []string{"", "null", "7", `"x"`, "[", "{"} {
+		_, err := w.keeper.Push(t.Context(), w.id, []byte(nonsense))
+		if nonsense == "{" {
+			require.NoError(t, err, "a single event that cannot be read is refused by its index")
+			continue
+		}
+		require.ErrorIs(t, err, engagement.ErrNoBatch, nonsense)
+	}
+}
+
+// TestANumberWithoutACountryCodeIsOfTheMerchantsCountry, pushed or in a file.
+func TestANumberWithoutACountryCodeIsOfTheMerchantsCountry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{country: "DE"})
+	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
+	const phone = "+4915112345678"
+	ann, err := w.shop.CreateCustomer(shop.NewCustomer{Phone: phone})
+	require.NoError(t, err)
+	_, err = w.ledger.Save(t.Context(), w.id, ledger.Batch{Customers: []ledger.Customer{{ID: string(ann), UpdatedAt: 1, SMS: subject(w.id, consent.SMS, phone)}}})
+	require.NoError(t, err)
+	report, err := w.keeper.Push(t.Context(), w.id, []byte(event("1", "sms.sent", "0151 12345678", w.clock.now())))
+	require.NoError(t, err)
+	require.Equal(t, 1, report.Taken, "%+v", report)
+	file := "time,address,message,type\n" + w.clock.now().Format(time.RFC3339) + ",0151/12345678,second,sms.sent\n"
+	report, err = w.keeper.Import(t.Context(), w.id, strings.NewReader(file), engagement.Format{}, nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, report.Taken, "%+v", report)
+	w.pass()
+	require.Equal(t, "2", w.shop.Metafields(ann)[field("sms_sent_30_days")])
+}
+
+// TestEmailEventsOfAMessageThatIsReadCountOnce: Listrak shows the same.
+func TestEmailEventsOfAMessageThatIsReadCountOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+	id, emails := w.send("Spring", 3)
+	w.pass()
+	one := fmt.Sprintf(`{"specversion":"1.0","id":"1","source":"s","type":"email.sent","time":%q,"data":{"address":%q,"message":%d}}`,
+		w.clock.now().Format(time.RFC3339), emails[0], id)
+	report, err := w.keeper.Push(t.Context(), w.id, []byte(one))
+	require.NoError(t, err)
+	require.Equal(t, 1, report.Read)
+	w.pass()
+	require.Equal(t, w.truth(id), w.toldDays(messageID(id)))
+}
+
+func TestWhoIsNobodyInShopifyIsToldOnceTheyAreSomebody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+	ann := w.customer("person-0@example.com")
+	_, _ = w.send("Spring", 3)
+	w.pass()
+	require.NoError(t, w.shop.DeleteCustomer(ann))
+	fields := w.shop.MetafieldWrites()
+	_, emails := w.send("Summer", 3)
+	bob, err := w.shop.CreateCustomer(shop.NewCustomer{Email: emails[1]})
+	require.NoError(t, err)
+	w.clock.advance(time.Minute)
+	w.pass() // the ledger believes that Ann is still there, and does not know Bob
+	require.Equal(t, fields, w.shop.MetafieldWrites())
+	_, err = w.ledger.Save(t.Context(), w.id, ledger.Batch{Customers: []ledger.Customer{{ID: string(bob), UpdatedAt: 1, Email: subject(w.id, consent.Email, emails[1])}}})
+	require.NoError(t, err)
+	w.clock.advance(2 * time.Hour)
+	w.pass()
+	require.Equal(t, "2", w.shop.Metafields(bob)[field("emails_sent_30_days")])
+}
+
+// TestOneCustomerWhoIsGoneDoesNotKeepTheOthersFromTheirFields: Shopify takes a group as a whole or not at all.
+func TestOneCustomerWhoIsGoneDoesNotKeepTheOthersFromTheirFields(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+	var ids []shop.CustomerID
+	for n := range 30 {
+		ids = append(ids, w.customer(fmt.Sprintf("person-%d@example.com", n)))
+	}
+	require.NoError(t, w.shop.DeleteCustomer(ids[3]))
+	w.send("Spring", 30)
+	w.pass()
+	for n, id := range ids {
+		if n != 3 {
+			require.Equal(t, "1", w.shop.Metafields(id)[field("emails_sent_30_days")], "customer %d", n)
+		}
+	}
+}
+
+func TestDefinitionsAreMadeOnceAndCanBeUsedInSegments(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+	w.customer("person-0@example.com")
+	w.send("Spring", 1)
+	w.pass()
+	require.Len(t, w.shop.Definitions(), 10)
+	for name, d := range w.shop.Definitions() {
+		require.True(t, d.Filterable, name)
+	}
+	w.clock.advance(time.Minute)
+	w.send("Summer", 1)
+	w.pass()
+	require.Equal(t, 1, w.shop.Requests()["metafieldDefinitionCreate"])
+}
+
+// TestWhatEventsLackStopsNoConsent: a missing scope or area is told of, and the merchant goes on.
+func TestWhatEventsLackStopsNoConsent(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]options{
+		"the store's scopes":  {shop: func(c *shop.Config) { c.Scopes = []string{"read_customers", "write_customers", "read_orders"} }},
+		"no more definitions": {shop: func(c *shop.Config) { c.Switches.MetafieldDefinitionsFull = true }},
+		"Listrak's area":      {list: func(c *list.Config) { c.NoAccess = []list.Area{list.AreaMessage} }},
+		"Listrak's reporting": {list: func(c *list.Config) { c.NoAccess = []list.Area{list.AreaReporting} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, o)
+			w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+			w.customer("person-0@example.com")
+			w.send("Spring", 2)
+			_, err := w.keeper.Pass(t.Context(), w.id)
+			require.Equal(t, failure.PersonMustAct, failure.ClassOf(err), "%v", err)
+			require.NotContains(t, fmt.Sprint(err), "person-0")
+			switches, err := w.ledger.Switches(t.Context(), w.id)
+			require.NoError(t, err)
+			require.Equal(t, ledger.Running, switches.State)
+			runs, err := w.ledger.RunStatuses(t.Context(), w.id)
+			require.NoError(t, err)
+			require.Equal(t, 1, runs[engagement.Run].Failures)
+			require.NotEmpty(t, runs[engagement.Run].ErrorCode)
+		})
+	}
+}
+
+// TestADayWhoseTellingFailedIsToldThoughNothingMoreHappens, whether it took effect or not.
+func TestADayWhoseTellingFailedIsToldThoughNothingMoreHappens(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []fault.Kind{fault.ServerError, fault.ErrorAfter, fault.HTMLError, fault.Throttled, fault.TooManyRequests} {
+		for _, operation := range []string{"marketingActivityUpsertExternal", "marketingEngagementCreate", "metafieldsSet", "metafieldDefinitionCreate", "shop"} {
+			t.Run(string(kind)+"/"+operation, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, options{})
+				w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+				ann := w.customer("person-0@example.com")
+				id, _ := w.send("Spring", 2)
+				w.shop.Faults.Set(1, fault.Rule{Operation: operation, Kind: kind, Times: 2})
+				for range 12 {
+					_, _ = w.keeper.Pass(t.Context(), w.id) // what fails is tried again
+					w.clock.advance(time.Minute)
+				}
+				require.Equal(t, w.truth(id), w.toldDays(messageID(id)))
+				require.Equal(t, "1", w.shop.Metafields(ann)[field("emails_sent_30_days")])
+			})
+		}
+	}
+}
+
+func TestAnActivityThatWasDeletedIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+	id, emails := w.send("Spring", 2)
+	w.pass()
+	w.shop.DeleteActivities()
+	w.act(id, emails[0], list.Open)
+	for range 3 {
+		w.clock.advance(time.Minute)
+		w.pass()
+	}
+	require.Equal(t, w.truth(id), w.toldDays(messageID(id)))
+}
+
+func TestAMessageThatIsGoneKeepsNoOtherFromBeingRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+	first, _ := w.send("Spring", 2)
+	w.pass()
+	w.list.DeleteMessage(first)
+	second, _ := w.send("Summer", 3)
+	w.clock.advance(time.Minute)
+	w.pass()
+	require.Equal(t, w.truth(second), w.toldDays(messageID(second)))
+}
+
+func TestTwoProcessesDoNotWorkAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+	_, ok, err := w.ledger.AcquireRun(t.Context(), w.id, engagement.Run, "another", time.Minute)
+	require.NoError(t, err)
+	require.True(t, ok)
+	_, err = w.keeper.Pass(t.Context(), w.id)
+	require.ErrorIs(t, err, engagement.ErrBusy)
+}
+
+func TestAFileIsTakenInLineByLine(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
+	csv := "\ufeffPhone,Campaign Id,Campaign,When,What\r\n" +
+		"+15550100001,c-1,\"Sale, \"\"big\"\"\",2026-11-20 09:00:00,Delivered\r\n" +
+		"\r\n" +
+		"5550100002,c-1,\"two\nlines\",11/20/2026 9:30 AM,Delivered\n" +
+		"+15550100001,c-1,Sale,2026-11-20T14:45:00Z,Link click\n" +
+		"+15550100003,c-1,Sale,yesterday,Delivered\n" +
+		"+15550100003,c-1\n" +
+		"+15550100004,c-1,\"never closed,2026-11-20 09:00:00,Delivered\n" +
+		"+15550100005,c-1,Sale,2026-11-20 09:00:00,Unheard of\n" +
+		"x" + strings.Repeat("y", 2<<20) + "\n" +
+		"+15550100006,c-1,Sale,2026-11-20 09:00:00,Delivered"
+	format := engagement.Format{Zone: w.zone, Columns: map[string]string{"address": "phone", "message": "Campaign ID", "title": "Campaign", "time": "When", "type": "What"},
+		Types: map[string]string{"delivered": "sms.sent", "link click": "sms.clicked"}}
+	report, err := w.keeper.Import(t.Context(), w.id, strings.NewReader(csv), format, nil)
+	require.NoError(t, err)
+	lines := map[int]string{}
+	for _, reason := range report.Reasons {
+		lines[reason.Line] = reason.Why
+		require.NotContains(t, reason.Why, "555")
+	}
+	require.Equal(t, 4, report.Taken, "%+v", report)
+	require.Len(t, lines, 5, "%v", lines)
+	for _, line := range []int{7, 8, 9, 10, 11} {
+		require.Contains(t, lines, line, "%v", lines)
+	}
+	again, err := w.keeper.Import(t.Context(), w.id, strings.NewReader(csv), format, nil)
+	require.NoError(t, err)
+	require.Equal(t, [2]int{0, 4}, [2]int{again.Taken, again.Duplicate})
+	w.pass()
+	require.Equal(t, 3, w.toldDays("sms-c-1")["2026-11-20"]["sendsCount"])
+
+	jsonl := event("1", "x", "y", w.clock.now()) + "\n" + `{"id":5,"type":"sms.sent","time":"2026-11-20T10:00:00-05:00","address":"+15550100009","message":"j"}` + "\n[]\n{\"time\":[]}\n"
+	report, err = w.keeper.Import(t.Context(), w.id, strings.NewReader(jsonl), engagement.Format{JSONLines: true}, nil)
+	require.NoError(t, err)
+	require.Equal(t, [2]int{1, 3}, [2]int{report.Taken, report.Refused})
+
+	for _, bad := range []engagement.Format{{}, {Type: "sms.sent", Columns: map[string]string{"time": "nowhere"}}, {Columns: map[string]string{"colour": "x"}}} {
+		_, err := w.keeper.Import(t.Context(), w.id, strings.NewReader("a,b\n1,2\n"), bad, nil)
+		require.ErrorIs(t, err, engagement.ErrFormat)
+	}
+	_, err = w.keeper.Import(t.Context(), w.id, bytes.NewReader(nil), engagement.Format{}, nil)
+	require.ErrorIs(t, err, engagement.ErrFormat)
+}
+
+// TestAStrayQuoteTakesNoOtherLineWithIt, however many quotes stand in the lines that follow.
+func TestAStrayQuoteTakesNoOtherLineWithIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
+	for name, stray := range map[string]string{
+		"between two fields": `2026-11-20T10:00:00Z,"+15550100000","c-1","never closed`, "in a field": `2026-11-20T10:00:00Z,+15550100000,c-1,20" wide`,
+		"a field too many, with a line break": "2026-11-20T10:00:00Z,+15550100000,c-1,Sale,\"two",
+	} {
+		var file strings.Builder
+		file.WriteString("time,address,message,title\n")
+		const before, after = 3, 3000
+		for n := range before + after {
+			if n == before {
+				fmt.Fprintln(&file, stray)
+			}
+			fmt.Fprintf(&file, "2026-11-20T10:00:00Z,\"+1555%07d\",\"c-1\",\"Sale, %s\"\n", n, name)
+		}
+		report, err := w.keeper.Import(t.Context(), w.id, strings.NewReader(file.String()), engagement.Format{Type: "sms.sent"}, nil)
+		require.NoError(t, err)
+		require.Equal(t, [2]int{before + after, 1}, [2]int{report.Taken + report.Duplicate, report.Refused}, "%s: %+v", name, report)
+		require.Equal(t, before+2, report.Reasons[0].Line, name)
+	}
+}

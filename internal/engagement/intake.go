@@ -1,0 +1,252 @@
+package engagement
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/ledger"
+)
+
+// Outcome is what became of an event.
+type Outcome uint8
+
+// The outcomes.
+const (
+	// Refused: its reason says why; it would be refused again.
+	Refused Outcome = iota
+	// Taken in.
+	Taken
+	// Duplicate: it was taken in before.
+	Duplicate
+	// Off: the sync or the kind that it belongs to is off, so that nothing of it is kept.
+	Off
+	// Read: its message is read from Listrak, which shows the same; nothing was counted a second time.
+	Read
+)
+
+// String names an outcome as answers and reports do.
+func (o Outcome) String() string {
+	return [...]string{Refused: "refused", Taken: "taken", Duplicate: "duplicate", Off: "off", Read: "read from Listrak"}[o]
+}
+
+// Result is what became of one event.
+type Result struct {
+	Outcome Outcome
+	// Reason is why it was refused. It holds nothing of the event.
+	Reason string
+}
+
+// maxIntake bounds the events of one transaction, and with it how long others wait for it.
+const maxIntake = 1000
+
+// TakeIn takes events in. Result i belongs to events[i]; when there is an error, nothing is known of any, and all may be given again. What was
+// taken in is kept when this returns.
+func (k *Keeper) TakeIn(ctx context.Context, id string, events []Event) ([]Result, error) {
+	switches, err := k.Ledger.Switches(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := k.Settings(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]Result, len(events))
+	for from := 0; from < len(events); from += maxIntake {
+		to := min(from+maxIntake, len(events))
+		in := intake{k: k, id: id, list: settings.EmailList, country: settings.SMS.Country, on: k.on(switches), results: results[from:to]}
+		if err := in.run(ctx, events[from:to]); err != nil {
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
+// intake takes in one transaction's worth of events.
+type intake struct {
+	k       *Keeper
+	id      string
+	list    int
+	country string
+	on      func(consent.Sync) bool
+	results []Result
+}
+
+// arrival is an event that is good, on its way into the ledger.
+type arrival struct {
+	n       int // in results
+	event   *Event
+	subject consent.Subject
+	message string // id of ours
+	hash    []byte
+}
+
+func (in *intake) run(ctx context.Context, events []Event) error {
+	now := in.k.Now()
+	arrivals := map[consent.Channel][]arrival{}
+	messages := map[string]ledger.EngagementMessage{}
+	for n := range events {
+		e := &events[n]
+		address, err := e.check(now, in.k.Timing.LookBack, in.country)
+		switch {
+		case err != nil:
+			in.results[n] = Result{Reason: err.Error()}
+			continue
+		case !in.on(e.Mark.Kind(e.Channel)):
+			in.results[n].Outcome = Off
+			continue
+		}
+		a := arrival{n: n, event: e, subject: consent.SubjectOf(in.k.SubjectKey, in.id, e.Channel, address), message: toldMessageID(e.Channel.String(), e.Message),
+			hash: in.hash(e)}
+		arrivals[e.Channel] = append(arrivals[e.Channel], a)
+		m := messages[a.message]
+		if m.ID == "" || consent.InstantOf(e.At) < m.SentAt {
+			m.SentAt = consent.InstantOf(e.At)
+		}
+		m.ID, m.Channel, m.Title = a.message, e.Channel, firstOf(m.Title, e.Title)
+		messages[a.message] = m
+	}
+	if len(messages) == 0 {
+		return nil
+	}
+	read, err := in.readAnyway(ctx, arrivals[consent.Email])
+	if err != nil {
+		return err
+	}
+	for _, a := range arrivals[consent.Email] {
+		if read[a.event.Message] {
+			delete(messages, a.message)
+		}
+	}
+	known, err := in.known(ctx, messages)
+	if err != nil {
+		return err
+	}
+	for channel, list := range arrivals {
+		var here []arrival
+		for _, a := range list {
+			if channel == consent.Email && read[a.event.Message] {
+				in.results[a.n].Outcome = Read
+				continue
+			}
+			here = append(here, a)
+		}
+		if err := in.take(ctx, channel, here, known, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// hash stands for the id of an event, which may hold anything.
+func (in *intake) hash(e *Event) []byte {
+	mac := hmac.New(sha256.New, in.k.SubjectKey)
+	// No subject is hashed from a text that begins like this (consent.SubjectOf).
+	fmt.Fprintf(mac, "event|%d:%s|%d:%s|%s", len(in.id), in.id, len(e.Source), e.Source, e.ID)
+	return mac.Sum(nil)[:16]
+}
+
+// readAnyway tells which messages of email events are read from Listrak, by the ids that the events give them.
+func (in *intake) readAnyway(ctx context.Context, arrivals []arrival) (map[string]bool, error) {
+	if len(arrivals) == 0 || in.list == 0 {
+		return nil, nil
+	}
+	asked := map[string]bool{}
+	for _, a := range arrivals {
+		asked[a.event.Message] = true
+	}
+	numbers := make([]string, 0, len(asked))
+	for id := range asked {
+		numbers = append(numbers, id)
+	}
+	return in.k.Ledger.EngagementMessagesRead(ctx, in.id, in.list, numbers)
+}
+
+// known makes sure that the messages are known.
+func (in *intake) known(ctx context.Context, messages map[string]ledger.EngagementMessage) (map[string]Message, error) {
+	if len(messages) == 0 {
+		return nil, nil
+	}
+	var all []ledger.EngagementMessage
+	for _, m := range messages {
+		all = append(all, m)
+	}
+	return in.k.know(ctx, in.id, all)
+}
+
+func (in *intake) take(ctx context.Context, channel consent.Channel, arrivals []arrival, messages map[string]Message, now time.Time) error {
+	if len(arrivals) == 0 {
+		return nil
+	}
+	batch := ledger.EngagementIntake{Channel: channel}
+	for _, a := range arrivals {
+		batch.Subjects = append(batch.Subjects, a.subject)
+		batch.Events = append(batch.Events, a.hash)
+	}
+	batch.Fold = func(records map[consent.Subject][]byte, fresh []bool) (ledger.EngagementFold, error) {
+		fold := newFolding(in.k.counter(channel, in.on, now), records)
+		for i, a := range arrivals {
+			in.results[a.n].Outcome = Duplicate
+			if !fresh[i] {
+				continue
+			}
+			in.results[a.n].Outcome = Taken
+			if err := fold.change(a.subject, func(c *Counter, r *Record) bool {
+				return c.Happen(r, messages[a.message], Happening{Mark: a.event.Mark, At: a.event.At})
+			}); err != nil {
+				return ledger.EngagementFold{}, err
+			}
+		}
+		return fold.result(), nil
+	}
+	_, err := in.k.Ledger.TakeInEngagement(ctx, in.id, batch)
+	return err
+}
+
+// folding changes the records of many people.
+type folding struct {
+	counter *Counter
+	raw     map[consent.Subject][]byte
+	open    map[consent.Subject]*Record
+	changed []consent.Subject
+	is      map[consent.Subject]bool
+}
+
+func newFolding(counter *Counter, raw map[consent.Subject][]byte) *folding {
+	return &folding{counter: counter, raw: raw, open: map[consent.Subject]*Record{}, is: map[consent.Subject]bool{}}
+}
+
+func (f *folding) change(subject consent.Subject, by func(*Counter, *Record) bool) error {
+	r := f.open[subject]
+	if r == nil {
+		decoded, err := DecodeRecord(f.raw[subject])
+		if err != nil {
+			return err
+		}
+		r = &decoded
+		f.open[subject] = r
+	}
+	if by(f.counter, r) && !f.is[subject] {
+		f.is[subject] = true
+		f.changed = append(f.changed, subject)
+	}
+	return nil
+}
+
+func (f *folding) result() ledger.EngagementFold {
+	fold := ledger.EngagementFold{Days: f.counter.Days(), People: make([]ledger.EngagedPerson, len(f.changed))}
+	for n, subject := range f.changed {
+		fold.People[n] = ledger.EngagedPerson{Subject: subject, Record: f.open[subject].Encode()}
+	}
+	return fold
+}

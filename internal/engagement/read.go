@@ -1,0 +1,294 @@
+package engagement
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/failure"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/listrak"
+)
+
+// listedCursor is when conversations and transactional messages were listed last; bulk messages are listed by every pass.
+const listedCursor = "engagement.listed"
+
+// ListrakCursors are the cursors that start anew with a new list.
+var ListrakCursors = []string{listedCursor}
+
+// duePage is how many messages are looked at between two looks at what is due.
+const duePage = 50
+
+// overlap is how far the reading of news reaches back before the last one: Listrak may show something a little after its date, and its clock
+// is not ours.
+const overlap = 5 * time.Minute
+
+// read finds messages and reads those that are due. One that cannot be read does not keep the others from it.
+func (p *run) read(ctx context.Context) error {
+	if p.settings.EmailList == 0 {
+		return nil
+	}
+	if err := p.discover(ctx); err != nil {
+		return err
+	}
+	var failed []error
+	for {
+		now, err := p.now(ctx)
+		if err != nil {
+			return err
+		}
+		due, err := p.Ledger.EngagementMessagesDue(ctx, p.merchant, p.settings.EmailList, now, duePage)
+		if err != nil || len(due) == 0 {
+			return errors.Join(append(failed, err)...)
+		}
+		for _, m := range due {
+			if p.timeIsUp() {
+				p.more = true
+				return errors.Join(failed...)
+			}
+			switch err := p.readMessage(ctx, m); {
+			case err == nil:
+			case failure.ClassOf(err) == failure.Refused:
+				// The message is gone: it is looked for once a day.
+				m.NextRead, m.Page = now.Plus(consent.SpanOf(p.Timing.OldEvery)), ""
+				if err := p.Ledger.SaveEngagementReading(ctx, p.lease, m.ID, m.EngagementReading); err != nil {
+					return err
+				}
+			default:
+				return errors.Join(append(failed, err)...)
+			}
+		}
+	}
+}
+
+// discover lists the messages that were sent within the look-back, and now and then those that are sent again and again.
+func (p *run) discover(ctx context.Context) error {
+	now, err := p.now(ctx)
+	if err != nil {
+		return err
+	}
+	since := now.Time().Add(-p.Timing.LookBack)
+	for cursor := ""; ; {
+		page, err := p.account.Listrak.Messages(ctx, since, cursor)
+		if err != nil {
+			return fmt.Errorf("read messages: %w", err)
+		}
+		if err := p.found(ctx, now, page.Messages); err != nil {
+			return err
+		}
+		if cursor = page.Next; cursor == "" {
+			break
+		}
+	}
+	cursors, err := p.Ledger.Cursors(ctx, p.merchant)
+	if err != nil {
+		return err
+	}
+	if listed, err := time.Parse(time.RFC3339, cursors[listedCursor]); err == nil && now.Time().Sub(listed) < p.Timing.RecentEvery {
+		return nil
+	}
+	conversations, err := p.account.Listrak.Conversations(ctx)
+	if err != nil {
+		return fmt.Errorf("read conversations: %w", err)
+	}
+	for _, conversation := range conversations {
+		for cursor := ""; ; {
+			page, err := p.account.Listrak.ConversationMessages(ctx, conversation, cursor)
+			if failure.ClassOf(err) == failure.Refused && err != nil {
+				break // the conversation is gone
+			}
+			if err != nil {
+				return fmt.Errorf("read messages of a conversation: %w", err)
+			}
+			if err := p.found(ctx, now, page.Messages); err != nil {
+				return err
+			}
+			if cursor = page.Next; cursor == "" {
+				break
+			}
+		}
+	}
+	transactional, err := p.account.Listrak.TransactionalMessages(ctx)
+	if err != nil {
+		return fmt.Errorf("read transactional messages: %w", err)
+	}
+	if err := p.found(ctx, now, transactional); err != nil {
+		return err
+	}
+	_, err = p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease,
+		Cursors: []ledger.Cursor{{Name: listedCursor, Value: now.Time().Format(time.RFC3339)}}})
+	return err
+}
+
+// found makes messages known; new ones are read at once.
+func (p *run) found(ctx context.Context, now consent.Instant, messages []listrak.Message) error {
+	var rows []ledger.EngagementMessage
+	for _, m := range messages {
+		if m.Ref.Kind == listrak.Bulk && (m.Sent.IsZero() || m.Sent.After(now.Time())) {
+			continue // not sent yet
+		}
+		rows = append(rows, ledger.EngagementMessage{
+			ID: messageID(p.settings.EmailList, m.Ref), Channel: consent.Email, List: p.settings.EmailList, Kind: int(m.Ref.Kind),
+			Conversation: m.Ref.Conversation, Number: m.Ref.ID, Title: m.Subject, SentAt: consent.InstantOf(m.Sent),
+			EngagementReading: ledger.EngagementReading{NextRead: now},
+		})
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	_, err := p.know(ctx, p.merchant, rows)
+	return err
+}
+
+// place is where a reading under way stands; it is the JSON of a message's page in the ledger and holds no personal data.
+type place struct {
+	Whole bool `json:"whole,omitempty"`
+	// ByActivity: of news, who was sent it has been read, and now comes with whom something began.
+	ByActivity bool   `json:"byActivity,omitempty"`
+	Cursor     string `json:"cursor,omitempty"`
+	// Began is when the reading began, by the ledger's clock, and Summary what Listrak summed up then.
+	Began   time.Time `json:"began"`
+	Summary string    `json:"summary,omitempty"`
+}
+
+func (p *run) readMessage(ctx context.Context, row ledger.EngagementMessage) error {
+	at, begun := place{}, false
+	if row.Page != "" {
+		if err := json.Unmarshal([]byte(row.Page), &at); err != nil {
+			return fmt.Errorf("read where the reading of a message stands: %w", err)
+		}
+		begun = true
+	}
+	if !begun {
+		began, todo, err := p.beginReading(ctx, row)
+		if err != nil {
+			return err
+		}
+		at = began
+		if todo == nothing {
+			return p.Ledger.SaveEngagementReading(ctx, p.lease, row.ID, p.finished(row, at, row.FullAt))
+		}
+	}
+	m, err := messageOf(row)
+	if err != nil {
+		return err
+	}
+	for {
+		more, err := p.readPage(ctx, row, m, &at)
+		if err != nil || !more {
+			return err
+		}
+		if p.timeIsUp() {
+			p.more = true
+			return nil
+		}
+	}
+}
+
+// beginReading asks for the summary, and says what to read.
+func (p *run) beginReading(ctx context.Context, row ledger.EngagementMessage) (place, reading, error) {
+	now, err := p.now(ctx)
+	if err != nil {
+		return place{}, nothing, err
+	}
+	at := place{Began: now.Time()}
+	sum, err := p.account.Listrak.Summary(ctx, refOf(row))
+	switch {
+	case err == nil:
+		at.Summary = summaryText(sum)
+	case !errors.Is(err, errors.ErrUnsupported):
+		return at, nothing, fmt.Errorf("read a summary: %w", err)
+	}
+	todo := p.Timing.toRead(row, at.Summary, sum.Sent, now.Time())
+	at.Whole = todo == whole
+	return at, todo, nil
+}
+
+func refOf(row ledger.EngagementMessage) listrak.MessageRef {
+	return listrak.MessageRef{Kind: listrak.MessageKind(row.Kind), Conversation: row.Conversation, ID: row.Number}
+}
+
+// finished is the reading of a message that has ended.
+func (p *run) finished(row ledger.EngagementMessage, at place, fullAt consent.Instant) ledger.EngagementReading {
+	next := ledger.EngagementReading{ReadAt: consent.InstantOf(at.Began), FullAt: fullAt, Summary: at.Summary}
+	if again := p.Timing.nextRead(row, p.Now()); !again.IsZero() {
+		next.NextRead = consent.InstantOf(again)
+	}
+	return next
+}
+
+// readPage reads one page and takes it in, together with where to go on.
+func (p *run) readPage(ctx context.Context, row ledger.EngagementMessage, m Message, at *place) (more bool, err error) {
+	query := listrak.ActivityQuery{Cursor: at.Cursor, ByActivity: at.ByActivity}
+	oldest := at.Began.Add(-p.Timing.LookBack)
+	switch {
+	case !at.Whole:
+		query.Since = row.ReadAt.Time().Add(-overlap)
+	case row.Kind != int(listrak.Conversation):
+		query.Since = oldest
+	}
+	began := p.Now()
+	page, err := p.account.Listrak.Activity(ctx, refOf(row), query)
+	if errors.Is(err, listrak.ErrCursorLost) {
+		// The reading begins anew, which costs reads and loses nothing.
+		row.Page = ""
+		return false, errors.Join(fmt.Errorf("read activity: %w", err), p.Ledger.SaveEngagementReading(ctx, p.lease, row.ID, row.EngagementReading))
+	}
+	if err != nil {
+		return false, fmt.Errorf("read activity: %w", err)
+	}
+	next := ledger.EngagementReading{NextRead: row.NextRead, ReadAt: row.ReadAt, FullAt: row.FullAt, Summary: row.Summary}
+	at.Cursor = page.Next
+	if more = page.Next != ""; !more && !at.Whole && !at.ByActivity {
+		at.ByActivity, more = true, true
+	}
+	if more {
+		text, err := json.Marshal(at)
+		if err != nil {
+			return false, fmt.Errorf("write where the reading of a message stands: %w", err)
+		}
+		next.Page = string(text)
+	} else {
+		full := row.FullAt
+		if at.Whole {
+			full = consent.InstantOf(at.Began)
+		}
+		next = p.finished(row, *at, full)
+	}
+	changed, err := p.takeIn(ctx, row, m, page.Rows, oldest, began, next)
+	p.changed += changed
+	return more, err
+}
+
+// takeIn takes a page in. An address that cannot be one belongs to nobody in Shopify; it is counted nowhere, as Listrak would not have sent to it.
+func (p *run) takeIn(ctx context.Context, row ledger.EngagementMessage, m Message, rows []listrak.Activity, oldest, now time.Time,
+	next ledger.EngagementReading,
+) (int, error) {
+	subjects, standings := make([]consent.Subject, 0, len(rows)), make([]Standing, 0, len(rows))
+	for i := range rows {
+		if rows[i].Sent.Before(oldest) {
+			continue
+		}
+		address, err := consent.NormaliseEmail(rows[i].Address)
+		if err != nil {
+			continue
+		}
+		subjects = append(subjects, consent.SubjectOf(p.SubjectKey, p.merchant, consent.Email, address))
+		standings = append(standings, StandingOf(&rows[i]))
+	}
+	return p.Ledger.TakeInEngagement(ctx, p.merchant, ledger.EngagementIntake{
+		Channel: consent.Email, Subjects: subjects, Lease: &p.lease, Message: row.ID, Reading: next,
+		Fold: func(records map[consent.Subject][]byte, _ []bool) (ledger.EngagementFold, error) {
+			fold := newFolding(p.counter(consent.Email, p.on, now), records)
+			for i, subject := range subjects {
+				if err := fold.change(subject, func(c *Counter, r *Record) bool { return c.Stand(r, m, standings[i]) }); err != nil {
+					return ledger.EngagementFold{}, err
+				}
+			}
+			return fold.result(), nil
+		},
+	})
+}

@@ -1,0 +1,362 @@
+package engagement
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/failure"
+	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/listrak"
+	"github.com/concordsync/concord/internal/shopify"
+)
+
+const (
+	// daysAtOnce is how many days are told in one request: a second's points of a Standard plan, so that consent does not wait for more.
+	daysAtOnce = 10
+	// lateEffect is how long after its end a call of unknown end may still take effect: what it told is told once more after that.
+	lateEffect = 2 * consent.Minute
+	// refusedWait is when something that Shopify does not take is tried again, and unknownWait when it is asked again whether an address
+	// belongs to a customer now.
+	refusedWait = consent.Hour
+	unknownWait = consent.Hour
+	// peoplePage is how many people are looked at between two saves; callsAtOnce is how many requests are under way, so that the points
+	// that are there are used although each answer takes its time.
+	peoplePage  = 1000
+	callsAtOnce = 4
+)
+
+// listrakURL is where a merchant can look at messages.
+const listrakURL = "https://admin.listrak.com/"
+
+// tellDays tells Shopify the totals of the days that have changed.
+func (p *run) tellDays(ctx context.Context) error {
+	for {
+		now, err := p.now(ctx)
+		if err != nil {
+			return err
+		}
+		due, err := p.Ledger.EngagementDaysDue(ctx, p.merchant, now, daysAtOnce)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		done, err := p.tellSomeDays(ctx, now, due)
+		if err := errors.Join(err, p.Ledger.ToldDays(context.WithoutCancel(ctx), p.lease, done)); err != nil {
+			return err
+		}
+		if p.timeIsUp() {
+			p.more = true
+			return nil
+		}
+	}
+}
+
+func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, due []ledger.DueDay) (done []ledger.ToldDay, err error) {
+	var sent []ledger.DueDay
+	var engagements []shopify.Engagement
+	upserted := map[int64]bool{}
+	for _, d := range due {
+		m, err := messageOf(d.Message)
+		if err != nil {
+			return done, err
+		}
+		e := engagementOf(d.Message.ID, d.Message.Channel, m.Zone, d.Day, d.Counts, p.on)
+		text := toldText(e)
+		switch {
+		case e.Sends == nil && e.UniqueViews == nil && e.UniqueClicks == nil:
+			// All its kinds are off; they may be switched on again.
+			done = append(done, ledger.ToldDay{EngagementDay: d.EngagementDay, Later: now.Plus(refusedWait)})
+			continue
+		case text == d.Told && !d.Unsure:
+			done = append(done, ledger.ToldDay{EngagementDay: d.EngagementDay, Counts: d.Counts, Told: text})
+			continue
+		}
+		if !upserted[d.Ref] {
+			if err := p.upsert(ctx, d.Message); err != nil {
+				if failure.ClassOf(err) != failure.Refused {
+					return done, err
+				}
+				p.Log.Warn("Shopify does not take a marketing activity", "merchant", p.merchant, "message", d.Message.ID, "error", err.Error())
+				done = append(done, ledger.ToldDay{EngagementDay: d.EngagementDay, Later: now.Plus(refusedWait)})
+				continue
+			}
+			upserted[d.Ref] = true
+		}
+		sent, engagements = append(sent, d), append(engagements, e)
+	}
+	results, err := p.account.Shopify.CreateEngagements(ctx, engagements)
+	if err != nil {
+		if f := failure.As(err); f != nil && f.MaybeDone {
+			for _, d := range sent {
+				done = append(done, ledger.ToldDay{EngagementDay: d.EngagementDay, Unsure: now.Plus(p.unsure())})
+			}
+		}
+		return done, fmt.Errorf("send the totals of messages: %w", err)
+	}
+	for n, d := range sent {
+		told := ledger.ToldDay{EngagementDay: d.EngagementDay, Counts: d.Counts, Told: toldText(engagements[n])}
+		f := failure.As(results[n])
+		switch {
+		case results[n] == nil:
+			p.days++
+		case f != nil && f.MaybeDone:
+			told.Unsure = now.Plus(p.unsure())
+		case f != nil && f.Code == shopify.CodeNoActivity:
+			// Somebody has deleted it: it is made anew, with the next pass.
+			told.Later = now.Plus(consent.Second)
+			if err := p.Ledger.ToldActivity(ctx, p.merchant, d.Message.ID, ""); err != nil {
+				return done, err
+			}
+		case f != nil && f.Class == failure.Refused:
+			told.Later = now.Plus(refusedWait)
+			p.Log.Warn("Shopify does not take the totals of a message", "merchant", p.merchant, "message", d.Message.ID, "error", f.Error())
+		default:
+			err = results[n]
+			continue
+		}
+		done = append(done, told)
+	}
+	return done, err
+}
+
+// unsure is for how long a call whose answer did not come may still take effect.
+func (p *run) unsure() consent.Span { return consent.SpanOf(p.Timing.CallTimeout) + lateEffect }
+
+// upsert makes sure that Shopify has the activity of a message, under its present title.
+func (p *run) upsert(ctx context.Context, m ledger.EngagementMessage) error {
+	title := m.Title
+	if title == "" {
+		title = "Message " + m.ID
+	}
+	if m.ToldTitle == title {
+		return nil
+	}
+	activity := shopify.MarketingActivity{RemoteID: m.ID, Title: title, Medium: shopify.ByEmail, URL: listrakURL, Start: m.SentAt.Time(),
+		Automated: m.Kind == int(listrak.Conversation) || m.Kind == int(listrak.Transactional)}
+	if m.SentAt == 0 {
+		activity.Start = time.Time{}
+	}
+	if m.Channel == consent.SMS {
+		activity.Medium = shopify.BySMS
+	}
+	if err := p.account.Shopify.UpsertActivity(ctx, activity); err != nil {
+		return fmt.Errorf("store a marketing activity: %w", err)
+	}
+	return p.Ledger.ToldActivity(ctx, p.merchant, m.ID, title)
+}
+
+// definedCursor says that the store has the definitions of our metafields.
+const definedCursor = "engagement.defined"
+
+// tellPeople tells Shopify what has changed of customers, until nobody is due or time is up.
+func (p *run) tellPeople(ctx context.Context) error {
+	for _, channel := range []consent.Channel{consent.Email, consent.SMS} {
+		sync := map[consent.Channel]consent.Sync{consent.Email: consent.EmailEvents, consent.SMS: consent.SMSEvents}[channel]
+		if !p.switches.May(sync) {
+			continue
+		}
+		for {
+			if p.timeIsUp() {
+				p.more = true
+				return nil
+			}
+			more, err := p.tellSomePeople(ctx, channel)
+			if err != nil {
+				return err
+			}
+			if !more {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// define makes sure that the store has the definitions of our metafields.
+func (p *run) define(ctx context.Context) error {
+	cursors, err := p.Ledger.Cursors(ctx, p.merchant)
+	if err != nil || cursors[definedCursor] != "" {
+		return err
+	}
+	if err := p.account.Shopify.DefineMetafields(ctx, Definitions()); err != nil {
+		return fmt.Errorf("define the customers' metafields: %w", err)
+	}
+	_, err = p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease, Cursors: []ledger.Cursor{{Name: definedCursor, Value: "1"}}})
+	return err
+}
+
+// person is somebody of whom there is something to tell.
+type person struct {
+	due    ledger.DuePerson
+	change change
+}
+
+// parcel is one metafieldsSet: all the fields of some people.
+type parcel struct {
+	people []person
+	fields []shopify.Metafield
+}
+
+// tellSomePeople tells of a page of those who are due; more reports whether to go on.
+func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more bool, err error) {
+	now, err := p.now(ctx)
+	if err != nil {
+		return false, err
+	}
+	due, err := p.Ledger.EngagedPeopleDue(ctx, p.merchant, channel, now, peoplePage)
+	if err != nil || len(due) == 0 {
+		return false, err
+	}
+	var done []ledger.ToldPerson
+	var parcels []parcel
+	for _, d := range due {
+		record, err := DecodeRecord(d.Record)
+		if err != nil {
+			return false, err
+		}
+		if d.Customer == "" {
+			// Nobody in Shopify has this address now. The fields wait for a customer who has.
+			done = append(done, ledger.ToldPerson{Subject: d.Subject, Version: d.Version, Told: d.Told, DueAt: now.Plus(unknownWait)})
+			continue
+		}
+		before := decodeTold(d.Told, channel)
+		if d.Unsure {
+			before = before.doubtful()
+		}
+		c := changeOf(record, channel, shopify.CustomerID(d.Customer), before, now.Time(), p.on)
+		if len(c.fields) == 0 {
+			done = append(done, c.toldPerson(d))
+			continue
+		}
+		if n := len(parcels); n == 0 || len(parcels[n-1].fields)+len(c.fields) > shopify.MaxMetafields {
+			parcels = append(parcels, parcel{})
+		}
+		last := &parcels[len(parcels)-1]
+		last.people, last.fields = append(last.people, person{d, c}), append(last.fields, c.fields...)
+	}
+	if len(parcels) > 0 {
+		// Rounds read the customers whom we touch as changed ones, and want to know why there are so many.
+		_, err := p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease,
+			Cursors: []ledger.Cursor{{Name: ledger.ToldPeopleCursor, Value: now.Time().Format(time.RFC3339)}}})
+		if err == nil {
+			err = p.define(ctx)
+		}
+		if err != nil {
+			return false, errors.Join(err, p.Ledger.ToldPeople(context.WithoutCancel(ctx), p.lease, channel, done))
+		}
+	}
+	told, complete, err := p.send(ctx, parcels, now)
+	done = append(done, told...)
+	if err := errors.Join(err, p.Ledger.ToldPeople(context.WithoutCancel(ctx), p.lease, channel, done)); err != nil {
+		return false, err
+	}
+	if !complete {
+		p.more = true
+	}
+	return complete && len(done) > 0, nil
+}
+
+// send sends parcels, several requests at a time. complete is false when time was up before all were sent; the others stay due.
+func (p *run) send(ctx context.Context, parcels []parcel, now consent.Instant) (told []ledger.ToldPerson, complete bool, err error) {
+	ctx, cancel := context.WithDeadline(ctx, time.Now().Add(p.until.Sub(p.Now())+p.Timing.CallTimeout))
+	defer cancel()
+	var requests [][]parcel
+	for from := 0; from < len(parcels); from += shopify.MaxMetafieldSets {
+		requests = append(requests, parcels[from:min(from+shopify.MaxMetafieldSets, len(parcels))])
+	}
+	answers, skipped := make([][]ledger.ToldPerson, len(requests)), make([]bool, len(requests))
+	var group errgroup.Group
+	group.SetLimit(callsAtOnce)
+	for n, request := range requests {
+		group.Go(func() error {
+			if p.timeIsUp() || ctx.Err() != nil {
+				skipped[n] = true
+				return nil
+			}
+			var err error
+			answers[n], err = p.sendOne(ctx, request, now)
+			if f := failure.As(err); f != nil && f.Code == shopify.CodeBudget {
+				// Consent needs the points.
+				skipped[n] = true
+				return nil
+			}
+			return err
+		})
+	}
+	err = group.Wait()
+	complete = true
+	for n := range requests {
+		told = append(told, answers[n]...)
+		complete = complete && !skipped[n]
+	}
+	return told, complete, err
+}
+
+// sendOne sends one request and returns of whom it is known how it went.
+func (p *run) sendOne(ctx context.Context, request []parcel, now consent.Instant) ([]ledger.ToldPerson, error) {
+	groups := make([][]shopify.Metafield, len(request))
+	for n := range request {
+		groups[n] = request[n].fields
+	}
+	doubt := func(people []person) (unsure []ledger.ToldPerson) {
+		for _, one := range people {
+			unsure = append(unsure, ledger.ToldPerson{Subject: one.due.Subject, Version: one.due.Version, Told: one.due.Told, Unsure: now.Plus(p.unsure())})
+		}
+		return unsure
+	}
+	results, err := p.account.Shopify.SetMetafields(ctx, groups)
+	if err != nil {
+		var told []ledger.ToldPerson
+		if f := failure.As(err); f != nil && f.MaybeDone {
+			for n := range request {
+				told = append(told, doubt(request[n].people)...)
+			}
+		}
+		return told, fmt.Errorf("set customers' metafields: %w", err)
+	}
+	var told []ledger.ToldPerson
+	var failed error
+	for n, result := range results {
+		f := failure.As(result.Err)
+		switch {
+		case f != nil && f.MaybeDone:
+			told = append(told, doubt(request[n].people)...)
+			continue
+		case result.Err != nil:
+			failed = errors.Join(failed, result.Err)
+			continue
+		}
+		element := 0
+		for _, one := range request[n].people {
+			refused := error(nil)
+			for range one.change.fields {
+				if result.Refused[element] != nil {
+					refused = result.Refused[element]
+				}
+				element++
+			}
+			switch {
+			case refused != nil:
+				// The customer is gone, or Shopify does not take a value; the others of the parcel are due still and go without this one.
+				if f := failure.As(refused); f == nil || f.Code != shopify.CodeNoOwner {
+					p.Log.Warn("Shopify does not take the metafields of a customer", "merchant", p.merchant, "error", refused.Error())
+				}
+				told = append(told, ledger.ToldPerson{Subject: one.due.Subject, Version: one.due.Version, Told: one.due.Told, DueAt: now.Plus(unknownWait)})
+			case result.Refused == nil:
+				p.countPerson()
+				told = append(told, one.change.toldPerson(one.due))
+			}
+		}
+	}
+	return told, failed
+}
+
+func (p *run) countPerson() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.people++
+}
