@@ -45,9 +45,9 @@ type Account struct {
 	Listrak List
 }
 
-// Keeper carries events of merchants. All fields are required.
+// Keeper carries events of merchants. All fields but Machine are required.
 type Keeper struct {
-	Ledger *ledger.Ledger
+	Ledger Records
 	// SubjectKey hashes addresses.
 	SubjectKey []byte
 	Connect    func(ctx context.Context, merchant string) (Account, error)
@@ -57,6 +57,8 @@ type Keeper struct {
 	// Holder names this process in run leases.
 	Holder string
 	Log    *slog.Logger
+	// Machine is nil but in the simulation.
+	Machine Machine
 
 	mu sync.Mutex
 	// zones are the shops' time zones and when they were read.

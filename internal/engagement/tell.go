@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/ledger"
@@ -262,38 +260,34 @@ func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more
 
 // send sends parcels, several requests at a time. complete is false when time was up before all were sent; the others stay due.
 func (p *run) send(ctx context.Context, parcels []parcel, now consent.Instant) (told []ledger.ToldPerson, complete bool, err error) {
-	ctx, cancel := context.WithDeadline(ctx, time.Now().Add(p.until.Sub(p.Now())+p.Timing.CallTimeout))
+	ctx, cancel := p.machine().WithTimeout(ctx, p.until.Sub(p.Now())+p.Timing.CallTimeout)
 	defer cancel()
 	var requests [][]parcel
 	for from := 0; from < len(parcels); from += shopify.MaxMetafieldSets {
 		requests = append(requests, parcels[from:min(from+shopify.MaxMetafieldSets, len(parcels))])
 	}
-	answers, skipped := make([][]ledger.ToldPerson, len(requests)), make([]bool, len(requests))
-	var group errgroup.Group
-	group.SetLimit(callsAtOnce)
+	answers, skipped, failed := make([][]ledger.ToldPerson, len(requests)), make([]bool, len(requests)), make([]error, len(requests))
+	tasks := make([]func(), len(requests))
 	for n, request := range requests {
-		group.Go(func() error {
+		tasks[n] = func() {
 			if p.timeIsUp() || ctx.Err() != nil {
 				skipped[n] = true
-				return nil
+				return
 			}
-			var err error
-			answers[n], err = p.sendOne(ctx, request, now)
-			if f := failure.As(err); f != nil && f.Code == shopify.CodeBudget {
+			answers[n], failed[n] = p.sendOne(ctx, request, now)
+			if f := failure.As(failed[n]); f != nil && f.Code == shopify.CodeBudget {
 				// Consent needs the points.
-				skipped[n] = true
-				return nil
+				skipped[n], failed[n] = true, nil
 			}
-			return err
-		})
+		}
 	}
-	err = group.Wait()
+	p.machine().Together(callsAtOnce, tasks...)
 	complete = true
 	for n := range requests {
 		told = append(told, answers[n]...)
 		complete = complete && !skipped[n]
 	}
-	return told, complete, err
+	return told, complete, errors.Join(failed...)
 }
 
 // sendOne sends one request and returns of whom it is known how it went.
