@@ -198,6 +198,9 @@ func play(ctx context.Context, p plan) (outcome, error) {
 	calm := w.now
 	w.calm()
 	w.settle()
+	if w.events != nil {
+		w.events.settle()
+	}
 	w.watch.judge()
 	out := outcome{
 		seed: p.seed, people: len(w.watch.order), decisions: w.watch.decisions, deliveries: w.watch.deliveries, rounds: w.rounds, elided: w.elided,
@@ -242,6 +245,9 @@ func (w *world) calm() {
 	w.goesOn()
 	for _, sync := range w.syncs() {
 		w.switchSync(sync, true, w.scenario.existingOptOuts)
+	}
+	if w.events != nil {
+		w.events.calm()
 	}
 }
 
