@@ -170,6 +170,9 @@ func (p *run) do(ctx context.Context) error {
 	if p.switches.May(consent.EmailEvents) {
 		errs = append(errs, p.read(ctx))
 	}
+	if err := p.noteKinds(ctx); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
 	// Totals cost a few points and are what people wait for. Then people, as long as there is time; then what was counted meanwhile.
 	errs = append(errs, p.tellDays(ctx), p.tellPeople(ctx))
 	return errors.Join(errs...)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -30,6 +32,41 @@ const (
 
 // listrakURL is where a merchant can look at messages.
 const listrakURL = "https://admin.listrak.com/"
+
+// kindsCursor holds the kinds that were on when Shopify was told last.
+const kindsCursor = "engagement.kinds"
+
+// noteKinds makes everything of a channel due again when a kind of it has been switched on: of days that were told meanwhile without it, Shopify
+// has no count of it any more, and of customers what fell out of countedFor was not told.
+func (p *run) noteKinds(ctx context.Context) error {
+	var now []string
+	for _, sync := range []consent.Sync{consent.EmailEvents, consent.SMSEvents} {
+		for _, kind := range sync.Kinds() {
+			if p.on(kind) {
+				now = append(now, string(kind))
+			}
+		}
+	}
+	cursors, err := p.Ledger.Cursors(ctx, p.merchant)
+	if err != nil {
+		return err
+	}
+	text := strings.Join(now, " ")
+	if cursors[kindsCursor] == text {
+		return nil
+	}
+	before := strings.Fields(cursors[kindsCursor])
+	for _, channel := range []consent.Channel{consent.Email, consent.SMS} {
+		kinds := map[consent.Channel]consent.Sync{consent.Email: consent.EmailEvents, consent.SMS: consent.SMSEvents}[channel].Kinds()
+		if slices.ContainsFunc(kinds, func(kind consent.Sync) bool { return p.on(kind) && !slices.Contains(before, string(kind)) }) {
+			if err := p.Ledger.TellAgain(ctx, p.lease, channel); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease, Cursors: []ledger.Cursor{{Name: kindsCursor, Value: text}}})
+	return err
+}
 
 // tellDays tells Shopify the totals of the days that have changed.
 func (p *run) tellDays(ctx context.Context) error {
@@ -221,8 +258,9 @@ func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more
 			done = append(done, ledger.ToldPerson{Subject: d.Subject, Version: d.Version, Told: d.Told, DueAt: now.Plus(unknownWait)})
 			continue
 		}
-		before := decodeTold(d.Told, channel)
-		if d.Unsure {
+		before, to := decodeTold(d.Told, channel)
+		if d.Unsure || len(d.Told) > 0 && to != customerNumber(d.Customer) {
+			// The address has gone to another customer, whose fields nobody knows.
 			before = before.doubtful()
 		}
 		c := changeOf(record, channel, shopify.CustomerID(d.Customer), before, now.Time(), p.on)

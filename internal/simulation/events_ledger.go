@@ -97,6 +97,10 @@ func (l eventLedger) EngagementDaysDue(ctx context.Context, id string, now conse
 	return step(l.consent, func() ([]ledger.DueDay, error) { return l.book.EngagementDaysDue(ctx, id, now, limit) })
 }
 
+func (l eventLedger) TellAgain(ctx context.Context, lease ledger.RunLease, channel consent.Channel) error {
+	return alone(l.consent, func() error { return l.book.TellAgain(ctx, lease, channel) })
+}
+
 func (l eventLedger) ToldDays(ctx context.Context, lease ledger.RunLease, days []ledger.ToldDay) error {
 	return alone(l.consent, func() error { return l.book.ToldDays(ctx, lease, days) })
 }
