@@ -41,3 +41,10 @@ func TestTmpEvents(t *testing.T) {
 	}
 	t.Logf("%d seeds with events, %d bad, %s each", n, bad, tot/time.Duration(max(n, 1)))
 }
+
+func TestTmpScenario(t *testing.T) {
+	for _, s := range []uint64{96, 960, 880, 380} {
+		p := newPlan(s, 6*time.Hour)
+		t.Logf("%d lag %s switches %+v sms %v storeAhead %s workers %v events %+v", s, p.scenario.lag, p.scenario.switches, p.scenario.sms.on, p.scenario.storeAhead, p.scenario.workersAhead, p.scenario.events)
+	}
+}
