@@ -43,6 +43,7 @@ type fakes struct {
 	settle    func(context.Context, activities.SettleWindowInput) (activities.SettleWindowResult, error)
 	backfill  func(context.Context, activities.BackfillInput) (activities.BackfillResult, error)
 	webhooks  func(context.Context, activities.MerchantInput) (activities.WebhooksResult, error)
+	engage    func(context.Context, activities.EngageInput) (activities.EngageResult, error)
 
 	// kind is what BeginPrivacy finds, steps the steps of privacy requests as they were called, and step what one of them answers.
 	kind  string
@@ -66,7 +67,7 @@ func (l *smallLedger) result() (activities.SwitchesResult, error) {
 		return activities.SwitchesResult{}, temporal.NewNonRetryableApplicationError("unknown merchant", activities.UnknownMerchantType, nil)
 	}
 	result := activities.SwitchesResult{State: l.state, Reason: l.reason, Generation: l.generation}
-	for _, sync := range consent.Syncs {
+	for _, sync := range consent.AllSyncs() {
 		if l.on[sync] {
 			result.On = append(result.On, sync)
 		}
@@ -161,6 +162,10 @@ func (f *fakes) SettleWindow(ctx context.Context, in activities.SettleWindowInpu
 
 func (f *fakes) EnsureWebhooks(ctx context.Context, in activities.MerchantInput) (activities.WebhooksResult, error) {
 	return f.webhooks(ctx, in)
+}
+
+func (f *fakes) Engage(ctx context.Context, in activities.EngageInput) (activities.EngageResult, error) {
+	return f.engage(ctx, in)
 }
 
 func (f *fakes) Backfill(ctx context.Context, in activities.BackfillInput) (activities.BackfillResult, error) {

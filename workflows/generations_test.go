@@ -149,7 +149,7 @@ func drawRequest(rt *rapid.T) *request {
 	r := &request{name: name}
 	if name == setSyncsName {
 		r.delta = SyncDelta{
-			rapid.SampledFrom(consent.Syncs).Draw(rt, "sync"): rapid.Bool().Draw(rt, "on"),
+			rapid.SampledFrom(consent.AllSyncs()).Draw(rt, "sync"): rapid.Bool().Draw(rt, "on"),
 		}
 	}
 	return r

@@ -166,6 +166,35 @@ func TestRecordPrivacy(t *testing.T) {
 	s.save("privacy-shop-redact", s.ended(workflows.PrivacyRequestID(s.id, "shop")), "")
 }
 
+// TestRecordEngagement is TestRecord for events, which came later.
+func TestRecordEngagement(t *testing.T) {
+	if !*record {
+		t.Skip("only with -record")
+	}
+	s := startServer(t)
+	ctx := t.Context()
+	// By update and by signal, and a kind by itself.
+	s.set(consent.EmailEvents, true)
+	must(t, workflows.SignalSetSyncs(ctx, s.temporal, s.id, workflows.SyncDelta{consent.SMSEvents: true, consent.EmailOpened: false}))
+	passed := func(runs int) {
+		t.Helper()
+		s.until("a pass of another run", func() (bool, string) {
+			found := s.executions("Engagement")
+			return len(found) >= runs, fmt.Sprint(len(found), " runs")
+		})
+	}
+	passed(1)
+	s.ahead.Store(int64(26 * time.Hour))
+	passed(2)
+	s.ahead.Store(0)
+	s.set(consent.EmailEvents, false)
+	s.set(consent.EmailEvents, true)
+	s.save("engagement-run-1", workflows.EngagementID(s.id), s.executions("Engagement")[0].Execution.RunId)
+	must(t, s.host.Merchants.Remove(ctx, s.id))
+	s.save("engagement-removed", s.ended(workflows.EngagementID(s.id)), "")
+	s.save("engagement-merchant", s.ended(workflows.MerchantSyncID(s.id)), "")
+}
+
 // ended waits for the end of a workflow and returns its id.
 func (s *server) ended(workflowID string) string {
 	s.t.Helper()
@@ -199,8 +228,8 @@ func recorded(t *testing.T, each func(t *testing.T, name string, text []byte)) {
 	t.Helper()
 	paths, err := filepath.Glob("testdata/*.json*")
 	must(t, err)
-	if len(paths) < 12 {
-		t.Fatalf("%d recorded histories, want those of a merchant, windows, a full read and privacy requests", len(paths))
+	if len(paths) < 21 {
+		t.Fatalf("%d recorded histories, want those of a merchant, windows, full reads, privacy requests and events", len(paths))
 	}
 	for _, path := range paths {
 		t.Run(filepath.Base(path), func(t *testing.T) {
@@ -275,6 +304,12 @@ func TestReplayFindsAChangedOrderOfCommands(t *testing.T) {
 			}
 			return workflows.PrivacyRequest(ctx, in)
 		}, workflow.RegisterOptions{Name: "PrivacyRequest"})
+		replayer.RegisterWorkflowWithOptions(func(ctx workflow.Context, in workflows.EngagementInput) error {
+			if err := first(ctx); err != nil {
+				return err
+			}
+			return workflows.Engagement(ctx, in)
+		}, workflow.RegisterOptions{Name: "Engagement"})
 		if err := replayer.ReplayWorkflowHistory(silent, parse(t, text)); err == nil {
 			t.Error("the replay did not find that a command comes before all others")
 		}

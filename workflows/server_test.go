@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,6 +46,8 @@ type server struct {
 	privacy  *list.Privacy
 	temporal client.Client
 	host     *host.Host
+	// ahead is how far the clock of the engine is ahead, in nanoseconds: what lasts a day ends at once.
+	ahead atomic.Int64
 }
 
 func startServer(t *testing.T) *server {
@@ -84,6 +87,8 @@ func startServer(t *testing.T) *server {
 	s.host, err = host.Open(ctx, s.settings, logger, nil)
 	must(t, err)
 	t.Cleanup(func() { must(t, s.host.Close()) })
+	now := s.host.Engine.Now
+	s.host.Engine.Now = func() time.Time { return now().Add(time.Duration(s.ahead.Load())) }
 
 	settings, err := merchant.New(domain)
 	must(t, err)

@@ -73,6 +73,27 @@ func TestPushedEventsAreToldOnceAndTheBadOnesAreNamed(t *testing.T) {
 	}
 }
 
+// TestANumberWithoutACountryCodeIsOfTheMerchantsCountry, pushed or in a file.
+func TestANumberWithoutACountryCodeIsOfTheMerchantsCountry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{country: "DE"})
+	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
+	const phone = "+4915112345678"
+	ann, err := w.shop.CreateCustomer(shop.NewCustomer{Phone: phone})
+	require.NoError(t, err)
+	_, err = w.ledger.Save(t.Context(), w.id, ledger.Batch{Customers: []ledger.Customer{{ID: string(ann), UpdatedAt: 1, SMS: subject(w.id, consent.SMS, phone)}}})
+	require.NoError(t, err)
+	report, err := w.keeper.Push(t.Context(), w.id, []byte(event("1", "sms.sent", "0151 12345678", w.clock.now())))
+	require.NoError(t, err)
+	require.Equal(t, 1, report.Taken, "%+v", report)
+	file := "time,address,message,type\n" + w.clock.now().Format(time.RFC3339) + ",0151/12345678,second,sms.sent\n"
+	report, err = w.keeper.Import(t.Context(), w.id, strings.NewReader(file), engagement.Format{}, nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, report.Taken, "%+v", report)
+	w.pass()
+	require.Equal(t, "2", w.shop.Metafields(ann)[field("sms_sent_30_days")])
+}
+
 // TestEmailEventsOfAMessageThatIsReadCountOnce: Listrak shows the same.
 func TestEmailEventsOfAMessageThatIsReadCountOnce(t *testing.T) {
 	t.Parallel()

@@ -57,7 +57,7 @@ func (k *Keeper) TakeIn(ctx context.Context, id string, events []Event) ([]Resul
 	results := make([]Result, len(events))
 	for from := 0; from < len(events); from += maxIntake {
 		to := min(from+maxIntake, len(events))
-		in := intake{k: k, id: id, list: settings.EmailList, country: k.country(settings), on: k.on(switches), results: results[from:to]}
+		in := intake{k: k, id: id, list: settings.EmailList, country: settings.SMS.Country, on: k.on(switches), results: results[from:to]}
 		if err := in.run(ctx, events[from:to]); err != nil {
 			return nil, err
 		}

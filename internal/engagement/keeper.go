@@ -143,9 +143,6 @@ func (k *Keeper) counter(channel consent.Channel, on func(consent.Sync) bool, no
 	return &Counter{Channel: channel, On: on, Now: now, Oldest: now.Add(-keep)}
 }
 
-// country is that of phone numbers without a country code.
-func (k *Keeper) country(merchant.Settings) string { return "US" }
-
 // run is one pass.
 type run struct {
 	*Keeper

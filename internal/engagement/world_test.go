@@ -1,10 +1,12 @@
 package engagement_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,7 +26,12 @@ import (
 	"github.com/concordsync/concord/internal/shopify"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if recipients := os.Getenv(sandboxFor); recipients != "" {
+		os.Exit(serveSandbox(recipients))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var subjectKey = []byte("a key of thirty-two bytes or so!")
 
@@ -56,6 +63,16 @@ type options struct {
 	shop   func(*shop.Config)
 	list   func(*list.Config)
 	begins time.Time
+	// country is that of phone numbers without a country code; empty is the default.
+	country string
+	// at is a sandbox of another process; nil starts one in this.
+	at *addresses
+}
+
+// addresses are where a sandbox answers, and Message the campaign that was sent in it.
+type addresses struct {
+	Shopify, Listrak, Auth string
+	Message                int
 }
 
 func newWorld(t testing.TB, o options) *world {
@@ -68,19 +85,11 @@ func newWorld(t testing.TB, o options) *world {
 	var err error
 	w.zone, err = time.LoadLocation("America/New_York")
 	require.NoError(t, err)
-	box, err := sandbox.Start(sandbox.Options{Now: w.clock.now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	require.NoError(t, err)
-	t.Cleanup(box.Close)
-	shopConfig := shop.Config{Domain: "acme.myshopify.com", Token: "shpat_1", Now: w.clock.now, Plan: shop.Plus,
-		Scopes: []string{"read_customers", "write_customers", "read_orders", "read_marketing_events", "write_marketing_events"}}
-	listConfig := list.Config{ID: listID, ClientID: "integration", Secret: secret, Zone: w.zone, Now: w.clock.now}
-	if o.shop != nil {
-		o.shop(&shopConfig)
+	if o.at == nil {
+		box, store, list := startSandbox(t, w.clock.now, w.zone, o)
+		w.shop, w.list = store, list
+		o.at = &addresses{Shopify: box.ShopifyURL("acme.myshopify.com"), Listrak: box.ListrakURL(), Auth: box.ListrakAuthURL()}
 	}
-	if o.list != nil {
-		o.list(&listConfig)
-	}
-	w.shop, w.list = box.AddShop(shopConfig), box.AddList(listConfig)
 	if o.dsn == "" {
 		o.dsn = ledgertest.SQLite(t)
 	}
@@ -91,15 +100,15 @@ func newWorld(t testing.TB, o options) *world {
 		Settings: []byte("{}")}, nil))
 	// Points and slots come with the test's clock, which waiting moves.
 	sleep := func(_ context.Context, d time.Duration) error { w.clock.advance(d); return nil }
-	store, err := shopify.New(shopify.Config{Shop: "acme.myshopify.com", BaseURL: box.ShopifyURL("acme.myshopify.com"), Token: "shpat_1",
+	store, err := shopify.New(shopify.Config{Shop: "acme.myshopify.com", BaseURL: o.at.Shopify, Token: "shpat_1",
 		Now: w.clock.now, Sleep: sleep})
 	require.NoError(t, err)
-	client, err := listrak.New(listrak.Config{BaseURL: box.ListrakURL(), AuthURL: box.ListrakAuthURL(), ClientID: "integration", ClientSecret: secret,
+	client, err := listrak.New(listrak.Config{BaseURL: o.at.Listrak, AuthURL: o.at.Auth, ClientID: "integration", ClientSecret: secret,
 		List: listID, Zone: w.zone, RatePerSecond: 1e6, Now: w.clock.now})
 	require.NoError(t, err)
 	settings, err := merchant.New("acme.myshopify.com")
 	require.NoError(t, err)
-	settings.EmailList = listID
+	settings.EmailList, settings.SMS.Country = listID, cmp.Or(o.country, settings.SMS.Country)
 	w.keeper = &engagement.Keeper{
 		Ledger: w.ledger, SubjectKey: subjectKey, Timing: engagement.DefaultTiming(), Now: w.clock.now, Holder: "test",
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
@@ -109,6 +118,24 @@ func newWorld(t testing.TB, o options) *world {
 		Settings: func(context.Context, string) (merchant.Settings, error) { return settings, nil },
 	}
 	return w
+}
+
+// startSandbox starts both sides.
+func startSandbox(t testing.TB, now func() time.Time, zone *time.Location, o options) (*sandbox.Sandbox, *shop.Store, *list.Store) {
+	t.Helper()
+	box, err := sandbox.Start(sandbox.Options{Now: now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	require.NoError(t, err)
+	t.Cleanup(box.Close)
+	shopConfig := shop.Config{Domain: "acme.myshopify.com", Token: "shpat_1", Now: now, Plan: shop.Plus,
+		Scopes: []string{"read_customers", "write_customers", "read_orders", "read_marketing_events", "write_marketing_events"}}
+	listConfig := list.Config{ID: listID, ClientID: "integration", Secret: secret, Zone: zone, Now: now}
+	if o.shop != nil {
+		o.shop(&shopConfig)
+	}
+	if o.list != nil {
+		o.list(&listConfig)
+	}
+	return box, box.AddShop(shopConfig), box.AddList(listConfig)
 }
 
 func (w *world) set(on map[consent.Sync]bool) {

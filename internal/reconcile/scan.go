@@ -29,7 +29,11 @@ type pass struct {
 	Rows int       `json:"rows,omitempty"`
 	// Done tells that a full read has come to its end.
 	Done bool `json:"done,omitempty"`
-	// Reached is when a pass last reached back as far as changes may show late.
+	// Back is the oldest change that the pass under way asks for, and Short tells that changes may show later than it reaches back. What a
+	// pass reaches must not depend on which of its runs ends it.
+	Back  time.Time `json:"back,omitzero"`
+	Short bool      `json:"short,omitempty"`
+	// Reached is when the last pass that was not short began: every change that showed by then has been read.
 	Reached time.Time `json:"reached,omitzero"`
 }
 
@@ -39,8 +43,8 @@ type source struct {
 	overlap time.Duration
 	// full reads everything once, from the beginning, and ends.
 	full bool
-	// reaches: the overlap is as long as changes may show late.
-	reaches bool
+	// short: the overlap is shorter than changes may show late.
+	short bool
 	// slow: one page may take several runs, so the pass is saved before its first.
 	slow bool
 	page func(ctx context.Context, from reach, cursor string) (page, error)
@@ -151,6 +155,9 @@ func (r *run) scan(ctx context.Context, src source) (done bool, err error) {
 	if !underWay {
 		p.Began = r.now().Time()
 	}
+	if p.Back.IsZero() && !src.full {
+		p.Back, p.Short = p.Since.Add(-src.overlap), src.short
+	}
 	if src.slow && !underWay {
 		if err := r.savePass(ctx, src.cursor, p, customersRead{}); err != nil {
 			return false, err
@@ -161,8 +168,8 @@ func (r *run) scan(ctx context.Context, src source) (done bool, err error) {
 	}
 	for {
 		since := p.From
-		if since.IsZero() && !src.full {
-			since = p.Since.Add(-src.overlap)
+		if since.IsZero() {
+			since = p.Back
 		}
 		before := r.saved.Load()
 		from := reach{since: since}
@@ -187,7 +194,7 @@ func (r *run) scan(ctx context.Context, src source) (done bool, err error) {
 		switch {
 		case read.next == "":
 			reached := p.Reached
-			if src.reaches {
+			if !p.Short && !src.full {
 				reached = p.Began
 			}
 			p = pass{Since: p.Began, Done: src.full, Reached: reached}
@@ -220,7 +227,7 @@ var errTimeIsUp = errors.New("time is up")
 
 // shopifySource is what a poll reads of Shopify, for all channels that are read.
 func (r *run) shopifySource() source {
-	return source{cursor: shopifyChanges, overlap: r.Timing.SearchLag, reaches: true, page: func(ctx context.Context, from reach, cursor string) (page, error) {
+	return source{cursor: shopifyChanges, overlap: r.Timing.SearchLag, page: func(ctx context.Context, from reach, cursor string) (page, error) {
 		channels, err := r.observed(ctx)
 		if err != nil {
 			return page{}, err
@@ -380,7 +387,7 @@ func (s *session) scanListrak(state listrak.State) func(context.Context, reach, 
 
 const (
 	// shortReach is how far a poll reaches back while customers' metafields are being written, and longReachEvery how often it reaches back
-	// as far as it must: then also over what the short ones left out.
+	// as far as it must all the same.
 	shortReach     = 30 * time.Second
 	longReachEvery = 15 * time.Minute
 )
@@ -395,24 +402,23 @@ func (r *run) eventsBeingWritten(ctx context.Context) (bool, error) {
 }
 
 // besideEvents shortens the overlap of a poll while the fields of events are written to customers: each of those writes bumps updatedAt, and a
-// poll that reads them six times over takes a third of the points. A change that shows later than shortReach is then found by the next long
-// reach instead of the next poll.
+// poll that reads them six times over takes a third of the points. A change that shows later than shortReach is then found by the next poll
+// that is not short, which reaches back over all that the short ones left out: every longReachEvery, and when the writing has ended. Without
+// the latter it would never be found.
 func (r *run) besideEvents(ctx context.Context, src source) (source, error) {
 	p, known, err := r.loadPass(ctx, src.cursor)
 	if err != nil || !known || !p.Began.IsZero() {
-		// A pass goes on as it began; what it reaches is judged when it ends.
-		src.reaches = src.reaches && p.Began.IsZero()
 		return src, err
 	}
-	if busy, err := r.eventsBeingWritten(ctx); err != nil || !busy {
-		return src, err
+	busy, err := r.eventsBeingWritten(ctx)
+	switch {
+	case err != nil:
+	case busy && r.now().Time().Sub(p.Reached) < longReachEvery:
+		src.overlap, src.short = min(shortReach, src.overlap), true
+	case !p.Reached.IsZero(): // else none has been short yet
+		src.overlap += max(0, p.Since.Sub(p.Reached))
 	}
-	if r.now().Time().Sub(p.Reached) < longReachEvery {
-		src.overlap, src.reaches = min(shortReach, src.overlap), false
-		return src, nil
-	}
-	src.overlap += longReachEvery
-	return src, nil
+	return src, err
 }
 
 // listrakSources lists what a poll reads of Listrak, opt-outs first. Listrak's dates may be off by the uncertainty, so the poll reaches
