@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/sandbox/fault"
 	"github.com/concordsync/concord/internal/sandbox/list"
 )
 
@@ -64,11 +65,31 @@ func (p *plan) withEvents(r *drawer) {
 	if d.one(2) {
 		d.texts(9, consent.Email, d.span(10*time.Minute, p.length-time.Hour))
 	}
+	if d.one(2) {
+		d.cutOff(d.span(20*time.Minute, p.length-time.Hour))
+	}
 	for range d.IntN(3) {
 		d.eventSwitch(d.span(20*time.Minute, p.length-90*time.Minute))
 	}
 	for range d.IntN(3) {
 		d.add(d.span(20*time.Minute, p.length-10*time.Minute), func(w *world) { w.events.twoPasses() }, "two workers carry events at once")
+	}
+}
+
+// cutOff is a time in which calls to Shopify take effect long after we gave them up, while more happens with the same message.
+func (d *draft) cutOff(at time.Duration) {
+	seed, chance := d.Uint64(), pick(d.drawer, 0.4, 0.7)
+	d.aside(at, func(w *world) { w.store.Faults.Set(seed, fault.Rule{Kind: lateEffect, Chance: chance}) }, "Shopify's answers do not come any more")
+	d.aside(at+d.span(time.Minute, 4*time.Minute), func(w *world) { w.store.Faults.Set(seed) }, "Shopify is well again")
+	for n := range 8 {
+		id, person := fmt.Sprintf("one-by-one-%d", n), d.IntN(d.people)
+		at := at + time.Duration(n)*d.span(25*time.Second, 45*time.Second)
+		d.add(at, func(w *world) {
+			p := &pushedEvent{id: id, kind: "clicked", channel: consent.SMS, address: phoneOf(person), message: "one-by-one", at: w.now.Truncate(time.Second)}
+			w.events.pushed = append(w.events.pushed, p)
+			w.events.push([]*pushedEvent{p}, nil)
+			w.events.arrangePass(w.now.Add(2 * time.Second))
+		}, "%s clicks one-by-one", phoneOf(person))
 	}
 }
 
