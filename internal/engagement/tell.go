@@ -91,6 +91,7 @@ func (p *run) tellDays(ctx context.Context) error {
 }
 
 func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, due []ledger.DueDay) (done []ledger.ToldDay, err error) {
+	since := p.Now()
 	var sent []ledger.DueDay
 	var engagements []shopify.Engagement
 	upserted := map[int64]bool{}
@@ -127,7 +128,7 @@ func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, due []ledge
 	if err != nil {
 		if f := failure.As(err); f != nil && f.MaybeDone {
 			for _, d := range sent {
-				done = append(done, ledger.ToldDay{EngagementDay: d.EngagementDay, Unsure: now.Plus(p.unsure())})
+				done = append(done, ledger.ToldDay{EngagementDay: d.EngagementDay, Unsure: p.doubt(now, since)})
 			}
 		}
 		return done, fmt.Errorf("send the totals of messages: %w", err)
@@ -139,7 +140,7 @@ func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, due []ledge
 		case results[n] == nil:
 			p.days++
 		case f != nil && f.MaybeDone:
-			told.Unsure = now.Plus(p.unsure())
+			told.Unsure = p.doubt(now, since)
 		case f != nil && f.Code == shopify.CodeNoActivity:
 			// Somebody has deleted it: it is made anew, with the next pass.
 			told.Later = now.Plus(consent.Second)
@@ -158,8 +159,11 @@ func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, due []ledge
 	return done, err
 }
 
-// unsure is for how long a call whose answer did not come may still take effect.
-func (p *run) unsure() consent.Span { return consent.SpanOf(p.Timing.CallTimeout) + lateEffect }
+// doubt is until when a call whose answer did not come may still take effect. now was the ledger's time when this machine's clock showed since:
+// before the call there may have been others, and a wait for points.
+func (p *run) doubt(now consent.Instant, since time.Time) consent.Instant {
+	return now.Plus(consent.SpanOf(p.Now().Sub(since)+p.Timing.CallTimeout) + lateEffect)
+}
 
 // upsert makes sure that Shopify has the activity of a message, under its present title.
 func (p *run) upsert(ctx context.Context, m ledger.EngagementMessage) error {
@@ -238,6 +242,7 @@ type parcel struct {
 
 // tellSomePeople tells of a page of those who are due; more reports whether to go on.
 func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more bool, err error) {
+	since := p.Now()
 	now, err := p.now(ctx)
 	if err != nil {
 		return false, err
@@ -285,7 +290,7 @@ func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more
 			return false, errors.Join(err, p.Ledger.ToldPeople(context.WithoutCancel(ctx), p.lease, channel, done))
 		}
 	}
-	told, complete, err := p.send(ctx, parcels, now)
+	told, complete, err := p.send(ctx, parcels, now, since)
 	done = append(done, told...)
 	if err := errors.Join(err, p.Ledger.ToldPeople(context.WithoutCancel(ctx), p.lease, channel, done)); err != nil {
 		return false, err
@@ -297,7 +302,7 @@ func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more
 }
 
 // send sends parcels, several requests at a time. complete is false when time was up before all were sent; the others stay due.
-func (p *run) send(ctx context.Context, parcels []parcel, now consent.Instant) (told []ledger.ToldPerson, complete bool, err error) {
+func (p *run) send(ctx context.Context, parcels []parcel, now consent.Instant, since time.Time) (told []ledger.ToldPerson, complete bool, err error) {
 	ctx, cancel := p.machine().WithTimeout(ctx, p.until.Sub(p.Now())+p.Timing.CallTimeout)
 	defer cancel()
 	var requests [][]parcel
@@ -312,7 +317,7 @@ func (p *run) send(ctx context.Context, parcels []parcel, now consent.Instant) (
 				skipped[n] = true
 				return
 			}
-			answers[n], failed[n] = p.sendOne(ctx, request, now)
+			answers[n], failed[n] = p.sendOne(ctx, request, now, since)
 			if f := failure.As(failed[n]); f != nil && f.Code == shopify.CodeBudget {
 				// Consent needs the points.
 				skipped[n], failed[n] = true, nil
@@ -329,14 +334,14 @@ func (p *run) send(ctx context.Context, parcels []parcel, now consent.Instant) (
 }
 
 // sendOne sends one request and returns of whom it is known how it went.
-func (p *run) sendOne(ctx context.Context, request []parcel, now consent.Instant) ([]ledger.ToldPerson, error) {
+func (p *run) sendOne(ctx context.Context, request []parcel, now consent.Instant, since time.Time) ([]ledger.ToldPerson, error) {
 	groups := make([][]shopify.Metafield, len(request))
 	for n := range request {
 		groups[n] = request[n].fields
 	}
 	doubt := func(people []person) (unsure []ledger.ToldPerson) {
 		for _, one := range people {
-			unsure = append(unsure, ledger.ToldPerson{Subject: one.due.Subject, Version: one.due.Version, Told: one.due.Told, Unsure: now.Plus(p.unsure())})
+			unsure = append(unsure, ledger.ToldPerson{Subject: one.due.Subject, Version: one.due.Version, Told: one.due.Told, Unsure: p.doubt(now, since)})
 		}
 		return unsure
 	}

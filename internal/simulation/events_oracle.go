@@ -19,6 +19,29 @@ import (
 
 // What is judged of events: from what was sent, done and pushed, and from when Listrak was read, never from what our records say of it.
 
+// EventReport is what was played and judged of events.
+type EventReport struct {
+	// Runs are those of merchants with events; Passes over their events were played, and Pushes came to the door.
+	Runs   int `json:"runs"`
+	Passes int `json:"passes"`
+	Pushes int `json:"pushes"`
+	// Messages are those whose days were compared with what had happened, Fields the metafields of customers.
+	Messages int `json:"messages"`
+	Fields   int `json:"fields"`
+}
+
+func (r *EventReport) add(other EventReport) {
+	r.Runs += other.Runs
+	r.Passes += other.Passes
+	r.Pushes += other.Pushes
+	r.Messages += other.Messages
+	r.Fields += other.Fields
+}
+
+func (e *events) report() EventReport {
+	return EventReport{Runs: 1, Passes: e.begun, Pushes: e.pushes, Messages: e.judgedMessages, Fields: e.judgedFields}
+}
+
 // eventWatch sees what is read, kept and told of events.
 type eventWatch struct {
 	// pages are what each task was shown last, reads what was then taken in.
@@ -28,8 +51,8 @@ type eventWatch struct {
 	onThen map[*task]map[consent.Sync]bool
 	// pushBegan is when a task at the door began.
 	pushBegan map[*task]time.Time
-	// judgedDays and judgedFields count what was compared.
-	judgedDays, judgedFields int
+	// judgedMessages and judgedFields are those whose truth was compared with Shopify at the end.
+	judgedMessages, judgedFields int
 }
 
 func newEventWatch() eventWatch {
@@ -449,6 +472,7 @@ func (e *events) truthPushed(t *truth) {
 // judge compares what Shopify has with the truth.
 func (e *events) judge() {
 	t := e.truth()
+	e.judgedMessages, e.judgedFields = 0, 0
 	e.judgeDays(t)
 	e.judgePeople(t)
 	e.judgeNever()
@@ -473,7 +497,7 @@ func (e *events) judgeDays(t *truth) {
 		if t.doubtful[message] {
 			continue
 		}
-		e.judgedDays++
+		e.judgedMessages++
 		e.judgeMessage(message, t.days[message], told[message])
 	}
 }

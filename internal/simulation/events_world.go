@@ -44,9 +44,10 @@ type events struct {
 
 	campaigns []*campaign
 	// played are this run's campaigns by those of the plan, which may be played more than once.
-	played  map[*campaign]*campaign
-	pushed  []*pushedEvent
-	parcels int
+	played map[*campaign]*campaign
+	pushed []*pushedEvent
+	// pushes counts what came to the door.
+	pushes int
 
 	// shift numbers passes given out; underWay: one is.
 	shift    int
@@ -409,7 +410,7 @@ func (e *events) push(batch []*pushedEvent, malformed []int) {
 	if err != nil {
 		panic(err)
 	}
-	e.parcels++
+	e.pushes++
 	before, err := e.book.Switches(e.context, merchantID)
 	e.watch.failed(err)
 	began, done := e.now, false

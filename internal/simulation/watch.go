@@ -62,7 +62,8 @@ type batch struct {
 
 // Violation is a rule that did not hold.
 type Violation struct {
-	// Rule is I1 to I10, or Checkout, Date, Forward, Gone or Off, as docs/consent.md names them.
+	// Rule is I1 to I10, or Checkout, Date, Forward, Gone or Off, or of events Totals, Fields, Kinds, Door or Apart, as docs/consent.md names
+	// them.
 	Rule string `json:"rule"`
 	What string `json:"what"`
 	// person is the address, of either channel, for whom it did not hold; empty when it is nobody's alone.
