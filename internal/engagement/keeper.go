@@ -156,6 +156,10 @@ type run struct {
 
 	changed, days, people int
 	more                  bool
+	// telling: something was told. lostTrack: of some of it nobody will know how it ended. shadow is until when calls of another pass may take
+	// effect.
+	telling, lostTrack bool
+	shadow             consent.Instant
 }
 
 func (p *run) timeIsUp() bool { return !p.Now().Before(p.until) }
@@ -172,7 +176,7 @@ func (p *run) do(ctx context.Context) error {
 	}
 	// Totals cost a few points and are what people wait for. Then people, as long as there is time; then what was counted meanwhile.
 	errs = append(errs, p.tellDays(ctx), p.tellPeople(ctx))
-	return errors.Join(errs...)
+	return errors.Join(append(errs, p.endTelling(ctx))...)
 }
 
 // note stores how a pass went.

@@ -26,6 +26,8 @@ type Records interface {
 	SaveEngagementReading(ctx context.Context, lease ledger.RunLease, message string, reading ledger.EngagementReading) error
 	TakeInEngagement(ctx context.Context, merchant string, in ledger.EngagementIntake) (changed int, err error)
 	EngagementDaysDue(ctx context.Context, merchant string, now consent.Instant, limit int) ([]ledger.DueDay, error)
+	DoubtDays(ctx context.Context, merchant string, days []ledger.EngagementDay, until consent.Instant) error
+	DoubtPeople(ctx context.Context, merchant string, channel consent.Channel, people []consent.Subject, until consent.Instant) error
 	TellAgain(ctx context.Context, lease ledger.RunLease, channel consent.Channel) error
 	ToldDays(ctx context.Context, lease ledger.RunLease, days []ledger.ToldDay) error
 	ToldActivity(ctx context.Context, merchant, message, title string) error

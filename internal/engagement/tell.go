@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -71,6 +72,7 @@ func (p *run) noteKinds(ctx context.Context) error {
 // tellDays tells Shopify the totals of the days that have changed.
 func (p *run) tellDays(ctx context.Context) error {
 	for {
+		since := p.Now()
 		now, err := p.now(ctx)
 		if err != nil {
 			return err
@@ -79,8 +81,8 @@ func (p *run) tellDays(ctx context.Context) error {
 		if err != nil || len(due) == 0 {
 			return err
 		}
-		done, err := p.tellSomeDays(ctx, now, due)
-		if err := errors.Join(err, p.Ledger.ToldDays(context.WithoutCancel(ctx), p.lease, done)); err != nil {
+		done, err := p.tellSomeDays(ctx, now, since, due)
+		if err := errors.Join(err, p.toldDays(context.WithoutCancel(ctx), now, since, done)); err != nil {
 			return err
 		}
 		if p.timeIsUp() {
@@ -90,8 +92,7 @@ func (p *run) tellDays(ctx context.Context) error {
 	}
 }
 
-func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, due []ledger.DueDay) (done []ledger.ToldDay, err error) {
-	since := p.Now()
+func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, since time.Time, due []ledger.DueDay) (done []ledger.ToldDay, err error) {
 	var sent []ledger.DueDay
 	var engagements []shopify.Engagement
 	upserted := map[int64]bool{}
@@ -123,6 +124,11 @@ func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, due []ledge
 			upserted[d.Ref] = true
 		}
 		sent, engagements = append(sent, d), append(engagements, e)
+	}
+	if len(engagements) > 0 {
+		if err := p.beginTelling(ctx, now); err != nil {
+			return done, err
+		}
 	}
 	results, err := p.account.Shopify.CreateEngagements(ctx, engagements)
 	if err != nil {
@@ -157,6 +163,84 @@ func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, due []ledge
 		done = append(done, told)
 	}
 	return done, err
+}
+
+// tellingCursor holds until when a call of a pass that told something may still take effect, as a Unix time in microseconds: it is set before the
+// first call of a pass, and taken away when it is known how all of them ended. So it stays when the process dies with a call under way.
+const tellingCursor = "engagement.telling"
+
+// beginTelling is before the first call of a pass that tells Shopify something. What an earlier pass that never came to its end has sent may
+// still take effect after what this one tells: all of that is told once more then.
+func (p *run) beginTelling(ctx context.Context, now consent.Instant) error {
+	if p.telling {
+		return nil
+	}
+	cursors, err := p.Ledger.Cursors(ctx, p.merchant)
+	if err != nil {
+		return err
+	}
+	if before, err := strconv.ParseInt(cursors[tellingCursor], 10, 64); err == nil && before > int64(now) {
+		p.shadow = consent.Instant(before)
+	}
+	until := now.Plus(consent.SpanOf(p.Timing.PassLimit+2*p.Timing.CallTimeout) + lateEffect)
+	if err := p.saveTelling(ctx, max(until, p.shadow)); err != nil {
+		return err
+	}
+	p.telling = true
+	return nil
+}
+
+// endTelling is at the end of a pass of which every call's end is known, or is remembered as not known.
+func (p *run) endTelling(ctx context.Context) error {
+	if !p.telling || p.lostTrack {
+		return nil
+	}
+	return p.saveTelling(context.WithoutCancel(ctx), p.shadow)
+}
+
+func (p *run) saveTelling(ctx context.Context, until consent.Instant) error {
+	_, err := p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease,
+		Cursors: []ledger.Cursor{{Name: tellingCursor, Value: strconv.FormatInt(int64(until), 10)}}})
+	return err
+}
+
+// toldDays remembers how it went to tell of days. Who has lost the lease meanwhile may have told something older than another has since, and
+// lets that be told again.
+func (p *run) toldDays(ctx context.Context, now consent.Instant, since time.Time, done []ledger.ToldDay) error {
+	var doubted []ledger.EngagementDay
+	for i := range done {
+		if done[i].Later == 0 {
+			done[i].Unsure = max(done[i].Unsure, p.shadow)
+			doubted = append(doubted, done[i].EngagementDay)
+		}
+	}
+	err := p.Ledger.ToldDays(ctx, p.lease, done)
+	if errors.Is(err, ledger.ErrFenced) && len(doubted) > 0 {
+		err = errors.Join(err, p.Ledger.DoubtDays(ctx, p.merchant, doubted, p.doubt(now, since)))
+	}
+	p.lostTrack = p.lostTrack || err != nil
+	return err
+}
+
+// toldPeople is toldDays for people of a channel; told are those of them of whom something was told.
+func (p *run) toldPeople(ctx context.Context, channel consent.Channel, now consent.Instant, since time.Time, done, told []ledger.ToldPerson) error {
+	doubted := make([]consent.Subject, len(told))
+	for i := range told {
+		doubted[i] = told[i].Subject
+	}
+	if p.shadow != 0 {
+		for i := range done {
+			if slices.Contains(doubted, done[i].Subject) {
+				done[i].Unsure = max(done[i].Unsure, p.shadow)
+			}
+		}
+	}
+	err := p.Ledger.ToldPeople(ctx, p.lease, channel, done)
+	if errors.Is(err, ledger.ErrFenced) && len(doubted) > 0 {
+		err = errors.Join(err, p.Ledger.DoubtPeople(ctx, p.merchant, channel, doubted, p.doubt(now, since)))
+	}
+	p.lostTrack = p.lostTrack || err != nil
+	return err
 }
 
 // doubt is until when a call whose answer did not come may still take effect. now was the ledger's time when this machine's clock showed since:
@@ -286,13 +370,16 @@ func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more
 		if err == nil {
 			err = p.define(ctx)
 		}
+		if err == nil {
+			err = p.beginTelling(ctx, now)
+		}
 		if err != nil {
 			return false, errors.Join(err, p.Ledger.ToldPeople(context.WithoutCancel(ctx), p.lease, channel, done))
 		}
 	}
 	told, complete, err := p.send(ctx, parcels, now, since)
 	done = append(done, told...)
-	if err := errors.Join(err, p.Ledger.ToldPeople(context.WithoutCancel(ctx), p.lease, channel, done)); err != nil {
+	if err := errors.Join(err, p.toldPeople(context.WithoutCancel(ctx), channel, now, since, done, told)); err != nil {
 		return false, err
 	}
 	if !complete {

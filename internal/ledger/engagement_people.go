@@ -106,6 +106,17 @@ func (l *Ledger) ToldPeople(ctx context.Context, lease RunLease, channel consent
 	})
 }
 
+// DoubtPeople is DoubtDays for people of a channel.
+func (l *Ledger) DoubtPeople(ctx context.Context, merchant string, channel consent.Channel, people []consent.Subject, until consent.Instant) error {
+	people = slices.Clone(people)
+	slices.SortFunc(people, func(a, b consent.Subject) int { return bytes.Compare(a[:], b[:]) })
+	return l.transact(ctx, "remember people in doubt", func(t *transaction) error {
+		return in(ctx, t.ledger.dialect, t, `UPDATE engagement_people SET unsure = CASE WHEN unsure < $1 THEN $1 ELSE unsure END,
+			due_at = CASE WHEN due_at = 0 OR due_at > $1 THEN $1 ELSE due_at END WHERE merchant = $2 AND channel = $3 AND record <> $4 AND subject `,
+			[]any{int64(until), merchant, int64(channel), []byte(ErasedEngagement)}, subjectBytes(people), "", nil)
+	})
+}
+
 // TellAgain makes all days and people of a channel due: what Shopify has of them may lack what it is told now. ErrFenced when lease has been
 // taken over.
 func (l *Ledger) TellAgain(ctx context.Context, lease RunLease, channel consent.Channel) error {

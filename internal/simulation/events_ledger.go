@@ -97,6 +97,14 @@ func (l eventLedger) EngagementDaysDue(ctx context.Context, id string, now conse
 	return step(l.consent, func() ([]ledger.DueDay, error) { return l.book.EngagementDaysDue(ctx, id, now, limit) })
 }
 
+func (l eventLedger) DoubtDays(ctx context.Context, id string, days []ledger.EngagementDay, until consent.Instant) error {
+	return alone(l.consent, func() error { return l.book.DoubtDays(ctx, id, days, until) })
+}
+
+func (l eventLedger) DoubtPeople(ctx context.Context, id string, channel consent.Channel, people []consent.Subject, until consent.Instant) error {
+	return alone(l.consent, func() error { return l.book.DoubtPeople(ctx, id, channel, people, until) })
+}
+
 func (l eventLedger) TellAgain(ctx context.Context, lease ledger.RunLease, channel consent.Channel) error {
 	return alone(l.consent, func() error { return l.book.TellAgain(ctx, lease, channel) })
 }
