@@ -1,6 +1,7 @@
 package engagement_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -8,9 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/engagement"
+	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
+	"github.com/concordsync/concord/internal/shopify"
 )
 
 // What the simulation (internal/simulation) has found in this package.
@@ -145,4 +149,143 @@ func TestAMachinesClockDatesNothing(t *testing.T) {
 			require.Equal(t, 3, report.Taken, "%+v", report)
 		})
 	}
+}
+
+// belated is a store whose call about days does what it was asked only when somebody lets it, after its caller has given up.
+type belated struct {
+	engagement.Store
+	// before is what happens between the look at what is due and the call.
+	before func()
+	cutOff bool
+	late   func()
+}
+
+func (b *belated) CreateEngagements(ctx context.Context, e []shopify.Engagement) ([]error, error) {
+	if b.before != nil {
+		before := b.before
+		b.before = nil
+		before()
+	}
+	if !b.cutOff {
+		return b.Store.CreateEngagements(ctx, e)
+	}
+	b.late = func() { _, _ = b.Store.CreateEngagements(context.Background(), e) }
+	return nil, &failure.Error{Class: failure.Retry, Op: "send the totals of marketing activities", Code: "TIMEOUT", MaybeDone: true}
+}
+
+// A call that was cut off may take effect until two minutes after it has ended, and it ends later than what it was made of was looked at: the
+// marketing activity was stored before, and points may have been waited for.
+func TestWhatWasCutOffIsInDoubtFromItsEndOn(t *testing.T) {
+	t.Parallel()
+	w, store := newBelated(t)
+	w.text("1")
+	store.before = func() { w.clock.advance(100 * time.Second) }
+	store.cutOff = true
+	_, err := w.keeper.Pass(t.Context(), w.id)
+	require.Error(t, err)
+	store.cutOff = false
+	w.clock.advance(30 * time.Second)
+	w.text("2")
+	w.pass()
+	w.clock.advance(15 * time.Second)
+	w.pass()
+	w.clock.advance(70 * time.Second)
+	store.late()
+	require.Equal(t, 1, w.texts())
+	w.clock.advance(time.Minute)
+	w.pass()
+	require.Equal(t, 2, w.texts())
+}
+
+// A process that dies in a call leaves nothing behind that says so, but that it had begun to tell. What another one tells meanwhile may be
+// overwritten by that call, and is told once more.
+func TestACallOfADeadProcessMayTakeEffectLate(t *testing.T) {
+	t.Parallel()
+	w, store := newBelated(t)
+	w.text("1")
+	store.cutOff = true
+	store.before = func() { // it dies: nothing that it remembers arrives
+		w.keeper.Ledger = deaf{w.keeper.Ledger}
+	}
+	_, err := w.keeper.Pass(t.Context(), w.id)
+	require.Error(t, err)
+	w.keeper.Ledger, w.keeper.Holder, store.cutOff = w.ledger, "another", false
+	w.clock.advance(95 * time.Second) // the lease of the dead has run out
+	w.text("2")
+	w.pass()
+	require.Equal(t, 2, w.texts())
+	store.late()
+	require.Equal(t, 1, w.texts())
+	w.clock.advance(3 * time.Minute)
+	w.pass()
+	require.Equal(t, 2, w.texts())
+}
+
+// Seed 1560: a pass whose lease was taken over told what was old by then, and could not say so any more.
+func TestWhoHasLostTheLeaseHasItToldAgain(t *testing.T) {
+	t.Parallel()
+	w, store := newBelated(t)
+	w.text("1")
+	store.before = func() {
+		// While this one stands still, its lease runs out and another one tells more.
+		w.clock.advance(4 * time.Minute)
+		other := w.keeperOfAnother(store.Store)
+		w.text("2")
+		_, err := other.Pass(t.Context(), w.id)
+		require.NoError(t, err)
+		require.Equal(t, 2, w.texts())
+	}
+	_, err := w.keeper.Pass(t.Context(), w.id)
+	require.ErrorIs(t, err, ledger.ErrFenced)
+	require.Equal(t, 1, w.texts())
+	w.clock.advance(5 * time.Minute)
+	w.pass()
+	require.Equal(t, 2, w.texts())
+}
+
+// deaf is a ledger that remembers nothing of what was told.
+type deaf struct{ engagement.Records }
+
+func (deaf) ToldDays(context.Context, ledger.RunLease, []ledger.ToldDay) error {
+	return ledger.ErrUnreachable
+}
+
+func (deaf) ReleaseRun(context.Context, ledger.RunLease) error { return ledger.ErrUnreachable }
+
+func newBelated(t *testing.T) (*world, *belated) {
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
+	account, err := w.keeper.Connect(t.Context(), w.id)
+	require.NoError(t, err)
+	store := &belated{Store: account.Shopify}
+	w.keeper.Connect = func(context.Context, string) (engagement.Account, error) {
+		return engagement.Account{Shopify: store, Listrak: account.Listrak}, nil
+	}
+	return w, store
+}
+
+// keeperOfAnother is another process.
+func (w *world) keeperOfAnother(store engagement.Store) *engagement.Keeper {
+	return &engagement.Keeper{Ledger: w.ledger, SubjectKey: subjectKey, Timing: w.keeper.Timing, Now: w.clock.now, Holder: "another", Log: w.keeper.Log,
+		Settings: w.keeper.Settings, Connect: func(context.Context, string) (engagement.Account, error) {
+			return engagement.Account{Shopify: store}, nil
+		}}
+}
+
+// text pushes a send of a text, now.
+func (w *world) text(id string) {
+	w.Helper()
+	report, err := w.keeper.Push(w.Context(), w.id, fmt.Appendf(nil,
+		`{"specversion":"1.0","id":"%s","source":"test","type":"sms.sent","time":"%s","data":{"address":"+1555010000%s","message":"sale"}}`,
+		id, w.clock.now().Format(time.RFC3339), id))
+	require.NoError(w, err)
+	require.Equal(w, 1, report.Taken)
+}
+
+// texts is how many sends Shopify has of them.
+func (w *world) texts() (n int) {
+	for _, counts := range w.toldDays("sms-sale") {
+		n += counts["sendsCount"]
+	}
+	return n
 }

@@ -168,7 +168,7 @@ var mutants = []mutant{
 	{name: "days of Greenwich", events: true, file: "internal/engagement/fold.go", rules: "Totals",
 		old: "	_, offset := time.Unix(at, 0).In(zone).Zone()\n",
 		new: "	_, offset := time.Unix(at, 0).In(zone).Zone()\n	if " + on("days of Greenwich") + " {\n		offset = 0\n	}\n"},
-	{name: "kinds do not matter", events: true, file: "internal/engagement/keeper.go", rules: "Kinds",
+	{name: "kinds do not matter", events: true, file: "internal/engagement/keeper.go", rules: "Kinds Door",
 		old: "	return func(kind consent.Sync) bool { return switches.May(kind) }\n",
 		new: "	return func(kind consent.Sync) bool { return switches.May(kind) || " + on("kinds do not matter") + " }\n"},
 	{name: "the first page is all", events: true, file: "internal/engagement/read.go", rules: "Totals",
