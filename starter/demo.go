@@ -112,6 +112,8 @@ type demo struct {
 	*app
 	*stack
 	people []*demoPerson
+	// messages are the rows about events, once they are switched on.
+	messages []*demoMessage
 }
 
 // run plays everybody and says what became of them.
@@ -134,7 +136,10 @@ func (d *demo) run(ctx context.Context) (*demoView, error) {
 	if err := d.await(ctx, func(p *demoPerson) bool { return p.act == nil }); err != nil {
 		return nil, err
 	}
-	d.note("\nNow people decide, on both sides")
+	d.note("\nNow a campaign is sent by email, another by SMS, and people decide, on both sides")
+	if err := d.startEvents(ctx); err != nil {
+		return nil, err
+	}
 	if err := d.play(ctx); err != nil {
 		return nil, err
 	}
@@ -197,6 +202,9 @@ func (d *demo) await(ctx context.Context, which func(*demoPerson) bool) error {
 				open++
 			}
 		}
+		if !d.checkMessages() {
+			open++
+		}
 		if open == 0 {
 			return nil
 		}
@@ -204,7 +212,7 @@ func (d *demo) await(ctx context.Context, which func(*demoPerson) bool) error {
 		case <-ticker.C:
 		case <-ctx.Done():
 			if context.Cause(ctx) == context.DeadlineExceeded {
-				return nil // the table shows who does not agree
+				return nil // the tables show who does not agree
 			}
 			return ctx.Err()
 		}
@@ -239,6 +247,7 @@ func (d *demo) awaitQuiet(ctx context.Context) error {
 	for _, p := range d.people {
 		d.look(p)
 	}
+	d.checkMessages()
 	return nil
 }
 

@@ -293,6 +293,7 @@ func (d *demo) play(ctx context.Context) error {
 			for _, p := range d.people {
 				d.check(p)
 			}
+			d.checkMessages()
 		}
 	}
 }

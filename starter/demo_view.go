@@ -12,6 +12,8 @@ import (
 type demoView struct {
 	Agreed bool       `json:"agreed"`
 	People []demoLine `json:"people"`
+	// Messages are what Shopify shows of what was sent to people.
+	Messages []demoMessageLine `json:"messages"`
 	// UI is the address of Temporal's Web UI while it runs; Kept that it goes on running.
 	UI   string `json:"ui"`
 	Kept bool   `json:"kept"`
@@ -52,6 +54,7 @@ func (d *demo) view() *demoView {
 		}
 		v.People = append(v.People, line)
 	}
+	d.viewMessages(v)
 	return v
 }
 
@@ -103,6 +106,7 @@ func (v *demoView) text(p *page) {
 	p.line("")
 	p.table("", rows)
 	p.line("")
+	v.messagesText(p)
 	for _, l := range v.People {
 		if !l.AsDemanded {
 			p.line("✗ %s: the rules demand %s", l.Name, l.Demanded)

@@ -148,27 +148,29 @@ func (p *seedsProgress) write(format string, args ...any) {
 // simulationView is the answer of `starter simulate`.
 type simulationView struct {
 	// Seeds were asked for, from FirstSeed on; Runs were played.
-	Seeds               uint64              `json:"seeds"`
-	FirstSeed           uint64              `json:"first_seed"`
-	Hours               uint64              `json:"hours"`
-	Interrupted         bool                `json:"interrupted"`
-	Runs                uint64              `json:"runs"`
-	SimulatedSeconds    float64             `json:"simulated_seconds"`
-	People              int                 `json:"people"`
-	Decisions           int                 `json:"decisions"`
-	Deliveries          int                 `json:"deliveries"`
-	EffectiveDeliveries int                 `json:"effective_deliveries"`
-	Rounds              int                 `json:"rounds"`
-	ElidedRounds        int                 `json:"elided_rounds"`
-	Faults              []simulatedFault    `json:"faults"`
-	Judged              int                 `json:"judged"`
-	Excused             int                 `json:"excused"`
-	WorstSeconds        float64             `json:"worst_agreement_seconds"`
-	WorstSeed           uint64              `json:"worst_seed"`
-	Violations          int                 `json:"violations"`
-	TookSeconds         float64             `json:"took_seconds"`
-	Rate                float64             `json:"seeds_per_second"`
-	Failures            []simulationFailure `json:"failures"`
+	Seeds               uint64  `json:"seeds"`
+	FirstSeed           uint64  `json:"first_seed"`
+	Hours               uint64  `json:"hours"`
+	Interrupted         bool    `json:"interrupted"`
+	Runs                uint64  `json:"runs"`
+	SimulatedSeconds    float64 `json:"simulated_seconds"`
+	People              int     `json:"people"`
+	Decisions           int     `json:"decisions"`
+	Deliveries          int     `json:"deliveries"`
+	EffectiveDeliveries int     `json:"effective_deliveries"`
+	Rounds              int     `json:"rounds"`
+	ElidedRounds        int     `json:"elided_rounds"`
+	// Events are those of messages: a part of the runs has them.
+	Events       simulation.EventReport `json:"events"`
+	Faults       []simulatedFault       `json:"faults"`
+	Judged       int                    `json:"judged"`
+	Excused      int                    `json:"excused"`
+	WorstSeconds float64                `json:"worst_agreement_seconds"`
+	WorstSeed    uint64                 `json:"worst_seed"`
+	Violations   int                    `json:"violations"`
+	TookSeconds  float64                `json:"took_seconds"`
+	Rate         float64                `json:"seeds_per_second"`
+	Failures     []simulationFailure    `json:"failures"`
 
 	report simulation.Report
 }
@@ -189,7 +191,7 @@ func newSimulationView(o simulation.Options, r simulation.Report, interrupted bo
 	v := &simulationView{
 		Seeds: o.Seeds, FirstSeed: o.First, Hours: uint64(o.Length / time.Hour), Interrupted: interrupted, Runs: r.Runs,
 		SimulatedSeconds: r.Simulated.Seconds(), People: r.People, Decisions: r.Decisions, Deliveries: r.Deliveries, EffectiveDeliveries: r.Effective,
-		Rounds: r.Rounds, ElidedRounds: r.Elided, Judged: r.Judged, Excused: r.Excused, WorstSeconds: r.WorstAgreement.Seconds(), WorstSeed: r.WorstSeed,
+		Rounds: r.Rounds, ElidedRounds: r.Elided, Events: r.Events, Judged: r.Judged, Excused: r.Excused, WorstSeconds: r.WorstAgreement.Seconds(), WorstSeed: r.WorstSeed,
 		TookSeconds: r.Took.Seconds(), Rate: perSecond(r), Failures: []simulationFailure{}, report: r,
 	}
 	for _, kind := range simulation.Faults {
@@ -221,6 +223,8 @@ func (v *simulationView) text(p *page) {
 		"Decisions", grouped(uint64(v.Decisions)),
 		"Deliveries", fmt.Sprintf("%s, of which %s changed a side", grouped(uint64(v.Deliveries)), grouped(uint64(v.EffectiveDeliveries))),
 		"Rounds", fmt.Sprintf("%s played, and %s left out that could find nothing", grouped(uint64(v.Rounds)), grouped(uint64(v.ElidedRounds))),
+		"Events", fmt.Sprintf("in %s: %s passes and %s pushes; %s messages and %s fields of customers compared", count(int64(v.Events.Runs), "run", "runs"),
+			grouped(uint64(v.Events.Passes)), grouped(uint64(v.Events.Pushes)), grouped(uint64(v.Events.Messages)), grouped(uint64(v.Events.Fields))),
 		"Faults", grouped(uint64(v.report.FaultCount())),
 	)
 	rows := make([][]string, 0, len(v.Faults))

@@ -3,6 +3,7 @@ package engagement
 import (
 	"encoding/binary"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -62,8 +63,8 @@ func (t told) doubtful() told {
 	return unsure
 }
 
-func decodeTold(raw []byte, channel consent.Channel) told {
-	var t told
+// decodeTold reads what toldPerson has written: the values, and to which customer they were told, empty when to none.
+func decodeTold(raw []byte, channel consent.Channel) (t told, to string) {
 	for _, f := range fields {
 		if f.channel != channel {
 			continue
@@ -75,8 +76,11 @@ func decodeTold(raw []byte, channel consent.Channel) told {
 		raw = raw[n:]
 		t = append(t, value)
 	}
-	return t
+	return t, string(raw)
 }
+
+// customerNumber is what tells customers of a store apart; their ids are long, and there is one for each person.
+func customerNumber(id string) string { return id[strings.LastIndexByte(id, '/')+1:] }
 
 func (t told) encode() []byte {
 	var out []byte
@@ -92,12 +96,14 @@ type change struct {
 	after  told
 	// due is when what a person's counts say changes although nothing happens: a message falls out of countedFor. Zero for never.
 	due consent.Instant
+	// customer is whom it is told of.
+	customer shopify.CustomerID
 }
 
 // changeOf compares what a record says now with what was told. Fields of kinds that are off stay as they are, and of somebody to whom a thing
 // never happened nothing is told.
 func changeOf(r Record, channel consent.Channel, customer shopify.CustomerID, before told, now time.Time, on func(consent.Sync) bool) change {
-	c := change{after: append(told(nil), before...)}
+	c := change{after: append(told(nil), before...), customer: customer}
 	from := now.Add(-countedFor)
 	n := -1
 	for _, f := range fields {
@@ -136,5 +142,5 @@ func changeOf(r Record, channel consent.Channel, customer shopify.CustomerID, be
 
 // toldPerson is what the ledger has to remember of a change that was told.
 func (c change) toldPerson(p ledger.DuePerson) ledger.ToldPerson {
-	return ledger.ToldPerson{Subject: p.Subject, Version: p.Version, Told: c.after.encode(), DueAt: c.due}
+	return ledger.ToldPerson{Subject: p.Subject, Version: p.Version, Told: append(c.after.encode(), customerNumber(string(c.customer))...), DueAt: c.due}
 }

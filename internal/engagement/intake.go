@@ -85,7 +85,12 @@ type arrival struct {
 }
 
 func (in *intake) run(ctx context.Context, events []Event) error {
-	now := in.k.Now()
+	// By the ledger's clock: a machine whose clock is wrong would refuse events for ever as old, or as lying in the future.
+	instant, err := in.k.Ledger.Now(ctx)
+	if err != nil {
+		return err
+	}
+	now := instant.Time()
 	arrivals := map[consent.Channel][]arrival{}
 	messages := map[string]ledger.EngagementMessage{}
 	for n := range events {

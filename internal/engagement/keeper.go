@@ -45,9 +45,9 @@ type Account struct {
 	Listrak List
 }
 
-// Keeper carries events of merchants. All fields are required.
+// Keeper carries events of merchants. All fields but Machine are required.
 type Keeper struct {
-	Ledger *ledger.Ledger
+	Ledger Records
 	// SubjectKey hashes addresses.
 	SubjectKey []byte
 	Connect    func(ctx context.Context, merchant string) (Account, error)
@@ -57,6 +57,8 @@ type Keeper struct {
 	// Holder names this process in run leases.
 	Holder string
 	Log    *slog.Logger
+	// Machine is nil but in the simulation.
+	Machine Machine
 
 	mu sync.Mutex
 	// zones are the shops' time zones and when they were read.
@@ -154,6 +156,10 @@ type run struct {
 
 	changed, days, people int
 	more                  bool
+	// telling: something was told. lostTrack: of some of it nobody will know how it ended. shadow is until when calls of another pass may take
+	// effect.
+	telling, lostTrack bool
+	shadow             consent.Instant
 }
 
 func (p *run) timeIsUp() bool { return !p.Now().Before(p.until) }
@@ -165,9 +171,12 @@ func (p *run) do(ctx context.Context) error {
 	if p.switches.May(consent.EmailEvents) {
 		errs = append(errs, p.read(ctx))
 	}
+	if err := p.noteKinds(ctx); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
 	// Totals cost a few points and are what people wait for. Then people, as long as there is time; then what was counted meanwhile.
 	errs = append(errs, p.tellDays(ctx), p.tellPeople(ctx))
-	return errors.Join(errs...)
+	return errors.Join(append(errs, p.endTelling(ctx))...)
 }
 
 // note stores how a pass went.

@@ -169,7 +169,7 @@ func (p *run) readMessage(ctx context.Context, row ledger.EngagementMessage) err
 		}
 		at = began
 		if todo == nothing {
-			return p.Ledger.SaveEngagementReading(ctx, p.lease, row.ID, p.finished(row, at, row.FullAt))
+			return p.Ledger.SaveEngagementReading(ctx, p.lease, row.ID, p.finished(row, at, row.FullAt, at.Began))
 		}
 	}
 	m, err := messageOf(row)
@@ -211,10 +211,10 @@ func refOf(row ledger.EngagementMessage) listrak.MessageRef {
 	return listrak.MessageRef{Kind: listrak.MessageKind(row.Kind), Conversation: row.Conversation, ID: row.Number}
 }
 
-// finished is the reading of a message that has ended.
-func (p *run) finished(row ledger.EngagementMessage, at place, fullAt consent.Instant) ledger.EngagementReading {
+// finished is the reading of a message that has ended now.
+func (p *run) finished(row ledger.EngagementMessage, at place, fullAt consent.Instant, now time.Time) ledger.EngagementReading {
 	next := ledger.EngagementReading{ReadAt: consent.InstantOf(at.Began), FullAt: fullAt, Summary: at.Summary}
-	if again := p.Timing.nextRead(row, p.Now()); !again.IsZero() {
+	if again := p.Timing.nextRead(row, now); !again.IsZero() {
 		next.NextRead = consent.InstantOf(again)
 	}
 	return next
@@ -230,7 +230,12 @@ func (p *run) readPage(ctx context.Context, row ledger.EngagementMessage, m Mess
 	case row.Kind != int(listrak.Conversation):
 		query.Since = oldest
 	}
-	began := p.Now()
+	// By the ledger's clock: this machine's may be wrong by hours, and by this date is counted what Listrak does not date.
+	now, err := p.now(ctx)
+	if err != nil {
+		return false, err
+	}
+	began := now.Time()
 	page, err := p.account.Listrak.Activity(ctx, refOf(row), query)
 	if errors.Is(err, listrak.ErrCursorLost) {
 		// The reading begins anew, which costs reads and loses nothing.
@@ -256,7 +261,7 @@ func (p *run) readPage(ctx context.Context, row ledger.EngagementMessage, m Mess
 		if at.Whole {
 			full = consent.InstantOf(at.Began)
 		}
-		next = p.finished(row, *at, full)
+		next = p.finished(row, *at, full, began)
 	}
 	changed, err := p.takeIn(ctx, row, m, page.Rows, oldest, began, next)
 	p.changed += changed

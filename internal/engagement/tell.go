@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/concordsync/concord/internal/consent"
 	"github.com/concordsync/concord/internal/failure"
@@ -33,9 +34,45 @@ const (
 // listrakURL is where a merchant can look at messages.
 const listrakURL = "https://admin.listrak.com/"
 
+// kindsCursor holds the kinds that were on when Shopify was told last.
+const kindsCursor = "engagement.kinds"
+
+// noteKinds makes everything of a channel due again when a kind of it has been switched on: of days that were told meanwhile without it, Shopify
+// has no count of it any more, and of customers what fell out of countedFor was not told.
+func (p *run) noteKinds(ctx context.Context) error {
+	var now []string
+	for _, sync := range []consent.Sync{consent.EmailEvents, consent.SMSEvents} {
+		for _, kind := range sync.Kinds() {
+			if p.on(kind) {
+				now = append(now, string(kind))
+			}
+		}
+	}
+	cursors, err := p.Ledger.Cursors(ctx, p.merchant)
+	if err != nil {
+		return err
+	}
+	text := strings.Join(now, " ")
+	if cursors[kindsCursor] == text {
+		return nil
+	}
+	before := strings.Fields(cursors[kindsCursor])
+	for _, channel := range []consent.Channel{consent.Email, consent.SMS} {
+		kinds := map[consent.Channel]consent.Sync{consent.Email: consent.EmailEvents, consent.SMS: consent.SMSEvents}[channel].Kinds()
+		if slices.ContainsFunc(kinds, func(kind consent.Sync) bool { return p.on(kind) && !slices.Contains(before, string(kind)) }) {
+			if err := p.Ledger.TellAgain(ctx, p.lease, channel); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease, Cursors: []ledger.Cursor{{Name: kindsCursor, Value: text}}})
+	return err
+}
+
 // tellDays tells Shopify the totals of the days that have changed.
 func (p *run) tellDays(ctx context.Context) error {
 	for {
+		since := p.Now()
 		now, err := p.now(ctx)
 		if err != nil {
 			return err
@@ -44,8 +81,8 @@ func (p *run) tellDays(ctx context.Context) error {
 		if err != nil || len(due) == 0 {
 			return err
 		}
-		done, err := p.tellSomeDays(ctx, now, due)
-		if err := errors.Join(err, p.Ledger.ToldDays(context.WithoutCancel(ctx), p.lease, done)); err != nil {
+		done, err := p.tellSomeDays(ctx, now, since, due)
+		if err := errors.Join(err, p.toldDays(context.WithoutCancel(ctx), now, since, done)); err != nil {
 			return err
 		}
 		if p.timeIsUp() {
@@ -55,7 +92,7 @@ func (p *run) tellDays(ctx context.Context) error {
 	}
 }
 
-func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, due []ledger.DueDay) (done []ledger.ToldDay, err error) {
+func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, since time.Time, due []ledger.DueDay) (done []ledger.ToldDay, err error) {
 	var sent []ledger.DueDay
 	var engagements []shopify.Engagement
 	upserted := map[int64]bool{}
@@ -88,11 +125,16 @@ func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, due []ledge
 		}
 		sent, engagements = append(sent, d), append(engagements, e)
 	}
+	if len(engagements) > 0 {
+		if err := p.beginTelling(ctx, now); err != nil {
+			return done, err
+		}
+	}
 	results, err := p.account.Shopify.CreateEngagements(ctx, engagements)
 	if err != nil {
 		if f := failure.As(err); f != nil && f.MaybeDone {
 			for _, d := range sent {
-				done = append(done, ledger.ToldDay{EngagementDay: d.EngagementDay, Unsure: now.Plus(p.unsure())})
+				done = append(done, ledger.ToldDay{EngagementDay: d.EngagementDay, Unsure: p.doubt(now, since)})
 			}
 		}
 		return done, fmt.Errorf("send the totals of messages: %w", err)
@@ -104,7 +146,7 @@ func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, due []ledge
 		case results[n] == nil:
 			p.days++
 		case f != nil && f.MaybeDone:
-			told.Unsure = now.Plus(p.unsure())
+			told.Unsure = p.doubt(now, since)
 		case f != nil && f.Code == shopify.CodeNoActivity:
 			// Somebody has deleted it: it is made anew, with the next pass.
 			told.Later = now.Plus(consent.Second)
@@ -123,8 +165,89 @@ func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, due []ledge
 	return done, err
 }
 
-// unsure is for how long a call whose answer did not come may still take effect.
-func (p *run) unsure() consent.Span { return consent.SpanOf(p.Timing.CallTimeout) + lateEffect }
+// tellingCursor holds until when a call of a pass that told something may still take effect, as a Unix time in microseconds: it is set before the
+// first call of a pass, and taken away when it is known how all of them ended. So it stays when the process dies with a call under way.
+const tellingCursor = "engagement.telling"
+
+// beginTelling is before the first call of a pass that tells Shopify something. What an earlier pass that never came to its end has sent may
+// still take effect after what this one tells: all of that is told once more then.
+func (p *run) beginTelling(ctx context.Context, now consent.Instant) error {
+	if p.telling {
+		return nil
+	}
+	cursors, err := p.Ledger.Cursors(ctx, p.merchant)
+	if err != nil {
+		return err
+	}
+	if before, err := strconv.ParseInt(cursors[tellingCursor], 10, 64); err == nil && before > int64(now) {
+		p.shadow = consent.Instant(before)
+	}
+	until := now.Plus(consent.SpanOf(p.Timing.PassLimit+2*p.Timing.CallTimeout) + lateEffect)
+	if err := p.saveTelling(ctx, max(until, p.shadow)); err != nil {
+		return err
+	}
+	p.telling = true
+	return nil
+}
+
+// endTelling is at the end of a pass of which every call's end is known, or is remembered as not known.
+func (p *run) endTelling(ctx context.Context) error {
+	if !p.telling || p.lostTrack {
+		return nil
+	}
+	return p.saveTelling(context.WithoutCancel(ctx), p.shadow)
+}
+
+func (p *run) saveTelling(ctx context.Context, until consent.Instant) error {
+	_, err := p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease,
+		Cursors: []ledger.Cursor{{Name: tellingCursor, Value: strconv.FormatInt(int64(until), 10)}}})
+	return err
+}
+
+// toldDays remembers how it went to tell of days. Who has lost the lease meanwhile may have told something older than another has since, and
+// lets that be told again.
+func (p *run) toldDays(ctx context.Context, now consent.Instant, since time.Time, done []ledger.ToldDay) error {
+	var doubted []ledger.EngagementDay
+	for i := range done {
+		if done[i].Later == 0 {
+			done[i].Unsure = max(done[i].Unsure, p.shadow)
+			doubted = append(doubted, done[i].EngagementDay)
+		}
+	}
+	err := p.Ledger.ToldDays(ctx, p.lease, done)
+	if errors.Is(err, ledger.ErrFenced) && len(doubted) > 0 {
+		err = errors.Join(err, p.Ledger.DoubtDays(ctx, p.merchant, doubted, p.doubt(now, since)))
+	}
+	p.lostTrack = p.lostTrack || err != nil
+	return err
+}
+
+// toldPeople is toldDays for people of a channel; told are those of them of whom something was told.
+func (p *run) toldPeople(ctx context.Context, channel consent.Channel, now consent.Instant, since time.Time, done, told []ledger.ToldPerson) error {
+	doubted := make([]consent.Subject, len(told))
+	for i := range told {
+		doubted[i] = told[i].Subject
+	}
+	if p.shadow != 0 {
+		for i := range done {
+			if slices.Contains(doubted, done[i].Subject) {
+				done[i].Unsure = max(done[i].Unsure, p.shadow)
+			}
+		}
+	}
+	err := p.Ledger.ToldPeople(ctx, p.lease, channel, done)
+	if errors.Is(err, ledger.ErrFenced) && len(doubted) > 0 {
+		err = errors.Join(err, p.Ledger.DoubtPeople(ctx, p.merchant, channel, doubted, p.doubt(now, since)))
+	}
+	p.lostTrack = p.lostTrack || err != nil
+	return err
+}
+
+// doubt is until when a call whose answer did not come may still take effect. now was the ledger's time when this machine's clock showed since:
+// before the call there may have been others, and a wait for points.
+func (p *run) doubt(now consent.Instant, since time.Time) consent.Instant {
+	return now.Plus(consent.SpanOf(p.Now().Sub(since)+p.Timing.CallTimeout) + lateEffect)
+}
 
 // upsert makes sure that Shopify has the activity of a message, under its present title.
 func (p *run) upsert(ctx context.Context, m ledger.EngagementMessage) error {
@@ -203,6 +326,7 @@ type parcel struct {
 
 // tellSomePeople tells of a page of those who are due; more reports whether to go on.
 func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more bool, err error) {
+	since := p.Now()
 	now, err := p.now(ctx)
 	if err != nil {
 		return false, err
@@ -223,8 +347,9 @@ func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more
 			done = append(done, ledger.ToldPerson{Subject: d.Subject, Version: d.Version, Told: d.Told, DueAt: now.Plus(unknownWait)})
 			continue
 		}
-		before := decodeTold(d.Told, channel)
-		if d.Unsure {
+		before, to := decodeTold(d.Told, channel)
+		if d.Unsure || len(d.Told) > 0 && to != customerNumber(d.Customer) {
+			// The address has gone to another customer, whose fields nobody knows.
 			before = before.doubtful()
 		}
 		c := changeOf(record, channel, shopify.CustomerID(d.Customer), before, now.Time(), p.on)
@@ -245,13 +370,16 @@ func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more
 		if err == nil {
 			err = p.define(ctx)
 		}
+		if err == nil {
+			err = p.beginTelling(ctx, now)
+		}
 		if err != nil {
 			return false, errors.Join(err, p.Ledger.ToldPeople(context.WithoutCancel(ctx), p.lease, channel, done))
 		}
 	}
-	told, complete, err := p.send(ctx, parcels, now)
+	told, complete, err := p.send(ctx, parcels, now, since)
 	done = append(done, told...)
-	if err := errors.Join(err, p.Ledger.ToldPeople(context.WithoutCancel(ctx), p.lease, channel, done)); err != nil {
+	if err := errors.Join(err, p.toldPeople(context.WithoutCancel(ctx), channel, now, since, done, told)); err != nil {
 		return false, err
 	}
 	if !complete {
@@ -261,50 +389,46 @@ func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more
 }
 
 // send sends parcels, several requests at a time. complete is false when time was up before all were sent; the others stay due.
-func (p *run) send(ctx context.Context, parcels []parcel, now consent.Instant) (told []ledger.ToldPerson, complete bool, err error) {
-	ctx, cancel := context.WithDeadline(ctx, time.Now().Add(p.until.Sub(p.Now())+p.Timing.CallTimeout))
+func (p *run) send(ctx context.Context, parcels []parcel, now consent.Instant, since time.Time) (told []ledger.ToldPerson, complete bool, err error) {
+	ctx, cancel := p.machine().WithTimeout(ctx, p.until.Sub(p.Now())+p.Timing.CallTimeout)
 	defer cancel()
 	var requests [][]parcel
 	for from := 0; from < len(parcels); from += shopify.MaxMetafieldSets {
 		requests = append(requests, parcels[from:min(from+shopify.MaxMetafieldSets, len(parcels))])
 	}
-	answers, skipped := make([][]ledger.ToldPerson, len(requests)), make([]bool, len(requests))
-	var group errgroup.Group
-	group.SetLimit(callsAtOnce)
+	answers, skipped, failed := make([][]ledger.ToldPerson, len(requests)), make([]bool, len(requests)), make([]error, len(requests))
+	tasks := make([]func(), len(requests))
 	for n, request := range requests {
-		group.Go(func() error {
+		tasks[n] = func() {
 			if p.timeIsUp() || ctx.Err() != nil {
 				skipped[n] = true
-				return nil
+				return
 			}
-			var err error
-			answers[n], err = p.sendOne(ctx, request, now)
-			if f := failure.As(err); f != nil && f.Code == shopify.CodeBudget {
+			answers[n], failed[n] = p.sendOne(ctx, request, now, since)
+			if f := failure.As(failed[n]); f != nil && f.Code == shopify.CodeBudget {
 				// Consent needs the points.
-				skipped[n] = true
-				return nil
+				skipped[n], failed[n] = true, nil
 			}
-			return err
-		})
+		}
 	}
-	err = group.Wait()
+	p.machine().Together(callsAtOnce, tasks...)
 	complete = true
 	for n := range requests {
 		told = append(told, answers[n]...)
 		complete = complete && !skipped[n]
 	}
-	return told, complete, err
+	return told, complete, errors.Join(failed...)
 }
 
 // sendOne sends one request and returns of whom it is known how it went.
-func (p *run) sendOne(ctx context.Context, request []parcel, now consent.Instant) ([]ledger.ToldPerson, error) {
+func (p *run) sendOne(ctx context.Context, request []parcel, now consent.Instant, since time.Time) ([]ledger.ToldPerson, error) {
 	groups := make([][]shopify.Metafield, len(request))
 	for n := range request {
 		groups[n] = request[n].fields
 	}
 	doubt := func(people []person) (unsure []ledger.ToldPerson) {
 		for _, one := range people {
-			unsure = append(unsure, ledger.ToldPerson{Subject: one.due.Subject, Version: one.due.Version, Told: one.due.Told, Unsure: now.Plus(p.unsure())})
+			unsure = append(unsure, ledger.ToldPerson{Subject: one.due.Subject, Version: one.due.Version, Told: one.due.Told, Unsure: p.doubt(now, since)})
 		}
 		return unsure
 	}

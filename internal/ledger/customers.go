@@ -65,7 +65,59 @@ func (t *transaction) saveCustomers(ctx context.Context, merchant string, custom
 		}
 		args = append(args, merchant, c.ID, int64(c.UpdatedAt), subjectOrNull(c.Email), subjectOrNull(c.SMS))
 	}
+	if err := t.tellOfNewOwners(ctx, merchant, sorted); err != nil {
+		return err
+	}
 	return t.insert(ctx, "INSERT INTO customers (merchant, customer, updated_at, email, sms)", columns, args,
 		`ON CONFLICT (merchant, customer) DO UPDATE SET updated_at = excluded.updated_at, email = excluded.email, sms = excluded.sms
 		WHERE excluded.updated_at >= customers.updated_at`, nil)
+}
+
+// tellOfNewOwners makes those due whose address now stands with another customer: what Shopify was told of their events stands with the former.
+// Their version rises, so that a telling under way does not settle them.
+func (t *transaction) tellOfNewOwners(ctx context.Context, merchant string, customers []Customer) error {
+	ids := make([]string, len(customers))
+	for i, c := range customers {
+		ids[i] = c.ID
+	}
+	type owner struct {
+		id      string
+		subject consent.Subject
+	}
+	had := map[owner]bool{}
+	if err := in(ctx, t.ledger.dialect, t, "SELECT customer, email, sms FROM customers WHERE merchant = $1 AND customer ", []any{merchant}, ids, "",
+		func(rows *sql.Rows) error {
+			var id string
+			var email, sms []byte
+			if err := rows.Scan(&id, &email, &sms); err != nil {
+				return err
+			}
+			for _, raw := range [][]byte{email, sms} {
+				subject, err := subjectOf(raw)
+				if err != nil {
+					return err
+				}
+				had[owner{id, subject}] = true
+			}
+			return nil
+		}); err != nil {
+		return err
+	}
+	var news []consent.Subject
+	for _, c := range customers {
+		for _, subject := range []consent.Subject{c.Email, c.SMS} {
+			if subject != (consent.Subject{}) && !had[owner{c.ID, subject}] {
+				news = append(news, subject)
+			}
+		}
+	}
+	if len(news) == 0 {
+		return nil
+	}
+	now, err := t.now(ctx)
+	if err != nil {
+		return err
+	}
+	return in(ctx, t.ledger.dialect, t, `UPDATE engagement_people SET version = version + 1, due_at = $1 WHERE merchant = $2 AND record <> $3 AND subject `,
+		[]any{int64(now), merchant, []byte(ErasedEngagement)}, subjectBytes(news), "", nil)
 }

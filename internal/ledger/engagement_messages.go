@@ -212,6 +212,21 @@ func (l *Ledger) ToldDays(ctx context.Context, lease RunLease, days []ToldDay) e
 	})
 }
 
+// DoubtDays remembers that nobody knows what Shopify has of days, and until when a call may still take effect. It wants no lease: who has lost
+// it may have told something, and telling once more harms nobody.
+func (l *Ledger) DoubtDays(ctx context.Context, merchant string, days []EngagementDay, until consent.Instant) error {
+	return l.transact(ctx, "remember days in doubt", func(t *transaction) error {
+		for _, d := range days {
+			if _, err := t.ExecContext(ctx, `UPDATE engagement_days SET unsure = CASE WHEN unsure < $1 THEN $1 ELSE unsure END,
+				due_at = CASE WHEN due_at = 0 OR due_at > $1 THEN $1 ELSE due_at END WHERE merchant = $2 AND ref = $3 AND day = $4`,
+				int64(until), merchant, d.Ref, d.Day); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // EngagementTotals are the days of all messages of a merchant, by message and day.
 func (l *Ledger) EngagementTotals(ctx context.Context, merchant string) (map[string]map[int64]EngagementCounts, error) {
 	totals := map[string]map[int64]EngagementCounts{}

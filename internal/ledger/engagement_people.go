@@ -106,6 +106,71 @@ func (l *Ledger) ToldPeople(ctx context.Context, lease RunLease, channel consent
 	})
 }
 
+// DoubtPeople is DoubtDays for people of a channel.
+func (l *Ledger) DoubtPeople(ctx context.Context, merchant string, channel consent.Channel, people []consent.Subject, until consent.Instant) error {
+	people = slices.Clone(people)
+	slices.SortFunc(people, func(a, b consent.Subject) int { return bytes.Compare(a[:], b[:]) })
+	return l.transact(ctx, "remember people in doubt", func(t *transaction) error {
+		return in(ctx, t.ledger.dialect, t, `UPDATE engagement_people SET unsure = CASE WHEN unsure < $1 THEN $1 ELSE unsure END,
+			due_at = CASE WHEN due_at = 0 OR due_at > $1 THEN $1 ELSE due_at END WHERE merchant = $2 AND channel = $3 AND record <> $4 AND subject `,
+			[]any{int64(until), merchant, int64(channel), []byte(ErasedEngagement)}, subjectBytes(people), "", nil)
+	})
+}
+
+// TellAgain makes all days and people of a channel due: what Shopify has of them may lack what it is told now. ErrFenced when lease has been
+// taken over.
+func (l *Ledger) TellAgain(ctx context.Context, lease RunLease, channel consent.Channel) error {
+	if err := l.transact(ctx, "tell of days again", func(t *transaction) error {
+		if err := t.fence(ctx, lease); err != nil {
+			return err
+		}
+		now, err := t.now(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = t.ExecContext(ctx, `UPDATE engagement_days SET due_at = $1 WHERE merchant = $2 AND (due_at = 0 OR due_at > $1)
+			AND ref IN (SELECT ref FROM engagement_messages WHERE merchant = $2 AND channel = $3)`, int64(now), lease.Merchant, int64(channel))
+		return err
+	}); err != nil {
+		return err
+	}
+	// In small transactions: there may be a million people, and consent has to get in between.
+	var last []byte
+	for more := true; more; {
+		if err := l.transact(ctx, "tell of people again", func(t *transaction) error {
+			if err := t.fence(ctx, lease); err != nil {
+				return err
+			}
+			now, err := t.now(ctx)
+			if err != nil {
+				return err
+			}
+			var subjects [][]byte
+			if err := each(ctx, t, func(rows *sql.Rows) error {
+				var subject []byte
+				err := rows.Scan(&subject)
+				subjects = append(subjects, subject)
+				return err
+			}, "SELECT subject FROM engagement_people WHERE merchant = $1 AND channel = $2 AND subject > $3 ORDER BY subject LIMIT $4",
+				lease.Merchant, int64(channel), notNull(last), tellAgainChunk); err != nil {
+				return err
+			}
+			if more = len(subjects) == tellAgainChunk; len(subjects) == 0 {
+				return nil
+			}
+			last = subjects[len(subjects)-1]
+			return in(ctx, t.ledger.dialect, t, `UPDATE engagement_people SET due_at = $1 WHERE merchant = $2 AND (due_at = 0 OR due_at > $1)
+				AND record <> $3 AND subject `, []any{int64(now), lease.Merchant, []byte(ErasedEngagement)}, subjects, "", nil)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellAgainChunk is how many people one transaction of TellAgain makes due.
+const tellAgainChunk = 1000
+
 // EngagedPerson returns what is kept of somebody's events; the zero Record when nothing is.
 func (l *Ledger) EngagedPerson(ctx context.Context, merchant string, subject consent.Subject) (EngagedPerson, error) {
 	p := EngagedPerson{Subject: subject}

@@ -28,7 +28,9 @@ type link struct {
 	side    side
 	process *process
 	// sms: it leads to Listrak's SMS API.
-	sms    bool
+	sms bool
+	// events: it serves events, which have no part in what the watch knows of consent.
+	events bool
 	faults *fault.Injector
 	// callTimeout bounds calls that bring no deadline of their own.
 	callTimeout time.Duration
@@ -89,7 +91,9 @@ func (l *link) exchange(ctx context.Context, operation string, write bool, items
 		}
 		return l.fail(operation, "TIMEOUT", write)
 	default: // fault.Latency
-		w.watch.heldUp[l.side] = append(w.watch.heldUp[l.side], w.now)
+		if !l.events {
+			w.watch.heldUp[l.side] = append(w.watch.heldUp[l.side], w.now)
+		}
 		if err := w.pause(time.Duration(1+w.random.IntN(longest)) * time.Second); err != nil {
 			return err
 		}
@@ -106,13 +110,17 @@ func (l *link) exchange(ctx context.Context, operation string, write bool, items
 }
 
 func (l *link) fail(operation, code string, maybeDone bool) error {
-	l.world.watch.lookedUp(l.process, l.side, "")
+	if !l.events {
+		l.world.watch.lookedUp(l.process, l.side, "")
+	}
 	return &failure.Error{Class: failure.Retry, Op: operation, Code: code, MaybeDone: maybeDone}
 }
 
 // answer is what the client of the side makes of the answer with which the sandbox's server fails a call.
 func (l *link) answer(operation string, kind fault.Kind, write bool) error {
-	l.world.watch.lookedUp(l.process, l.side, "")
+	if !l.events {
+		l.world.watch.lookedUp(l.process, l.side, "")
+	}
 	if l.side == inListrak {
 		refusal := listrak.Refusal
 		if l.sms {

@@ -24,6 +24,8 @@ type mutant struct {
 	sms bool
 	// seed is one that has caught it, of those that would take long to find again; it is played before the others.
 	seed uint64
+	// events: the same of a merchant with events.
+	events bool
 }
 
 // on is the condition under which a mutant lives: all are built into one program, and the environment says which.
@@ -161,6 +163,49 @@ var mutants = []mutant{
 	{name: "an address comes too late", seed: 1409, sms: true, file: "internal/reconcile/revise.go", rules: "I1 I4",
 		old: "			if addressChanged && len(w.entry.SealedAddress) > 0 &&",
 		new: "			if " + not("an address comes too late") + " && addressChanged && len(w.entry.SealedAddress) > 0 &&"},
+	// Of events.
+	{name: "an event counts twice", events: true, file: "internal/engagement/intake.go", rules: "Totals",
+		old: "			if !fresh[i] {\n",
+		new: "			if !fresh[i] && " + not("an event counts twice") + " {\n"},
+	{name: "totals since the beginning", events: true, file: "internal/engagement/tell.go", rules: "Totals",
+		old: "m.Zone, d.Day, d.Counts, p.on)\n",
+		new: "m.Zone, d.Day, func() ledger.EngagementCounts {\n			sum := d.Counts\n			for _, before := range due {\n				if before.Ref == d.Ref && before.Day < d.Day && " + on("totals since the beginning") + " {\n					sum = sum.Plus(before.Counts)\n				}\n			}\n			return sum\n		}(), p.on)\n"},
+	{name: "days of Greenwich", events: true, file: "internal/engagement/fold.go", rules: "Totals",
+		old: "	_, offset := time.Unix(at, 0).In(zone).Zone()\n",
+		new: "	_, offset := time.Unix(at, 0).In(zone).Zone()\n	if " + on("days of Greenwich") + " {\n		offset = 0\n	}\n"},
+	{name: "kinds do not matter", events: true, file: "internal/engagement/keeper.go", rules: "Kinds Door",
+		old: "	return func(kind consent.Sync) bool { return switches.May(kind) }\n",
+		new: "	return func(kind consent.Sync) bool { return switches.May(kind) || " + on("kinds do not matter") + " }\n"},
+	{name: "the first page is all", events: true, file: "internal/engagement/read.go", rules: "Totals",
+		old: "	at.Cursor = page.Next\n",
+		new: "	if " + on("the first page is all") + " {\n		page.Next = \"\"\n	}\n	at.Cursor = page.Next\n"},
+	{name: "a late event is of today", events: true, file: "internal/engagement/fold.go", rules: "Totals Fields",
+		old: "	next, at := s, h.At.Unix()\n",
+		new: "	next, at := s, h.At.Unix()\n	if " + on("a late event is of today") + " {\n		at = c.Now.Unix()\n	}\n"},
+	{name: "Listrak's date does not count", events: true, file: "internal/engagement/fold.go", rules: "Totals Fields",
+		old: "	if !standing.First.IsZero() && standing.First.Before(c.Now) &&",
+		new: "	if !standing.First.IsZero() && " + not("Listrak's date does not count") + " && standing.First.Before(c.Now) &&"},
+	{name: "a call that was cut off did nothing", events: true, file: "internal/engagement/tell.go", rules: "Totals Fields",
+		old: "func (p *run) doubt(now consent.Instant, since time.Time) consent.Instant {\n",
+		new: "func (p *run) doubt(now consent.Instant, since time.Time) consent.Instant {\n	if " + on("a call that was cut off did nothing") + " {\n		return now.Plus(consent.Second)\n	}\n"},
+	{name: "a kind that is on again is not told", events: true, file: "internal/engagement/tell.go", rules: "Totals Fields",
+		old: "p.on(kind) && !slices.Contains(before, string(kind))",
+		new: "p.on(kind) && !slices.Contains(before, string(kind)) && " + not("a kind that is on again is not told")},
+	{name: "an address stays with its customer", events: true, file: "internal/engagement/tell.go", rules: "Fields",
+		old: "to != customerNumber(d.Customer) {\n",
+		new: "to != customerNumber(d.Customer) && " + not("an address stays with its customer") + " {\n"},
+	{name: "the door has a clock of its own", events: true, file: "internal/engagement/intake.go", rules: "Door",
+		old: "	now := instant.Time()\n",
+		new: "	now := instant.Time()\n	if " + on("the door has a clock of its own") + " {\n		now = in.k.Now()\n	}\n"},
+	{name: "one bad event spoils the rest", events: true, file: "internal/engagement/push.go", rules: "Door Totals",
+		old: "			report.add(Result{Reason: err.Error()}, Reason{Index: n})\n",
+		new: "			report.add(Result{Reason: err.Error()}, Reason{Index: n})\n			if " + on("one bad event spoils the rest") + " {\n				break\n			}\n"},
+	{name: "counts of all time", events: true, file: "internal/engagement/record.go", rules: "Fields",
+		old: "at >= from.Unix() {\n			n++\n",
+		new: "(at >= from.Unix() || " + on("counts of all time") + ") {\n			n++\n"},
+	{name: "short polls are not made up for", events: true, file: "internal/reconcile/scan.go", rules: "Apart Fields I1 I2",
+		old: "	case !p.Reached.IsZero(): ",
+		new: "	case !p.Reached.IsZero() && " + not("short polls are not made up for") + ": "},
 	{name: "opt-outs last", file: "internal/ledger/debts.go", rules: "I9",
 		old: "	for _, span := range spans {\n",
 		new: "	for i, span := range spans {\n		if " + on("opt-outs last") + " {\n			span = spans[len(spans)-1-i]\n		}\n"},
@@ -190,7 +235,7 @@ func TestTheChecksCatchEveryMutant(t *testing.T) {
 				defer func() { <-turns }()
 				command := exec.CommandContext(t.Context(), program, "-test.run=^TestPlayMutant$", "-test.v")
 				command.Env = append(os.Environ(), "CONCORD_MUTANT="+m.name, fmt.Sprint("CONCORD_MUTANT_SMS=", m.sms),
-					fmt.Sprint("CONCORD_MUTANT_SEED=", m.seed), "GOMAXPROCS=1")
+					fmt.Sprint("CONCORD_MUTANT_EVENTS=", m.events), fmt.Sprint("CONCORD_MUTANT_SEED=", m.seed), "GOMAXPROCS=1")
 				out, err := command.CombinedOutput()
 				if err != nil {
 					t.Fatalf("%v\n%s", err, out)
@@ -287,7 +332,7 @@ func TestPlayMutant(t *testing.T) {
 			continue
 		}
 		life := newPlan(seed, 6*time.Hour)
-		if os.Getenv("CONCORD_MUTANT_SMS") == "true" && !life.scenario.sms.on {
+		if os.Getenv("CONCORD_MUTANT_SMS") == "true" && !life.scenario.sms.on || os.Getenv("CONCORD_MUTANT_EVENTS") == "true" && !life.scenario.events.on {
 			continue
 		}
 		out, err := play(t.Context(), life)

@@ -49,6 +49,9 @@ func newPlan(seed uint64, length time.Duration) plan {
 	// SMS has draws of its own, so that who has none lives as if there were no SMS at all.
 	sms := &drawer{Rand: rand.New(rand.NewPCG(seed, 0x0515))}
 	p.scenario.sms = sms.smsScenario()
+	// Events have too.
+	events := &drawer{Rand: rand.New(rand.NewPCG(seed, 0xe7e7))}
+	p.scenario.events = events.eventScenario(p.scenario)
 	d := &draft{drawer: r, plan: &p, sms: sms}
 	d.past(r, addressOf)
 	if p.scenario.sms.on {
@@ -75,6 +78,9 @@ func newPlan(seed uint64, length time.Duration) plan {
 		d.cluster(10*time.Minute + time.Duration(r.Int64N(int64(length-20*time.Minute))))
 	}
 	d.operator()
+	if p.scenario.events.on {
+		p.withEvents(events)
+	}
 	slices.SortStableFunc(p.events, func(a, b event) int { return int(a.at - b.at) })
 	return p
 }

@@ -51,6 +51,8 @@ type Report struct {
 	// JudgedPhones and ExcusedPhones are the phone numbers among them: each address is judged by itself.
 	JudgedPhones  int `json:"judged_phones"`
 	ExcusedPhones int `json:"excused_phones"`
+	// Events is what was played and judged of events.
+	Events EventReport `json:"events"`
 	// WorstAgreement is the longest time from the end of all trouble to the last write that changed a side.
 	WorstAgreement time.Duration `json:"worst_agreement_nanoseconds"`
 	WorstSeed      uint64        `json:"worst_seed"`
@@ -161,6 +163,7 @@ func (r *Report) add(out outcome, length time.Duration) {
 	r.Excused += out.excused
 	r.JudgedPhones += out.judgedPhones
 	r.ExcusedPhones += out.excusedPhones
+	r.Events.add(out.events)
 	for kind, n := range out.faults {
 		r.Faults[kind] += n
 	}
@@ -174,6 +177,7 @@ type outcome struct {
 	seed                                                                      uint64
 	people, decisions, deliveries, effective, rounds, elided, judged, excused int
 	judgedPhones, excusedPhones                                               int
+	events                                                                    EventReport
 	faults                                                                    map[fault.Kind]int
 	agreement                                                                 time.Duration
 	violations                                                                []Violation
@@ -198,11 +202,17 @@ func play(ctx context.Context, p plan) (outcome, error) {
 	calm := w.now
 	w.calm()
 	w.settle()
+	if w.events != nil {
+		w.events.settle()
+	}
 	w.watch.judge()
 	out := outcome{
 		seed: p.seed, people: len(w.watch.order), decisions: w.watch.decisions, deliveries: w.watch.deliveries, rounds: w.rounds, elided: w.elided,
 		judged: w.watch.judged, excused: w.watch.excused, faults: maps.Clone(w.faced), violations: w.watch.violations, story: w.watch.story,
 		errors: w.watch.errors, effective: w.watch.effective, judgedPhones: w.watch.judgedPhones, excusedPhones: w.watch.excusedPhones,
+	}
+	if w.events != nil {
+		out.events = w.events.report()
 	}
 	if last := w.watch.lastEffect; last.After(calm) {
 		out.agreement = last.Sub(calm)
@@ -242,6 +252,9 @@ func (w *world) calm() {
 	w.goesOn()
 	for _, sync := range w.syncs() {
 		w.switchSync(sync, true, w.scenario.existingOptOuts)
+	}
+	if w.events != nil {
+		w.events.calm()
 	}
 }
 

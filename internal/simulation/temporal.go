@@ -136,7 +136,7 @@ const foundAgain = 10 * time.Second
 // to the ledger since but what is looked at here. So the next one would read the same and find it recorded. Now and then the last of them
 // is played all the same, so that what happens then meets fresh watermarks as well as old ones.
 func (w *world) elide(began, next time.Time) time.Time {
-	if w.quiet == 0 || began.Before(w.lastChange.Add(w.scenario.lag+foundAgain)) || w.fullReads > 0 {
+	if w.quiet == 0 || began.Before(w.lastChange.Add(w.scenario.lag+foundAgain)) || w.fullReads > 0 || w.events != nil && w.events.justTold(began) {
 		return next
 	}
 	until := w.nothingUntil(w.end)

@@ -35,6 +35,8 @@ type watch struct {
 	lastEffect time.Time
 	// batches are the opt-outs that the last question of a process for what is owed brought and that it has not got round to.
 	batches map[batch]map[string]bool
+	// asked is when that question was.
+	asked map[batch]time.Time
 	// troubles are when a process crashed, was frozen or missed the ledger.
 	troubles map[*process][]span
 	// provenAt is when the zone was last proven that had not been.
@@ -60,7 +62,8 @@ type batch struct {
 
 // Violation is a rule that did not hold.
 type Violation struct {
-	// Rule is I1 to I10, or Checkout, Date, Forward, Gone or Off, as docs/consent.md names them.
+	// Rule is I1 to I10, or Checkout, Date, Forward, Gone or Off, or of events Totals, Fields, Kinds, Door or Apart, as docs/consent.md names
+	// them.
 	Rule string `json:"rule"`
 	What string `json:"what"`
 	// person is the address, of either channel, for whom it did not hold; empty when it is nobody's alone.
@@ -151,7 +154,7 @@ type writeCall struct {
 }
 
 func newWatch(w *world) *watch {
-	return &watch{world: w, lives: map[string]*life{}, batches: map[batch]map[string]bool{}, troubles: map[*process][]span{},
+	return &watch{world: w, lives: map[string]*life{}, batches: map[batch]map[string]bool{}, asked: map[batch]time.Time{}, troubles: map[*process][]span{},
 		resubscribed: map[string]time.Time{}, subjects: map[consent.Subject]string{}, errors: map[string]int{}, fights: map[string]*fight{}}
 }
 
@@ -292,7 +295,7 @@ func (o *watch) owed(p *process, to side, channel consent.Channel, found []ledge
 		o.world.after(time.Duration(o.world.random.IntN(300))*time.Millisecond, act)
 	}
 	waiting := map[string]bool{}
-	o.batches[batch{p, to, channel}] = waiting
+	o.batches[batch{p, to, channel}], o.asked[batch{p, to, channel}] = waiting, o.world.now
 	yesBefore := false
 	for _, f := range found {
 		optOut := f.Record.Decision.State == consent.Unsubscribed
@@ -326,7 +329,10 @@ func (o *watch) lookedUp(p *process, where side, address string) {
 }
 
 // optOutsFirst is I9: no opt-in begins while an opt-out of the same question for what is owed has not been looked at.
-func (o *watch) optOutsFirst(p *process, where side, l *life) {
+func (o *watch) optOutsFirst(p *process, where side, l *life, look time.Time) {
+	if look.Before(o.asked[batch{p, where, l.channel}]) {
+		return // another task of the process has asked since, for a delivery of its own
+	}
 	for _, address := range o.order {
 		if o.batches[batch{p, where, l.channel}][address] {
 			o.violate("I9", l.address, "%s is subscribed in %s while the opt-out of %s waits", l.address, where, address)
@@ -360,7 +366,7 @@ func (o *watch) writeBegins(p *process, where side, address string, what word) *
 		}
 	}
 	if what == yes {
-		o.optOutsFirst(p, where, l)
+		o.optOutsFirst(p, where, l, call.look)
 		o.forwardOnly(call)
 	} else {
 		delete(o.batches[batch{p, where, l.channel}], l.address)

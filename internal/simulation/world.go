@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/engagement"
 	"github.com/concordsync/concord/internal/ledger"
 	"github.com/concordsync/concord/internal/merchant"
 	"github.com/concordsync/concord/internal/reconcile"
@@ -77,6 +78,8 @@ type world struct {
 	hired   int
 	temporal
 	webhooks
+	// events is nil for a merchant without events.
+	events *events
 	memory memory
 	watch  *watch
 	faced  map[fault.Kind]int
@@ -93,6 +96,7 @@ type world struct {
 type worker struct {
 	*process
 	engine  *reconcile.Engine
+	keeper  *engagement.Keeper
 	account *reconcile.Account
 	revised int
 }
@@ -113,6 +117,7 @@ type scenario struct {
 	// resubscribeLimit is the merchant's setting; zero is the default, which no run of a few people reaches.
 	resubscribeLimit int
 	sms              smsScenario
+	events           eventScenario
 	// forgetful: every question goes to the ledger. A test plays it so.
 	forgetful bool
 	// restless: rounds that could be left out are played, and must find nothing. A test plays it so.
@@ -177,11 +182,12 @@ func newWorld(ctx context.Context, seed uint64, s scenario) (*world, error) {
 		return nil, err
 	}
 	w.store = shop.New(shop.Config{
-		Domain: domain, SearchLag: s.lag, Switches: s.switches, Now: func() time.Time { return w.now.Add(s.storeAhead) },
+		Domain: domain, SearchLag: s.lag, Switches: s.switches, Zone: s.events.zone, Now: func() time.Time { return w.now.Add(s.storeAhead) },
 	})
 	w.list, err = list.New(list.Config{
 		ID: listID, ClientID: "integration", Secret: "none", Zone: listZone, ClockSkew: s.listAhead,
 		SameState: s.sameState, Now: func() time.Time { return w.now },
+		ActivityDateMoves: s.events.activityDateMoves, SummaryCountsPeople: s.events.summaryCountsPeople,
 		Events: []list.Event{{ID: marketingEvent, Name: "Marketing"}, {ID: checkoutEvent, Name: "Checkout"}},
 	})
 	if err != nil {
@@ -198,6 +204,11 @@ func newWorld(ctx context.Context, seed uint64, s scenario) (*world, error) {
 	w.settings.EmailList, w.settings.MarketingEvent, w.settings.CheckoutEvent = listID, marketingEvent, checkoutEvent
 	w.settings.Zone, w.settings.ZoneProven, w.settings.ResubscribeLimit = s.setZone, s.zoneProven, s.resubscribeLimit
 	w.listen()
+	if s.events.on {
+		if err := w.openEvents(); err != nil {
+			return nil, err
+		}
+	}
 	w.hire()
 	w.hire()
 	if s.lag > 0 {
@@ -245,6 +256,9 @@ func (w *world) hire() *worker {
 			w.holdChanged(held)
 		},
 		Nudge: func(context.Context, string) { w.nudge() },
+	}
+	if w.events != nil {
+		one.keeper = w.keeperOf(one)
 	}
 	w.workers = append(w.workers, one)
 	return one

@@ -402,8 +402,34 @@ func (s *Store) MessageSummary(id int) Summary {
 	return sum
 }
 
-// conversations wants s.mu held: the ids of those that have a message.
-func (s *Store) conversations() []int {
+// ShownMessage is a message as the routes list it.
+type ShownMessage struct {
+	ID      int
+	Subject string
+	At      time.Time
+}
+
+// ShownMessages are the messages of a kind that have been sent, in the order in which they were made. from and to bound the date in the list's
+// wall time, carried as UTC (see Store.Wall); zero leaves an end open.
+func (s *Store) ShownMessages(kind MessageKind, conversation int, from, to time.Time) []ShownMessage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var shown []ShownMessage
+	for _, m := range s.messages {
+		wall := s.wallTime(m.At)
+		if m.Kind != kind || m.Conversation != conversation || m.At.After(s.clock()) ||
+			!from.IsZero() && wall.Before(from) || !to.IsZero() && wall.After(to) {
+			continue
+		}
+		shown = append(shown, ShownMessage{ID: m.id, Subject: m.Subject, At: m.At})
+	}
+	return shown
+}
+
+// Conversations are the ids of the conversations that have a message.
+func (s *Store) Conversations() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	ids := map[int]bool{}
 	for _, m := range s.messages {
 		if m.Kind == ConversationMessage && !m.At.After(s.clock()) {

@@ -9,24 +9,8 @@ import (
 	"github.com/concordsync/concord/internal/sandbox/list/wire"
 )
 
-// shownMessages are the messages of a kind that have been sent by now, sent between two dates in wall time.
-func (s *Store) shownMessages(kind MessageKind, conversation int, from, to time.Time) []message {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var shown []message
-	for _, m := range s.messages {
-		wall := s.wallTime(m.At)
-		if m.Kind != kind || m.Conversation != conversation || m.At.After(s.clock()) ||
-			!from.IsZero() && wall.Before(from) || !to.IsZero() && wall.After(to) {
-			continue
-		}
-		shown = append(shown, message{NewMessage: m.NewMessage, id: m.id})
-	}
-	return shown
-}
-
 // messagePage is one page of messages; its cursor is the id after which the next one begins.
-func messagePage(all []message, zone *time.Location, cursor, count *string) (wire.MessagePage, error) {
+func messagePage(all []ShownMessage, zone *time.Location, cursor, count *string) (wire.MessagePage, error) {
 	size, after, err := 1000, 0, error(nil)
 	if count != nil {
 		if size, err = strconv.Atoi(*count); err != nil || size < 1 || size > MaxCount {
@@ -40,7 +24,7 @@ func messagePage(all []message, zone *time.Location, cursor, count *string) (wir
 	}
 	data, page := []wire.Message{}, wire.MessagePage{Status: ok()}
 	for _, m := range all {
-		if m.id <= after {
+		if m.ID <= after {
 			continue
 		}
 		if len(data) == size {
@@ -48,7 +32,7 @@ func messagePage(all []message, zone *time.Location, cursor, count *string) (wir
 			page.NextPageCursor = &next
 			break
 		}
-		id, status := int32(m.id), "Sent"
+		id, status := int32(m.ID), "Sent"
 		data = append(data, wire.Message{MessageID: &id, SendDate: WriteDate(m.At, zone), MessageStatus: &status, Subject: m.Subject})
 	}
 	page.Data = &data
@@ -68,7 +52,7 @@ func (r routes) GetMessages(ctx context.Context, ask wire.GetMessagesRequestObje
 	if err != nil {
 		return nil, err
 	}
-	page, err := messagePage(list.shownMessages(BulkMessage, 0, from, to), list.Config().Zone, ask.Params.Cursor, ask.Params.Count)
+	page, err := messagePage(list.ShownMessages(BulkMessage, 0, from, to), list.Config().Zone, ask.Params.Cursor, ask.Params.Count)
 	return wire.GetMessages200JSONResponse(page), err
 }
 
@@ -77,9 +61,7 @@ func (r routes) GetConversations(ctx context.Context, ask wire.GetConversationsR
 	if err != nil {
 		return nil, err
 	}
-	list.mu.Lock()
-	ids := list.conversations()
-	list.mu.Unlock()
+	ids := list.Conversations()
 	data := []wire.Conversation{}
 	for _, id := range ids {
 		number, name, status := int32(id), fmt.Sprintf("Conversation %d", id), "Active"
@@ -94,7 +76,7 @@ func (r routes) GetConversationMessages(ctx context.Context, ask wire.GetConvers
 	if err != nil {
 		return nil, err
 	}
-	all := list.shownMessages(ConversationMessage, int(ask.ConversationID), time.Time{}, time.Time{})
+	all := list.ShownMessages(ConversationMessage, int(ask.ConversationID), time.Time{}, time.Time{})
 	if len(all) == 0 {
 		return nil, noResource("listId and conversationId")
 	}
@@ -109,8 +91,8 @@ func (r routes) GetTransactionalMessages(ctx context.Context, ask wire.GetTransa
 		return nil, err
 	}
 	data := []wire.TransactionalMessage{}
-	for _, m := range list.shownMessages(TransactionalMessage, 0, time.Time{}, time.Time{}) {
-		id, name := int32(m.id), m.Subject
+	for _, m := range list.ShownMessages(TransactionalMessage, 0, time.Time{}, time.Time{}) {
+		id, name := int32(m.ID), m.Subject
 		data = append(data, wire.TransactionalMessage{TransactionalMessageID: &id, TransactionalMessageName: &name, Subject: m.Subject})
 	}
 	return wire.GetTransactionalMessages200JSONResponse{Status: ok(), Data: &data}, nil
