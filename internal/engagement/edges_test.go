@@ -306,3 +306,28 @@ func TestAFileIsTakenInLineByLine(t *testing.T) {
 	_, err = w.keeper.Import(t.Context(), w.id, bytes.NewReader(nil), engagement.Format{}, nil)
 	require.ErrorIs(t, err, engagement.ErrFormat)
 }
+
+// TestAStrayQuoteTakesNoOtherLineWithIt, however many quotes stand in the lines that follow.
+func TestAStrayQuoteTakesNoOtherLineWithIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
+	for name, stray := range map[string]string{
+		"between two fields": `2026-11-20T10:00:00Z,"+15550100000","c-1","never closed`, "in a field": `2026-11-20T10:00:00Z,+15550100000,c-1,20" wide`,
+		"a field too many, with a line break": "2026-11-20T10:00:00Z,+15550100000,c-1,Sale,\"two",
+	} {
+		var file strings.Builder
+		file.WriteString("time,address,message,title\n")
+		const before, after = 3, 3000
+		for n := range before + after {
+			if n == before {
+				fmt.Fprintln(&file, stray)
+			}
+			fmt.Fprintf(&file, "2026-11-20T10:00:00Z,\"+1555%07d\",\"c-1\",\"Sale, %s\"\n", n, name)
+		}
+		report, err := w.keeper.Import(t.Context(), w.id, strings.NewReader(file.String()), engagement.Format{Type: "sms.sent"}, nil)
+		require.NoError(t, err)
+		require.Equal(t, [2]int{before + after, 1}, [2]int{report.Taken + report.Duplicate, report.Refused}, "%s: %+v", name, report)
+		require.Equal(t, before+2, report.Reasons[0].Line, name)
+	}
+}

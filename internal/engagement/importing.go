@@ -2,6 +2,7 @@ package engagement
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/csv"
@@ -48,8 +49,8 @@ type Format struct {
 }
 
 const (
-	// maxLine bounds a line, and a CSV record of several, in bytes.
-	maxLine = 1 << 20
+	// maxLine bounds a line in bytes, maxRecord a CSV record of several.
+	maxLine, maxRecord = 1 << 20, 64 << 10
 	// importBatch is how many events are taken in between two looks at what the ledger says.
 	importBatch = maxIntake
 	// importSource is the source of events from files.
@@ -116,10 +117,17 @@ type fileReader struct {
 	in     *bufio.Reader
 	format Format
 	line   int
+	// unread are lines that are read again.
+	unread []fileLine
 	// at are the columns of fields, of CSV, and names those of JSON.
 	at    map[string]int
 	width int
 	names map[string]string
+}
+
+type fileLine struct {
+	text    []byte
+	tooLong bool
 }
 
 func (r *fileReader) begin() error {
@@ -147,7 +155,7 @@ func (r *fileReader) begin() error {
 		}
 		return nil
 	}
-	header, err := r.record()
+	header, err := r.record(0)
 	if err != nil {
 		return fmt.Errorf("%w: its first line does not name columns", ErrFormat)
 	}
@@ -191,23 +199,31 @@ func (r *fileReader) next() (Event, int, error) {
 }
 
 // text reads a line without its end; tooLong when it has more than maxLine bytes, which are read to their end and dropped.
-func (r *fileReader) text() (line []byte, tooLong bool, err error) {
+func (r *fileReader) text() (fileLine, error) {
+	if len(r.unread) > 0 {
+		line := r.unread[0]
+		r.unread = r.unread[1:]
+		r.line++
+		return line, nil
+	}
+	var line fileLine
 	for {
 		part, err := r.in.ReadSlice('\n')
-		if !tooLong {
-			line = append(line, part...)
+		if !line.tooLong {
+			line.text = append(line.text, part...)
 		}
-		if len(line) > maxLine {
-			line, tooLong = nil, true
+		if len(line.text) > maxLine {
+			line = fileLine{tooLong: true}
 		}
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
-		case err != nil && !(errors.Is(err, io.EOF) && (len(line) > 0 || len(part) > 0 || tooLong)):
-			return nil, tooLong, err
+		case err != nil && !(errors.Is(err, io.EOF) && (len(line.text) > 0 || len(part) > 0 || line.tooLong)):
+			return fileLine{}, err
 		}
 		r.line++
-		return trimLine(line), tooLong, nil
+		line.text = trimLine(line.text)
+		return line, nil
 	}
 }
 
@@ -218,63 +234,70 @@ func trimLine(line []byte) []byte {
 	return line
 }
 
-// record reads a CSV record, which may have line breaks in quotes.
-func (r *fileReader) record() ([]string, error) {
-	var whole []byte
-	for {
-		line, tooLong, err := r.text()
-		if errors.Is(err, io.EOF) && len(whole) > 0 {
-			return nil, &badLine{"a quote is not closed"}
+// record reads a CSV record, which may have line breaks in quotes; width is how many fields it must have, 0 for any. Of what is no record only
+// the first line is bad: those that a stray quote seems to hold are read again.
+func (r *fileReader) record(width int) ([]string, error) {
+	first, err := r.text()
+	switch {
+	case err != nil:
+		return nil, err
+	case first.tooLong:
+		return nil, &badLine{fmt.Sprintf("it is longer than %d bytes", maxLine)}
+	}
+	whole := append(first.text, '\n')
+	var more []fileLine
+	bad := func(why string) ([]string, error) {
+		r.unread, r.line = append(more, r.unread...), r.line-len(more)
+		return nil, &badLine{why}
+	}
+	for open := odd(first.text); open; {
+		if !r.closes() {
+			return bad("a quote is not closed")
 		}
-		if err != nil {
+		line, err := r.text()
+		switch {
+		case errors.Is(err, io.EOF):
+			return bad("a quote is not closed")
+		case err != nil:
 			return nil, err
 		}
-		if tooLong || len(whole)+len(line) > maxLine {
-			return nil, &badLine{fmt.Sprintf("it is longer than %d bytes, or a quote is not closed", maxLine)}
+		more = append(more, line)
+		if line.tooLong || len(whole)+len(line.text) > maxRecord {
+			return bad("a quote is not closed")
 		}
-		whole = append(append(whole, line...), '\n')
-		if quotes(whole)%2 == 0 {
-			break
-		}
-		if !r.closes() {
-			return nil, &badLine{"a quote is not closed"}
-		}
+		whole = append(append(whole, line.text...), '\n')
+		open = open != odd(line.text)
 	}
-	c := csv.NewReader(strings.NewReader(string(whole)))
+	c := csv.NewReader(bytes.NewReader(whole))
 	c.Comma, c.FieldsPerRecord, c.ReuseRecord = r.format.Separator, -1, true
 	record, err := c.Read()
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil, nil
 	case err != nil:
-		return nil, &badLine{"it is no CSV: a quote stands where none can"}
+		return bad("it is no CSV: a quote stands where none can")
+	case width > 0 && len(record) != width:
+		return bad(fmt.Sprintf("it has %d fields, and the first line names %d columns", len(record), width))
 	}
 	return record, nil
 }
 
-// closes looks whether a quote comes soon after an open one: fields with line breaks are short, and a stray quote must not swallow the lines
-// that follow it.
+// closes looks whether a quote comes soon after an open one: fields with line breaks are short.
 func (r *fileReader) closes() bool {
+	if slices.ContainsFunc(r.unread, func(line fileLine) bool { return slices.Contains(line.text, '"') }) {
+		return true
+	}
 	ahead, _ := r.in.Peek(4 << 10) // fewer at the end of the file
 	return slices.Contains(ahead, '"')
 }
 
-func quotes(text []byte) (n int) {
-	for _, c := range text {
-		if c == '"' {
-			n++
-		}
-	}
-	return n
-}
+// odd reports whether a text leaves a quote open.
+func odd(text []byte) bool { return bytes.Count(text, []byte{'"'})%2 == 1 }
 
 func (r *fileReader) row() (map[string]string, error) {
-	record, err := r.record()
+	record, err := r.record(r.width)
 	if err != nil || record == nil {
 		return nil, err
-	}
-	if len(record) != r.width {
-		return nil, &badLine{fmt.Sprintf("it has %d fields, and the first line names %d columns", len(record), r.width)}
 	}
 	fields := make(map[string]string, len(r.at))
 	for field, n := range r.at {
@@ -284,17 +307,17 @@ func (r *fileReader) row() (map[string]string, error) {
 }
 
 func (r *fileReader) object() (map[string]string, error) {
-	line, tooLong, err := r.text()
+	line, err := r.text()
 	switch {
 	case err != nil:
 		return nil, err
-	case tooLong:
+	case line.tooLong:
 		return nil, &badLine{fmt.Sprintf("it is longer than %d bytes", maxLine)}
-	case len(strings.TrimSpace(string(line))) == 0:
+	case len(bytes.TrimSpace(line.text)) == 0:
 		return nil, nil
 	}
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal(line, &members); err != nil {
+	if err := json.Unmarshal(line.text, &members); err != nil {
 		return nil, &badLine{"it is no JSON object"}
 	}
 	fields := map[string]string{}

@@ -87,6 +87,32 @@ func (r Record) Since(mark Mark, from time.Time) int {
 	return n
 }
 
+// PersonMessage is what is known between the person and one message. Ref is the ledger's number of it; a mark that is missing never happened.
+type PersonMessage struct {
+	Ref    int64
+	At     map[Mark]time.Time
+	Clicks int64
+}
+
+// Messages are those of which something is known, the oldest first.
+func (r Record) Messages() []PersonMessage {
+	list := make([]PersonMessage, len(r.states))
+	for n := range r.states {
+		s := &r.states[n]
+		list[n] = PersonMessage{Ref: s.ref, At: map[Mark]time.Time{}, Clicks: s.clicks}
+		for mark, at := range s.at {
+			if at != 0 {
+				list[n].At[Mark(mark)] = time.Unix(at, 0).UTC()
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b PersonMessage) int { return a.At[Sent].Compare(b.At[Sent]) })
+	return list
+}
+
+// Erased reports whether the person was erased, so that nothing is taken in of them any more.
+func (r Record) Erased() bool { return r.erased }
+
 const recordVersion = 1
 
 // Encode writes a record in the form in which the ledger keeps it: a few bytes a message, since a shop has millions of these.

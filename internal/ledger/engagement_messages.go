@@ -88,6 +88,21 @@ func (l *Ledger) KnowEngagementMessages(ctx context.Context, merchant string, me
 	return known, err
 }
 
+// EngagementMessagesByRef returns messages by the numbers that people's records have for them.
+func (l *Ledger) EngagementMessagesByRef(ctx context.Context, merchant string, refs []int64) (map[int64]EngagementMessage, error) {
+	found := make(map[int64]EngagementMessage, len(refs))
+	err := in(ctx, l.dialect, l.reads, "SELECT "+engagementMessageColumns+" FROM engagement_messages WHERE merchant = $1 AND ref ",
+		[]any{merchant}, refs, "", func(rows *sql.Rows) error {
+			m, err := scanEngagementMessage(rows)
+			found[m.Ref] = m
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("read messages by number: %w", explain(err))
+	}
+	return found, nil
+}
+
 // EngagementMessagesDue are the messages of a list that are to be read by now, the longest due first.
 func (l *Ledger) EngagementMessagesDue(ctx context.Context, merchant string, list int, now consent.Instant, limit int) ([]EngagementMessage, error) {
 	due, err := engagementMessages(ctx, l.reads, " AND list = $2 AND next_read > 0 AND next_read <= $3 ORDER BY next_read, ref LIMIT $4",

@@ -21,8 +21,9 @@ type Webhook struct {
 	Topic string
 	// Body is a keyed hash of the raw body.
 	Body []byte
-	// Customers are the GIDs of customers of whom there is news.
+	// Customers are the GIDs of customers of whom there is news; CanWait lets many such webhooks be read together, up to updatesTogether later.
 	Customers []string
+	CanWait   bool
 	// Order is remembered for the checkout windows, unless nil.
 	Order *Order
 	// Privacy is what has to be done about it, unless nil.
@@ -40,6 +41,11 @@ type WebhookReceipt struct {
 	// Nudge: hints wait and nobody reads them; whoever gets this must send somebody.
 	Nudge bool
 }
+
+// updatesTogether is how long webhooks that can wait are gathered before their customers are read. Whoever writes to many customers, an app, an
+// import, or we with the fields of events, causes one for each of them: read as they come, a few at a time, they would take a third of a
+// Standard store's points.
+const updatesTogether = 5 * consent.Second
 
 // hintMemory is how long a hint waits for a merchant that does not run, or all of whose syncs are off: polls find what it tells, and a
 // shop that has left must not leave the ids of its customers here.
@@ -75,15 +81,17 @@ func (t *transaction) receive(ctx context.Context, webhooks []Webhook) ([]Webhoo
 		return nil, err
 	}
 	var orders []any
-	hints := map[string]map[string]bool{}
+	hints := map[string]map[string]consent.Instant{}
 	nudger := map[string]int{}
-	hint := func(i int, customers ...string) {
+	hint := func(i int, due consent.Instant, customers ...string) {
 		merchant := webhooks[i].Merchant
 		if hints[merchant] == nil {
-			hints[merchant], nudger[merchant] = map[string]bool{}, i
+			hints[merchant], nudger[merchant] = map[string]consent.Instant{}, i
 		}
 		for _, customer := range customers {
-			hints[merchant][text(customer)] = true
+			if before, twice := hints[merchant][text(customer)]; !twice || due < before {
+				hints[merchant][text(customer)] = due
+			}
 		}
 	}
 	waiting, err := t.holdsFor(ctx, webhooks, receipts)
@@ -96,7 +104,11 @@ func (t *transaction) receive(ctx context.Context, webhooks []Webhook) ([]Webhoo
 			continue
 		}
 		if len(w.Customers) > 0 {
-			hint(i, w.Customers...)
+			due := now
+			if w.CanWait {
+				due = now.Plus(updatesTogether - consent.Span(now)%updatesTogether)
+			}
+			hint(i, due, w.Customers...)
 		}
 		if w.Privacy != nil {
 			if err := t.addPrivacyRequest(ctx, w.Merchant, *w.Privacy); err != nil {
@@ -116,7 +128,7 @@ func (t *transaction) receive(ctx context.Context, webhooks []Webhook) ([]Webhoo
 					receipts[i].Held = append(receipts[i].Held, h)
 				} else {
 					// Nobody is there to be told: whoever reads the hints settles the hold.
-					hint(i, h.Hold.Customer)
+					hint(i, now, h.Hold.Customer)
 				}
 			}
 		}
@@ -128,7 +140,7 @@ func (t *transaction) receive(ctx context.Context, webhooks []Webhook) ([]Webhoo
 	}
 	// One order of rows for all transactions, so that two of them wait instead of deadlocking.
 	for _, merchant := range slices.Sorted(maps.Keys(hints)) {
-		nudge, err := t.hint(ctx, merchant, slices.Sorted(maps.Keys(hints[merchant])), now)
+		nudge, err := t.hint(ctx, merchant, hints[merchant], now)
 		if err != nil {
 			return nil, err
 		}
@@ -237,15 +249,16 @@ func mayWaitFor(h Held, o *Order) bool {
 	return theirs && o.CreatedAt >= h.Hold.Consent.Plus(-longestBefore) && o.CreatedAt <= h.Hold.Until
 }
 
-// hint notes customers of whom there is news and reports whether somebody must be sent to read them.
-func (t *transaction) hint(ctx context.Context, merchant string, customers []string, now consent.Instant) (nudge bool, err error) {
+// hint notes customers of whom there is news, with when they are due to be read, and reports whether somebody must be sent to read them.
+func (t *transaction) hint(ctx context.Context, merchant string, customers map[string]consent.Instant, now consent.Instant) (nudge bool, err error) {
 	const columns = 4
 	args := make([]any, 0, len(customers)*columns)
-	for _, customer := range customers {
-		args = append(args, merchant, customer, 1, int64(now))
+	for _, customer := range slices.Sorted(maps.Keys(customers)) {
+		args = append(args, merchant, customer, 1, int64(customers[customer]))
 	}
 	if err := t.insert(ctx, "INSERT INTO hints (merchant, customer, mark, since)", columns, args,
-		"ON CONFLICT (merchant, customer) DO UPDATE SET mark = hints.mark + 1", nil); err != nil {
+		`ON CONFLICT (merchant, customer) DO UPDATE SET mark = hints.mark + 1,
+			since = CASE WHEN excluded.since < hints.since THEN excluded.since ELSE hints.since END`, nil); err != nil {
 		return false, err
 	}
 	on := false
@@ -269,7 +282,7 @@ func (l *Ledger) Hint(ctx context.Context, merchant, customer string) (nudge boo
 		if err != nil {
 			return err
 		}
-		nudge, err = t.hint(ctx, merchant, []string{text(customer)}, now)
+		nudge, err = t.hint(ctx, merchant, map[string]consent.Instant{text(customer): now}, now)
 		return err
 	})
 	return nudge && err == nil, err
@@ -281,7 +294,7 @@ type Hint struct {
 	Customer string
 	// Mark tells a hint from a newer one about the same customer.
 	Mark int64
-	// Since is when the oldest webhook that is not read yet came.
+	// Since is when the oldest webhook that is not read yet came, or a little later if it can wait: nobody reads it before.
 	Since consent.Instant
 }
 

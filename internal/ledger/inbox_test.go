@@ -64,6 +64,41 @@ func TestAHintIsKeptUntilItsNewsIsRead(t *testing.T) {
 	})
 }
 
+// TestWebhooksThatCanWaitAreReadTogether, unless one of the same customer cannot, before or after.
+func TestWebhooksThatCanWaitAreReadTogether(t *testing.T) {
+	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
+		addMerchant(t, l, consent.EmailToListrak)
+		const together = 5 * consent.Second
+		patient := func(id string, customers ...string) ledger.Webhook {
+			w := customerWebhook(id, customers...)
+			w.CanWait = true
+			return w
+		}
+		due := func() []ledger.Hint {
+			t.Helper()
+			list, err := l.Hints(t.Context(), acme, clock.Now(), 100)
+			require.NoError(t, err)
+			return list
+		}
+		clock.Advance(together - consent.Span(clock.Now())%together + consent.Second) // a second after the last gathering
+		began := clock.Now()
+		require.True(t, receive(t, l, patient("a", "1", "2", "3"))[0].Nudge)
+		clock.Advance(consent.Second)
+		receive(t, l, patient("b", "4"), customerWebhook("c", "2"), patient("d", "2"), customerWebhook("e", "5"))
+		receive(t, l, patient("f", "5"))
+		gathered := began.Plus(4 * consent.Second)
+		require.Equal(t, []ledger.Hint{{"2", 2, clock.Now()}, {"5", 2, clock.Now()}}, due())
+		clock.Advance(2*consent.Second + 999*consent.Millisecond)
+		require.Len(t, due(), 2)
+		asleep, err := l.FallAsleep(t.Context(), acme)
+		require.NoError(t, err)
+		require.False(t, asleep, "some wait")
+		clock.Advance(consent.Millisecond)
+		require.Equal(t, []ledger.Hint{{"2", 2, began.Plus(consent.Second)}, {"5", 2, began.Plus(consent.Second)}, {"1", 1, gathered}, {"3", 1, gathered}, {"4", 1, gathered}},
+			due())
+	})
+}
+
 func TestNobodyIsSentWhileSomebodyIsAwake(t *testing.T) {
 	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
 		addMerchant(t, l)

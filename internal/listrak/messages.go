@@ -248,7 +248,8 @@ type activityRow struct {
 	Abuse        bool   `json:"abuse"`
 }
 
-// Activity reads one page of what recipients did with a message, up to 5000. A page that is read again shows what has changed since.
+// Activity reads one page of what recipients did with a message, up to 5000: who was sent it, opened and clicked it and how often. The routes of
+// links and their clickers know the date of each click besides, for a request for each link; transactional messages have none. A page that is read again shows what has changed since.
 // Begin with an empty cursor and go on with ActivityPage.Next; ErrCursorLost is in the chain when Listrak does not take one any more.
 func (c *Client) Activity(ctx context.Context, message MessageRef, query ActivityQuery) (ActivityPage, error) {
 	call := call{op: "read activity (GET …/Message/{messageId}/Activity)", area: "Reporting", person: true}

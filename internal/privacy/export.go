@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/engagement"
 	"github.com/concordsync/concord/internal/explain"
 	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/ledger"
@@ -58,13 +59,36 @@ type ExportedAddress struct {
 	// Known is false for an address of which nothing is held.
 	Known bool `json:"known"`
 	// AddressKept: the address itself is kept too, sealed, because a delivery needs it.
-	AddressKept bool               `json:"address_kept"`
-	Decision    ExportedDecision   `json:"decision"`
-	Sides       []ExportedSide     `json:"sides"`
-	Waiting     *ExportedWait      `json:"waiting_for_an_order,omitempty"`
-	UnderWay    []string           `json:"deliveries_under_way"`
-	Orders      []ExportedOrder    `json:"remembered_orders"`
-	Story       []explain.Sentence `json:"journal"`
+	AddressKept bool             `json:"address_kept"`
+	Decision    ExportedDecision `json:"decision"`
+	Sides       []ExportedSide   `json:"sides"`
+	Waiting     *ExportedWait    `json:"waiting_for_an_order,omitempty"`
+	UnderWay    []string         `json:"deliveries_under_way"`
+	Orders      []ExportedOrder  `json:"remembered_orders"`
+	// Events are what is kept of the messages that were sent there, nil when nothing is.
+	Events *ExportedEvents    `json:"events,omitempty"`
+	Story  []explain.Sentence `json:"journal"`
+}
+
+// ExportedEvents are what is kept of somebody's messages. The three dates are of all time and stand in Shopify too, with counts of thirty days.
+type ExportedEvents struct {
+	LastSent    time.Time         `json:"last_sent,omitzero"`
+	LastOpened  time.Time         `json:"last_opened,omitzero"`
+	LastClicked time.Time         `json:"last_clicked,omitzero"`
+	Messages    []ExportedMessage `json:"messages"`
+}
+
+// ExportedMessage is one message; a date that is missing says that it never happened, or that nobody told.
+type ExportedMessage struct {
+	ID           string    `json:"id"`
+	Title        string    `json:"title,omitempty"`
+	Sent         time.Time `json:"sent,omitzero"`
+	Opened       time.Time `json:"opened,omitzero"`
+	Clicked      time.Time `json:"clicked,omitzero"`
+	Clicks       int64     `json:"clicks,omitempty"`
+	Bounced      time.Time `json:"bounced,omitzero"`
+	Unsubscribed time.Time `json:"unsubscribed,omitzero"`
+	Complained   time.Time `json:"complained,omitzero"`
 }
 
 // ExportedDecision is what the person decided, as far as both sides have told.
@@ -185,7 +209,12 @@ func (j *job) export(ctx context.Context) (*Export, error) {
 		e.Customers = append(e.Customers, ExportedCustomer{ID: c.ID, UpdatedAt: c.UpdatedAt.Time(), EmailHash: hashOf(c.Email), PhoneHash: hashOf(c.SMS)})
 	}
 	for _, h := range held.Subjects {
-		e.Addresses = append(e.Addresses, addressOf(h))
+		address := addressOf(h)
+		if address.Events, err = j.eventsOf(ctx, h.Subject); err != nil {
+			return nil, err
+		}
+		address.Known = address.Known || address.Events != nil
+		e.Addresses = append(e.Addresses, address)
 	}
 	for _, h := range held.Hints {
 		e.Announced = append(e.Announced, h.Customer)
@@ -205,6 +234,35 @@ func (j *job) export(ctx context.Context) (*Export, error) {
 	}
 	j.readSides(ctx, e, f)
 	return e, nil
+}
+
+// eventsOf is what is kept of the messages to an address; nil when nothing is.
+func (j *job) eventsOf(ctx context.Context, subject consent.Subject) (*ExportedEvents, error) {
+	kept, err := j.Engine.Ledger.EngagedPerson(ctx, j.merchant, subject)
+	if err != nil {
+		return nil, err
+	}
+	record, err := engagement.DecodeRecord(kept.Record)
+	if err != nil || len(kept.Record) == 0 || record.Erased() {
+		return nil, err
+	}
+	messages := record.Messages()
+	refs := make([]int64, len(messages))
+	for n, m := range messages {
+		refs[n] = m.Ref
+	}
+	known, err := j.Engine.Ledger.EngagementMessagesByRef(ctx, j.merchant, refs)
+	if err != nil {
+		return nil, err
+	}
+	events := &ExportedEvents{LastSent: record.Last(engagement.Sent), LastOpened: record.Last(engagement.Opened),
+		LastClicked: record.Last(engagement.Clicked), Messages: []ExportedMessage{}}
+	for _, m := range messages {
+		events.Messages = append(events.Messages, ExportedMessage{ID: known[m.Ref].ID, Title: known[m.Ref].Title, Clicks: m.Clicks,
+			Sent: m.At[engagement.Sent], Opened: m.At[engagement.Opened], Clicked: m.At[engagement.Clicked], Bounced: m.At[engagement.Bounced],
+			Unsubscribed: m.At[engagement.Unsubscribed], Complained: m.At[engagement.Complained]})
+	}
+	return events, nil
 }
 
 func hashOf(s consent.Subject) string {
@@ -444,6 +502,15 @@ func (e *Export) Text() string {
 			told[o.ID] = true
 			line("  Order %s of %s is remembered until %s.", o.ID, stamp(o.CreatedAt), stamp(o.Until))
 		}
+		if a.Events != nil {
+			for _, m := range a.Events.Messages {
+				line("  Message %s: %s", m.ID, words(m.Title, deed("sent", m.Sent), deed("opened", m.Opened), deed("clicked", m.Clicked),
+					deed("bounced", m.Bounced), deed("unsubscribed", m.Unsubscribed), deed("complained", m.Complained)))
+			}
+			if last := words(deed("sent", a.Events.LastSent), deed("opened", a.Events.LastOpened), deed("clicked", a.Events.LastClicked)); last != "" {
+				line("  Last message %s. That stands in Shopify too, with how often within 30 days.", last)
+			}
+		}
 		for _, s := range a.Story {
 			line("  %s  %s", stamp(s.At), s.Text)
 		}
@@ -492,6 +559,14 @@ func words(parts ...string) string {
 		}
 	}
 	return strings.Join(given, ", ")
+}
+
+// deed is what happened with a message and when; empty when it did not.
+func deed(what string, at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return what + " on " + stamp(at)
 }
 
 func stamp(t time.Time) string {

@@ -62,7 +62,8 @@ func newWorld(t *testing.T, withPrivacy bool) *world {
 	require.NoError(t, err)
 	t.Cleanup(sb.Close)
 	const domain = acme + ".myshopify.com"
-	w.shop = sb.AddShop(shop.Config{Domain: domain, ClientID: "app", ClientSecret: testSecret})
+	w.shop = sb.AddShop(shop.Config{Domain: domain, ClientID: "app", ClientSecret: testSecret,
+		Scopes: []string{"read_customers", "write_customers", "read_orders", "read_marketing_events", "write_marketing_events"}})
 	w.list = sb.AddList(list.Config{ID: 7, ClientID: "integration", Secret: testSecret})
 	w.texts = sb.AddSenderCode(list.SenderCodeConfig{ID: 8, ClientID: "sms", Secret: testSecret, Account: "integration", Lists: []list.PhoneList{{ID: 80}}})
 	w.privacy = sb.AddPrivacy(list.PrivacyConfig{ClientID: "privacy", Secret: testSecret, Account: "integration", Processing: time.Hour, Unlimited: true})

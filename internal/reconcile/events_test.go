@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -63,5 +64,73 @@ func TestSMSEventsWithoutSMSStopNobody(t *testing.T) {
 	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
 	if result := w.round(); result.Switches.State != ledger.Running {
 		t.Errorf("the merchant is %s", result.Switches.State)
+	}
+}
+
+// The fields of events that we write bump updatedAt and bring a webhook for each customer. Neither is news: nothing is decided and nothing
+// written, polls and webhooks read each customer once more, many at a time, and then there is quiet.
+func TestOurOwnFieldsAreNoNews(t *testing.T) {
+	t.Parallel()
+	const people = 260
+	for _, byWebhook := range []bool{false, true} {
+		t.Run(fmt.Sprint("by webhook ", byWebhook), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, plan{timing: restless}).enable()
+			ids := make([]shop.CustomerID, people)
+			email := func(n int) string { return fmt.Sprintf("customer-%d@example.com", n) }
+			for n := range ids {
+				ids[n] = w.customer(email(n), shop.Subscribed, w.clock.Now())
+				w.subscribes(email(n), w.clock.Now())
+			}
+			w.agree()
+			before := make([]ledger.Entry, people)
+			for n := range ids {
+				before[n] = w.entry(email(n))
+			}
+			writes := len(w.shop.Writes()) + len(w.list.Writes())
+
+			w.clock.advance(time.Minute)
+			w.writesEvents()
+			for n, id := range ids {
+				refused := w.shop.SetMetafields([]shop.MetafieldInput{{Owner: id, Namespace: "$app:concord", Key: "emails_sent_30_days",
+					Type: "number_integer", Value: "1"}})
+				if len(refused) > 0 {
+					t.Fatal(refused)
+				}
+				if byWebhook {
+					w.clock.advance(10 * time.Millisecond)
+					w.webhook(ledger.Webhook{Merchant: storeID, ID: fmt.Sprint("own ", n), Topic: "customers/update", Customers: []string{string(id)}, CanWait: true})
+				}
+			}
+			w.clock.advance(10 * time.Second)
+			requests := w.shop.Requests()["nodes"]
+			if byWebhook {
+				w.drain()
+				w.noHints()
+			} else {
+				w.round()
+			}
+			if n := w.shop.Requests()["nodes"] - requests; n != 2 {
+				t.Errorf("%d customers were read in %d requests, want two: %v", people, n, w.shop.Requests())
+			}
+			for range 8 {
+				w.round()
+			}
+			calls := w.countingCalls()
+			for range 3 {
+				w.round()
+			}
+			if n := calls(); n != 9 {
+				t.Errorf("%d calls in three rounds afterwards, want the nine of idle ones", n)
+			}
+			for n := range ids {
+				if after := w.entry(email(n)); after.Version != before[n].Version {
+					t.Fatalf("what is known of %s has changed\n%s", email(n), w.history(email(n)))
+				}
+			}
+			if n := len(w.shop.Writes()) + len(w.list.Writes()); n != writes {
+				t.Errorf("%d writes of consent follow from the fields", n-writes)
+			}
+		})
 	}
 }

@@ -282,7 +282,8 @@ func (d *Door) fill(w *ledger.Webhook, from *sender, body []byte, triggered time
 		w.Problem = err.Error()
 		return nil
 	}
-	w.Customers = news.Customers
+	// A consent has a topic of its own. This one comes with every change of a customer, our own writes included.
+	w.Customers, w.CanWait = news.Customers, w.Topic == payload.TopicCustomerUpdate
 	if o := news.Order; o != nil && !from.settings.IsRenewal(o.Source) {
 		w.Order = &ledger.Order{ID: o.ID, Customer: o.Customer, CreatedAt: consent.InstantOf(o.CreatedAt),
 			Until: consent.InstantOf(d.Now()).Plus(orderMemory)}

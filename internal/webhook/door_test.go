@@ -500,6 +500,23 @@ func otherBits(signature string) string {
 	return signature[:42] + string(alphabet[last^1]) + "="
 }
 
+// TestOnlyUpdatesOfCustomersWait: a consent has a topic of its own, and is read at once.
+func TestOnlyUpdatesOfCustomersWait(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, ledgertest.SQLite(t))
+	bodies := map[string]string{payload.TopicEmailConsent: `{"customer_id":7}`, payload.TopicSMSConsent: `{"id":7}`, payload.TopicCustomerCreate: `{"id":7}`,
+		payload.TopicCustomerDelete: `{"id":7}`, payload.TopicCustomerUpdate: `{"id":7}`}
+	for topic, body := range bodies {
+		require.Equal(t, http.StatusOK, b.send(topic, topic, body))
+	}
+	kept := b.inbox.all()
+	require.Len(t, kept, len(bodies))
+	for _, w := range kept {
+		require.Equal(t, []string{"gid://shopify/Customer/7"}, w.Customers, w.Topic)
+		require.Equal(t, w.Topic == payload.TopicCustomerUpdate, w.CanWait, w.Topic)
+	}
+}
+
 func TestTheSameIDWithAnotherBodyChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, ledgertest.SQLite(t))
