@@ -130,7 +130,8 @@ func (in *intake) run(ctx context.Context, events []Event) error {
 	if err != nil {
 		return err
 	}
-	for channel, list := range arrivals {
+	for _, channel := range consent.Channels {
+		list := arrivals[channel]
 		var here []arrival
 		for _, a := range list {
 			if channel == consent.Email && read[a.event.Message] {

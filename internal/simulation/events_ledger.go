@@ -24,6 +24,9 @@ func (l eventLedger) Now(ctx context.Context) (consent.Instant, error) { return 
 func (l eventLedger) Switches(ctx context.Context, id string) (ledger.Switches, error) {
 	return step(l.consent, func() (ledger.Switches, error) {
 		l.events().askedForSwitches()
+		if err := ctx.Err(); err != nil {
+			return ledger.Switches{}, err // also where nobody has to be asked
+		}
 		return l.consent.world.rememberedSwitches(func() (ledger.Switches, error) { return l.book.Switches(ctx, id) })
 	})
 }
@@ -46,6 +49,9 @@ func (l eventLedger) SetRunStatus(ctx context.Context, id string, kind ledger.Ru
 }
 
 func (l eventLedger) Cursors(ctx context.Context, id string) (map[string]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err // also where nobody has to be asked
+	}
 	return l.consent.Cursors(ctx, id)
 }
 

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -266,7 +268,7 @@ func (e *events) switchEvents(on bool, syncs ...consent.Sync) {
 
 // stopPasses lets passes notice that something was switched.
 func (e *events) stopPasses() {
-	for number := range e.passes {
+	for _, number := range slices.Sorted(maps.Keys(e.passes)) {
 		e.aside(e.now.Add(time.Duration(e.random.IntN(1000))*time.Millisecond), func() {
 			if cancel := e.passes[number]; cancel != nil {
 				cancel()
@@ -447,7 +449,7 @@ func (e *events) settle() {
 	planned := &campaign{kind: list.BulkMessage}
 	var everybody []string
 	for _, address := range e.watch.order {
-		if channelOf(address) == consent.Email {
+		if strings.Contains(address, "@") { // no phone number, and none of Listrak's keys by which somebody was looked up
 			everybody = append(everybody, address)
 		}
 	}
