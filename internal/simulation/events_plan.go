@@ -12,7 +12,7 @@ import (
 )
 
 // eventsOneIn is in how many seeds merchants have events: they take several times as long as others.
-const eventsOneIn = 10
+const eventsOneIn = 20
 
 // eventScenario draws how events are, which some merchants have.
 func (r *drawer) eventScenario(s scenario) eventScenario {
