@@ -44,7 +44,7 @@ type Result struct {
 const maxIntake = 1000
 
 // TakeIn takes events in. Result i belongs to events[i]; when there is an error, nothing is known of any, and all may be given again. What was
-// taken in is kept when this returns.
+// taken in is kept when this returns. A merchant who is paused or broken takes in as well: who tells of an event tells it once.
 func (k *Keeper) TakeIn(ctx context.Context, id string, events []Event) ([]Result, error) {
 	switches, err := k.Ledger.Switches(ctx, id)
 	if err != nil {
@@ -57,7 +57,7 @@ func (k *Keeper) TakeIn(ctx context.Context, id string, events []Event) ([]Resul
 	results := make([]Result, len(events))
 	for from := 0; from < len(events); from += maxIntake {
 		to := min(from+maxIntake, len(events))
-		in := intake{k: k, id: id, list: settings.EmailList, country: settings.SMS.Country, on: k.on(switches), results: results[from:to]}
+		in := intake{k: k, id: id, list: settings.EmailList, country: settings.SMS.Country, on: switches.On, results: results[from:to]}
 		if err := in.run(ctx, events[from:to]); err != nil {
 			return nil, err
 		}

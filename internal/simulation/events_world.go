@@ -411,8 +411,6 @@ func (e *events) push(batch []*pushedEvent, malformed []int) {
 		panic(err)
 	}
 	e.pushes++
-	before, err := e.book.Switches(e.context, merchantID)
-	e.watch.failed(err)
 	began, done := e.now, false
 	again := func() {
 		if !done {
@@ -431,7 +429,7 @@ func (e *events) push(batch []*pushedEvent, malformed []int) {
 		if err != nil {
 			again()
 		} else {
-			e.acknowledged(batch, malformed, report, began, before)
+			e.acknowledged(batch, malformed, report, began)
 			done = true
 		}
 	})
