@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,10 +47,6 @@ const maxIntake = 1000
 // TakeIn takes events in. Result i belongs to events[i]; when there is an error, nothing is known of any, and all may be given again. What was
 // taken in is kept when this returns. A merchant who is paused or broken takes in as well: who tells of an event tells it once.
 func (k *Keeper) TakeIn(ctx context.Context, id string, events []Event) ([]Result, error) {
-	switches, err := k.Ledger.Switches(ctx, id)
-	if err != nil {
-		return nil, err
-	}
 	settings, err := k.Settings(ctx, id)
 	if err != nil {
 		return nil, err
@@ -57,7 +54,7 @@ func (k *Keeper) TakeIn(ctx context.Context, id string, events []Event) ([]Resul
 	results := make([]Result, len(events))
 	for from := 0; from < len(events); from += maxIntake {
 		to := min(from+maxIntake, len(events))
-		in := intake{k: k, id: id, list: settings.EmailList, country: settings.SMS.Country, on: switches.On, results: results[from:to]}
+		in := intake{k: k, id: id, list: settings.EmailList, country: settings.SMS.Country, results: results[from:to]}
 		if err := in.run(ctx, events[from:to]); err != nil {
 			return nil, err
 		}
@@ -65,14 +62,19 @@ func (k *Keeper) TakeIn(ctx context.Context, id string, events []Event) ([]Resul
 	return results, nil
 }
 
+// switchTries bounds how often events are judged anew because somebody switches meanwhile, which people do.
+const switchTries = 10
+
 // intake takes in one transaction's worth of events.
 type intake struct {
 	k       *Keeper
 	id      string
 	list    int
 	country string
-	on      func(consent.Sync) bool
 	results []Result
+	// on says which kinds are on by the switches of generation.
+	on         func(consent.Sync) bool
+	generation int64
 }
 
 // arrival is an event that is good, on its way into the ledger.
@@ -84,7 +86,21 @@ type arrival struct {
 	hash    []byte
 }
 
+// run judges events by the switches, and anew when they have changed by the time at which the events are kept.
 func (in *intake) run(ctx context.Context, events []Event) error {
+	err := ledger.ErrSwitched
+	for try := 0; try < switchTries && errors.Is(err, ledger.ErrSwitched); try++ {
+		var switches ledger.Switches
+		if switches, err = in.k.Ledger.Switches(ctx, in.id); err != nil {
+			return err
+		}
+		in.on, in.generation = switches.On, switches.Generation
+		err = in.judge(ctx, events)
+	}
+	return err
+}
+
+func (in *intake) judge(ctx context.Context, events []Event) error {
 	// By the ledger's clock: a machine whose clock is wrong would refuse events for ever as old, or as lying in the future.
 	instant, err := in.k.Ledger.Now(ctx)
 	if err != nil {
@@ -94,6 +110,9 @@ func (in *intake) run(ctx context.Context, events []Event) error {
 	arrivals := map[consent.Channel][]arrival{}
 	messages := map[string]ledger.EngagementMessage{}
 	for n := range events {
+		if in.results[n].Outcome == Taken {
+			continue // in an earlier try, on the other channel
+		}
 		e := &events[n]
 		address, err := e.check(now, in.k.Timing.LookBack, in.country)
 		switch {
@@ -130,9 +149,9 @@ func (in *intake) run(ctx context.Context, events []Event) error {
 	if err != nil {
 		return err
 	}
-	for channel, list := range arrivals {
+	for _, channel := range consent.Channels {
 		var here []arrival
-		for _, a := range list {
+		for _, a := range arrivals[channel] {
 			if channel == consent.Email && read[a.event.Message] {
 				in.results[a.n].Outcome = Read
 				continue
@@ -193,7 +212,7 @@ func (in *intake) take(ctx context.Context, channel consent.Channel, arrivals []
 	if len(arrivals) == 0 {
 		return nil
 	}
-	batch := ledger.EngagementIntake{Channel: channel}
+	batch := ledger.EngagementIntake{Channel: channel, Generation: in.generation}
 	for _, a := range arrivals {
 		batch.Subjects = append(batch.Subjects, a.subject)
 		batch.Events = append(batch.Events, a.hash)

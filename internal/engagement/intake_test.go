@@ -1,6 +1,7 @@
 package engagement_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -45,4 +46,59 @@ func TestWhoStandsStillTakesIn(t *testing.T) {
 			require.Equal(t, 2, w.toldDays("sms-sale")["2026-11-20"]["sendsCount"])
 		})
 	}
+}
+
+// switching switches a merchant just before the n-th transaction that takes in.
+type switching struct {
+	*ledger.Ledger
+	n   int
+	now func()
+}
+
+func (s *switching) TakeInEngagement(ctx context.Context, id string, in ledger.EngagementIntake) (int, error) {
+	if s.n--; s.n == 0 {
+		s.now()
+	}
+	return s.Ledger.TakeInEngagement(ctx, id, in)
+}
+
+// TestNothingIsKeptOfWhatIsSwitchedOffMeanwhile, and what was kept before counts as taken.
+func TestNothingIsKeptOfWhatIsSwitchedOffMeanwhile(t *testing.T) {
+	t.Parallel()
+	for n := range 2 {
+		w := newWorld(t, options{})
+		w.set(map[consent.Sync]bool{consent.SMSEvents: true, consent.EmailEvents: true})
+		w.keeper.Ledger = &switching{w.ledger, n + 1, func() { w.set(map[consent.Sync]bool{consent.SMSEvents: false, consent.EmailEvents: n > 0}) }}
+		report, err := w.keeper.Push(t.Context(), w.id, []byte("["+event("1", "sms.sent", "+15550100001", w.clock.now())+","+
+			event("2", "email.opened", "ann@example.com", w.clock.now())+"]"))
+		require.NoError(t, err)
+		totals, err := w.ledger.EngagementTotals(t.Context(), w.id)
+		require.NoError(t, err)
+		switch {
+		case n == 0:
+			require.Equal(t, 2, report.Off, "%+v", report)
+			require.Empty(t, totals)
+		default:
+			require.Equal(t, [2]int{1, 1}, [2]int{report.Taken, report.Off}, "%+v", report)
+			require.Len(t, totals, 1)
+			require.Contains(t, totals, "email-sale")
+		}
+	}
+}
+
+// TestWhoIsSwitchedWithoutEndIsToldToComeAgain, instead of one who waits for ever.
+func TestWhoIsSwitchedWithoutEndIsToldToComeAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
+	book := &switching{Ledger: w.ledger, n: 1}
+	book.now = func() {
+		book.n = 1
+		switches, err := w.ledger.Switches(t.Context(), w.id)
+		require.NoError(t, err)
+		w.set(map[consent.Sync]bool{consent.EmailEvents: !switches.On(consent.EmailEvents)})
+	}
+	w.keeper.Ledger = book
+	_, err := w.keeper.Push(t.Context(), w.id, []byte(event("1", "sms.sent", "+15550100001", w.clock.now())))
+	require.ErrorIs(t, err, ledger.ErrSwitched)
 }

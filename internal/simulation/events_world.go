@@ -421,9 +421,7 @@ func (e *events) push(batch []*pushedEvent, malformed []int) {
 	}
 	var report engagement.Report
 	e.spawn(one.process, func() {
-		e.pushBegan[e.current] = began
 		report, err = one.keeper.Push(e.context, merchantID, body)
-		delete(e.pushBegan, e.current)
 	}, func() {
 		e.watch.failed(err)
 		if err != nil {
