@@ -94,22 +94,6 @@ func TestANumberWithoutACountryCodeIsOfTheMerchantsCountry(t *testing.T) {
 	require.Equal(t, "2", w.shop.Metafields(ann)[field("sms_sent_30_days")])
 }
 
-// TestEmailEventsOfAMessageThatIsReadCountOnce: Listrak shows the same.
-func TestEmailEventsOfAMessageThatIsReadCountOnce(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, options{})
-	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
-	id, emails := w.send("Spring", 3)
-	w.pass()
-	one := fmt.Sprintf(`{"specversion":"1.0","id":"1","source":"s","type":"email.sent","time":%q,"data":{"address":%q,"message":%d}}`,
-		w.clock.now().Format(time.RFC3339), emails[0], id)
-	report, err := w.keeper.Push(t.Context(), w.id, []byte(one))
-	require.NoError(t, err)
-	require.Equal(t, 1, report.Read)
-	w.pass()
-	require.Equal(t, w.truth(id), w.toldDays(messageID(id)))
-}
-
 func TestWhoIsNobodyInShopifyIsToldOnceTheyAreSomebody(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})

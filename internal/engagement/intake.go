@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -25,7 +26,7 @@ const (
 	Duplicate
 	// Off: the sync or the kind that it belongs to is off, so that nothing of it is kept.
 	Off
-	// Read: its message is read from Listrak, which shows the same; nothing was counted a second time.
+	// Read: its message is read from Listrak, which shows the same, so that nothing of it is kept here.
 	Read
 )
 
@@ -122,6 +123,9 @@ func (in *intake) judge(ctx context.Context, events []Event) error {
 		case !in.on(e.Mark.Kind(e.Channel)):
 			in.results[n].Outcome = Off
 			continue
+		case in.readAnyway(e):
+			in.results[n].Outcome = Read
+			continue
 		}
 		a := arrival{n: n, event: e, subject: consent.SubjectOf(in.k.SubjectKey, in.id, e.Channel, address), message: toldMessageID(e.Channel.String(), e.Message),
 			hash: in.hash(e)}
@@ -136,29 +140,12 @@ func (in *intake) judge(ctx context.Context, events []Event) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	read, err := in.readAnyway(ctx, arrivals[consent.Email])
-	if err != nil {
-		return err
-	}
-	for _, a := range arrivals[consent.Email] {
-		if read[a.event.Message] {
-			delete(messages, a.message)
-		}
-	}
 	known, err := in.known(ctx, messages)
 	if err != nil {
 		return err
 	}
 	for _, channel := range consent.Channels {
-		var here []arrival
-		for _, a := range arrivals[channel] {
-			if channel == consent.Email && read[a.event.Message] {
-				in.results[a.n].Outcome = Read
-				continue
-			}
-			here = append(here, a)
-		}
-		if err := in.take(ctx, channel, here, known, now); err != nil {
+		if err := in.take(ctx, channel, arrivals[channel], known, now); err != nil {
 			return err
 		}
 	}
@@ -180,20 +167,11 @@ func (in *intake) hash(e *Event) []byte {
 	return mac.Sum(nil)[:16]
 }
 
-// readAnyway tells which messages of email events are read from Listrak, by the ids that the events give them.
-func (in *intake) readAnyway(ctx context.Context, arrivals []arrival) (map[string]bool, error) {
-	if len(arrivals) == 0 || in.list == 0 {
-		return nil, nil
-	}
-	asked := map[string]bool{}
-	for _, a := range arrivals {
-		asked[a.event.Message] = true
-	}
-	numbers := make([]string, 0, len(asked))
-	for id := range asked {
-		numbers = append(numbers, id)
-	}
-	return in.k.Ledger.EngagementMessagesRead(ctx, in.id, in.list, numbers)
+// readAnyway reports whether an event is of a message that is read from Listrak, or will be once it is listed there: its id is a number, as
+// Listrak's are. Kept under a name of its own until then, it would be counted beside what is read, for ever.
+func (in *intake) readAnyway(e *Event) bool {
+	_, err := strconv.ParseUint(e.Message, 10, 63)
+	return err == nil && e.Channel == consent.Email && in.list != 0
 }
 
 // known makes sure that the messages are known.

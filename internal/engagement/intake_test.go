@@ -2,6 +2,8 @@ package engagement_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -101,4 +103,34 @@ func TestWhoIsSwitchedWithoutEndIsToldToComeAgain(t *testing.T) {
 	w.keeper.Ledger = book
 	_, err := w.keeper.Push(t.Context(), w.id, []byte(event("1", "sms.sent", "+15550100001", w.clock.now())))
 	require.ErrorIs(t, err, ledger.ErrSwitched)
+}
+
+// TestEmailEventsOfListraksMessagesCountOnce, whether the message was found in Listrak before its events came, or after.
+func TestEmailEventsOfListraksMessagesCountOnce(t *testing.T) {
+	t.Parallel()
+	for _, found := range []bool{false, true} {
+		w := newWorld(t, options{})
+		w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+		ann := w.customer("person-0@example.com")
+		id, emails := w.send("Spring", 3)
+		if found {
+			w.pass()
+		}
+		push := func(message any) map[string]int {
+			text, err := json.Marshal(map[string]any{"specversion": "1.0", "id": fmt.Sprint(message), "source": "s", "type": "email.sent",
+				"time": w.clock.now().Format(time.RFC3339), "data": map[string]any{"address": emails[0], "message": message}})
+			require.NoError(t, err)
+			report, err := w.keeper.Push(t.Context(), w.id, text)
+			require.NoError(t, err)
+			return map[string]int{"read": report.Read, "taken": report.Taken}
+		}
+		require.Equal(t, map[string]int{"read": 1, "taken": 0}, push(id))
+		require.Equal(t, map[string]int{"read": 1, "taken": 0}, push(fmt.Sprint(id)))
+		w.clock.advance(time.Minute)
+		w.pass()
+		require.Equal(t, w.truth(id), w.toldDays(messageID(id)))
+		require.Len(t, w.shop.Engagements(), 1, "one activity a message")
+		require.Equal(t, "1", w.shop.Metafields(ann)[field("emails_sent_30_days")])
+		require.Equal(t, map[string]int{"read": 0, "taken": 1}, push("another-system-7"))
+	}
 }

@@ -14,7 +14,7 @@ const maxReasons = 100
 type Report struct {
 	Taken     int `json:"taken"`
 	Duplicate int `json:"duplicate"`
-	// Off counts those whose kind is switched off, Read those whose message is read from Listrak anyway.
+	// Off counts those whose kind is switched off, Read those of messages that are read from Listrak anyway.
 	Off  int `json:"off"`
 	Read int `json:"read_from_listrak"`
 	// Refused counts those that cannot be taken in, of which Reasons names the first hundred.

@@ -143,9 +143,6 @@ func TestAReadingMovesWithWhatWasRead(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, due, 2)
 		require.Equal(t, "b", due[0].ID)
-		read, err := l.EngagementMessagesRead(ctx, acme, 5, []string{"77", "79", "x"})
-		require.NoError(t, err)
-		require.Equal(t, map[string]bool{"77": true}, read)
 
 		// Known again, with another title and a date that was missing: the rest stays.
 		known, err = l.KnowEngagementMessages(ctx, acme, []ledger.EngagementMessage{{ID: "b", List: 9, Title: "B2", SentAt: 7, Zone: "Asia/Tokyo"}})
