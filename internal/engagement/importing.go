@@ -60,50 +60,78 @@ const (
 // ErrFormat: the file is not what the format says, so that no line can be read. The text says what to do.
 var ErrFormat = errors.New("the file does not fit")
 
-// Import takes in the events of a file. A line that cannot be read is told by its number, and the rest goes on. It can be repeated, and go on in
-// the middle of a file that was imported in part: what was taken in is a duplicate then. told is called after every batch with what became of
-// the lines so far; it may be nil. Memory does not grow with the file.
-func (k *Keeper) Import(ctx context.Context, id string, file io.Reader, format Format, told func(Report)) (Report, error) {
+// Import takes in the events of a file. It can be repeated, and go on in the middle of a file that was imported in part: what was taken in is a
+// duplicate then. told is called after every batch with what became of the lines so far; refused, in the order of the file, with each line that
+// cannot be taken in, while the rest goes on: the report counts those, and has no Reasons. Both may be nil. Memory does not grow with the file.
+func (k *Keeper) Import(ctx context.Context, id string, file io.Reader, format Format, told func(Report), refused func(Reason)) (Report, error) {
 	r := &fileReader{in: bufio.NewReaderSize(file, 64<<10), format: format}
-	var report Report
 	if err := r.begin(); err != nil {
-		return report, err
+		return Report{}, err
 	}
-	var events []Event
-	var lines []int
-	flush := func() error {
-		results, err := k.TakeIn(ctx, id, events)
-		if err != nil {
-			return err
-		}
-		for n, result := range results {
-			report.add(result, Reason{Line: lines[n]})
-		}
-		events, lines = events[:0], lines[:0]
-		if told != nil {
-			told(report)
-		}
-		return ctx.Err()
-	}
+	b := &importing{Keeper: k, merchant: id, told: told, refused: refused}
 	for {
 		event, line, err := r.next()
 		var bad *badLine
 		switch {
-		case errors.Is(err, io.EOF):
-			return report, flush()
+		case err == nil:
+			b.events, b.lines = append(b.events, event), append(b.lines, line)
 		case errors.As(err, &bad):
-			report.add(Result{Reason: bad.why}, Reason{Line: line})
-			continue
-		case err != nil:
-			return report, errors.Join(fmt.Errorf("read the file at line %d: %w", line, err), flush())
+			b.bad = append(b.bad, Reason{Line: line, Why: bad.why})
+		case errors.Is(err, io.EOF):
+			err = b.flush(ctx)
+			return b.report, err
+		default:
+			err = errors.Join(fmt.Errorf("read the file at line %d: %w", line, err), b.flush(ctx))
+			return b.report, err
 		}
-		events, lines = append(events, event), append(lines, line)
-		if len(events) == importBatch {
-			if err := flush(); err != nil {
-				return report, err
-			}
+		if len(b.lines)+len(b.bad) < importBatch {
+			continue
+		}
+		if err := b.flush(ctx); err != nil {
+			return b.report, err
 		}
 	}
+}
+
+// importing is an import under way.
+type importing struct {
+	*Keeper
+	merchant string
+	told     func(Report)
+	refused  func(Reason)
+	report   Report
+
+	// events are those of the batch, from lines; bad are lines of it that are no events.
+	events []Event
+	lines  []int
+	bad    []Reason
+}
+
+// flush takes in the batch. A batch of bad lines alone looks at ctx too: of a file that is mapped wrongly every line is bad.
+func (b *importing) flush(ctx context.Context) error {
+	results, err := b.TakeIn(ctx, b.merchant, b.events)
+	if err != nil {
+		return err
+	}
+	for n, result := range results {
+		if result.Outcome == Refused {
+			b.bad = append(b.bad, Reason{Line: b.lines[n], Why: result.Reason})
+			continue
+		}
+		b.report.count(result.Outcome)
+	}
+	b.report.Refused += len(b.bad)
+	slices.SortFunc(b.bad, func(a, b Reason) int { return a.Line - b.Line })
+	for _, reason := range b.bad {
+		if b.refused != nil {
+			b.refused(reason)
+		}
+	}
+	b.events, b.lines, b.bad = b.events[:0], b.lines[:0], b.bad[:0]
+	if b.told != nil {
+		b.told(b.report)
+	}
+	return ctx.Err()
 }
 
 // badLine is why a line is no event. It holds nothing of the line.
