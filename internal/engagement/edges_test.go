@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -413,4 +414,47 @@ func TestAPushNamesEachOfItsRefusedEvents(t *testing.T) {
 	}
 	_, err = w.keeper.Push(t.Context(), w.id, []byte("["+strings.Repeat("7,", 10_000)+"7]"))
 	require.ErrorIs(t, err, engagement.ErrTooMany)
+}
+
+// TestAFileOfCloudEventsIsTheSameAsTheirPush: the sender's source and id name an event, however it comes.
+func TestAFileOfCloudEventsIsTheSameAsTheirPush(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
+	now := w.clock.now()
+	one, two := event("1", "sms.clicked", "+15550100001", now), event("2", "sms.clicked", "+15550100002", now)
+	_, err := w.keeper.Push(t.Context(), w.id, []byte(one))
+	require.NoError(t, err)
+	take := func(file string, format engagement.Format) (engagement.Report, []engagement.Reason) {
+		t.Helper()
+		var reasons []engagement.Reason
+		report, err := w.keeper.Import(t.Context(), w.id, strings.NewReader(file), format, nil, keep(&reasons))
+		require.NoError(t, err)
+		return report, reasons
+	}
+	jsonLines := engagement.Format{JSONLines: true}
+	report, reasons := take("\ufeff"+one+"\n"+two+"\n"+strings.Replace(two, `"1.0"`, `"0.3"`, 1)+"\n", jsonLines)
+	require.Equal(t, engagement.Report{Duplicate: 1, Taken: 1, Refused: 1}, report, "%+v", reasons)
+	require.Contains(t, reasons[0].Why, "CloudEvents 1.0")
+	report, _ = take("source,id,time,address,message,type\nlistrak,2,"+now.Format(time.RFC3339)+",+15550100002,sale,sms.clicked\n", engagement.Format{})
+	require.Equal(t, engagement.Report{Duplicate: 1}, report)
+	report, _ = take("id,time,address,message,type\n2,"+now.Format(time.RFC3339)+",+15550100002,sale,sms.clicked\n", engagement.Format{})
+	require.Equal(t, engagement.Report{Taken: 1}, report, "nothing says that it is the sender's")
+	_, err = w.keeper.Import(t.Context(), w.id, strings.NewReader("["+one+","+two+"]"), jsonLines, nil, nil)
+	require.ErrorIs(t, err, engagement.ErrFormat)
+	require.ErrorContains(t, err, "array")
+}
+
+// TestALongTitleIsCut: Shopify might refuse it, and with it every total of the message.
+func TestALongTitleIsCut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
+	long := strings.Repeat("ä", 5000)
+	_, err := w.keeper.Push(t.Context(), w.id, []byte(strings.Replace(event("1", "sms.sent", "+15550100001", w.clock.now()), `"Sale"`, `"`+long+`"`, 1)))
+	require.NoError(t, err)
+	w.pass()
+	title := w.shop.Engagements()[0].Activity.Title
+	require.Equal(t, 255, utf8.RuneCountInString(title))
+	require.True(t, strings.HasSuffix(title, "ä…"), title)
 }

@@ -21,6 +21,7 @@ import (
 // The fields of an event that a file may have columns for.
 const (
 	ColumnID      = "id"
+	ColumnSource  = "source"
 	ColumnType    = "type"
 	ColumnTime    = "time"
 	ColumnAddress = "address"
@@ -30,14 +31,15 @@ const (
 )
 
 // Columns are all of them.
-var Columns = []string{ColumnID, ColumnType, ColumnTime, ColumnAddress, ColumnMessage, ColumnTitle, ColumnLink}
+var Columns = []string{ColumnID, ColumnSource, ColumnType, ColumnTime, ColumnAddress, ColumnMessage, ColumnTitle, ColumnLink}
 
 // Format is how a file holds events.
 type Format struct {
-	// JSONLines: one JSON object a line; else CSV, whose first line names the columns.
+	// JSONLines: one JSON object a line, which may be a CloudEvents event as pushes have them; else CSV, whose first line names the columns.
 	JSONLines bool
 	// Columns says by what name the file has a field; a field that is not named is called as in Columns, in any case. Only time, address and
-	// message are needed, and type unless Type is set. Without an id, two lines that say the same are one event.
+	// message are needed, and type unless Type is set. Without an id, two lines that say the same are one event. With the id and the source of a
+	// push, a line is the same event as that.
 	Columns map[string]string
 	// Type is the type of every event, "sms.sent", when the file does not tell; Types are the file's own names for types.
 	Type  string
@@ -53,7 +55,7 @@ const (
 	maxLine, maxRecord = 1 << 20, 64 << 10
 	// importBatch is how many events are taken in between two looks at what the ledger says.
 	importBatch = maxIntake
-	// importSource is the source of events from files.
+	// importSource is the source of events from files that name none.
 	importSource = "file"
 )
 
@@ -176,7 +178,13 @@ func (r *fileReader) begin() error {
 		}
 		return field
 	}
+	if mark := []byte("\ufeff"); r.begins(mark) {
+		_, _ = r.in.Discard(len(mark)) // it is there
+	}
 	if r.format.JSONLines {
+		if r.begins([]byte("[")) {
+			return fmt.Errorf("%w: it is one JSON array, and each event has to be an object on a line of its own, as jq -c '.[]' FILE writes them", ErrFormat)
+		}
 		r.names = map[string]string{}
 		for _, field := range Columns {
 			r.names[strings.ToLower(name(field))] = field
@@ -186,9 +194,6 @@ func (r *fileReader) begin() error {
 	header, err := r.record(0)
 	if err != nil {
 		return fmt.Errorf("%w: its first line does not name columns", ErrFormat)
-	}
-	if len(header) > 0 {
-		header[0] = strings.TrimPrefix(header[0], "\ufeff")
 	}
 	r.at, r.width = map[string]int{}, len(header)
 	for _, field := range Columns {
@@ -202,6 +207,12 @@ func (r *fileReader) begin() error {
 		}
 	}
 	return nil
+}
+
+// begins reports whether what is still to be read of the file begins with something.
+func (r *fileReader) begins(with []byte) bool {
+	ahead, _ := r.in.Peek(len(with)) // fewer in a shorter file
+	return bytes.Equal(ahead, with)
 }
 
 // next reads one event; its line is that on which it begins. Errors: io.EOF, *badLine, and those of the file.
@@ -346,7 +357,10 @@ func (r *fileReader) object() (map[string]string, error) {
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(line.text, &members); err != nil {
-		return nil, &badLine{"it is no JSON object"}
+		return nil, &badLine{"it is no JSON object on one line"}
+	}
+	if members["specversion"] != nil {
+		return pushed(line.text)
 	}
 	fields := map[string]string{}
 	for key, raw := range members {
@@ -363,8 +377,18 @@ func (r *fileReader) object() (map[string]string, error) {
 	return fields, nil
 }
 
+// pushed reads a line that is an event as pushes have them: its names are those of CloudEvents.
+func pushed(line []byte) (map[string]string, error) {
+	var e cloudEvent
+	if err := json.Unmarshal(line, &e); err != nil || e.SpecVersion != "1.0" || e.ID == "" || e.Source == "" || e.Time.IsZero() {
+		return nil, &badLine{errMalformed.Error()}
+	}
+	return map[string]string{ColumnID: e.ID, ColumnSource: e.Source, ColumnType: e.Type, ColumnTime: e.Time.Format(time.RFC3339Nano),
+		ColumnAddress: e.Data.Address, ColumnMessage: string(e.Data.Message), ColumnTitle: e.Data.Title, ColumnLink: e.Data.Link}, nil
+}
+
 func (r *fileReader) event(fields map[string]string) (Event, error) {
-	e := Event{ID: strings.TrimSpace(fields[ColumnID]), Source: importSource, Address: fields[ColumnAddress],
+	e := Event{ID: strings.TrimSpace(fields[ColumnID]), Source: firstOf(strings.TrimSpace(fields[ColumnSource]), importSource), Address: fields[ColumnAddress],
 		Message: strings.TrimSpace(fields[ColumnMessage]), Title: strings.TrimSpace(fields[ColumnTitle])}
 	name := strings.TrimSpace(fields[ColumnType])
 	if name == "" {

@@ -239,7 +239,7 @@ func (k *Keeper) know(ctx context.Context, id string, messages []ledger.Engageme
 		return nil, err
 	}
 	for n := range messages {
-		messages[n].Zone = zone.String()
+		messages[n].Zone, messages[n].Title = zone.String(), shortTitle(messages[n].Title)
 	}
 	kept, err := k.Ledger.KnowEngagementMessages(ctx, id, messages)
 	if err != nil {
