@@ -29,13 +29,14 @@ func newEventsImportCommand(a *app) *cobra.Command {
 	var flags importFlags
 	c := &cobra.Command{
 		Use: "import FILE", Short: "Take in the events of an export", Args: arguments(1, 1),
-		Long: `Takes in the events of a CSV file, whose first line names the columns, or of JSON Lines; "-" is standard input. Columns are found by the
-names id, type, time, address, message, title and link; --columns says under which other names a file has them. An event needs a time, an
-address (email or phone number), the id of its message, and a type: sms.sent, sms.clicked, email.sent, email.opened, email.clicked, and
-sms.bounced, sms.unsubscribed, email.bounced, email.unsubscribed, email.complained.
+		Long: `Takes in the events of a CSV file, whose first line names the columns, or of JSON Lines: an object a line, which may be a CloudEvents
+event; "-" is standard input. Columns are found by the names id, source, type, time, address, message, title and link; --columns says under
+which other names a file has them. An event needs a time, an address (email or phone number), the id of its message, and a type: sms.sent,
+sms.clicked, email.sent, email.opened, email.clicked, and sms.bounced, sms.unsubscribed, email.bounced, email.unsubscribed, email.complained.
 
-A line that cannot be read is reported with its number, and the rest goes on. Importing a file again changes nothing: an event counts once by
-its id, or without one by what the line says. Nothing is kept of what is switched off: run starter sync enable sms_events first.
+A line that cannot be read is written to standard error with its number and the reason, and the rest goes on. Importing a file again changes
+nothing: an event counts once by its source and id, or without an id by what the line says. What was pushed too counts once only if the file
+has the sender's source and id. Nothing is kept of what is switched off: run starter sync enable sms_events first.
 
 Exits 1 when lines were refused.`,
 		Example: "  starter events import sends.csv --type sms.sent --columns time=SendDate,address=Phone,message=CampaignId,title=Campaign\n" +
@@ -89,10 +90,14 @@ func (a *app) importEvents(ctx context.Context, name string, flags importFlags) 
 			a.note("  %s taken in, %s so far", count(int64(r.Taken), "event", "events"), count(int64(r.Refused), "line refused", "lines refused"))
 			next = now.Add(progressEvery)
 		}
-	})
+	}, func(reason engagement.Reason) { a.note("  line %d: %s", reason.Line, reason.Why) })
 	if err != nil {
 		if errors.Is(err, engagement.ErrFormat) {
-			return usageError("%w", err).try("--columns says under which names the file has them")
+			problem := usageError("%w", err)
+			if !format.JSONLines {
+				problem = problem.try("--columns says under which names the file has them")
+			}
+			return problem
 		}
 		return fmt.Errorf("import events: %w. It can be run again: what was taken in counts once", err)
 	}
@@ -149,16 +154,10 @@ func (v *importView) text(p *page) {
 		{v.Duplicate, "taken in before"},
 		{v.Off, "not kept: their sync or kind is off (starter sync enable)"},
 		{v.Read, "read from Listrak anyway"},
-		{v.Refused, "refused"},
+		{v.Refused, "refused, each with its line on standard error"},
 	} {
 		if one.n > 0 {
 			p.line("  %s %s", grouped(uint64(one.n)), one.what)
 		}
-	}
-	for _, reason := range v.Reasons {
-		p.line("    line %d: %s", reason.Line, reason.Why)
-	}
-	if v.Refused > len(v.Reasons) {
-		p.line("    and %s more", grouped(uint64(v.Refused-len(v.Reasons))))
 	}
 }

@@ -157,8 +157,10 @@ func (s *stack) pushEvents(name string, phones []string) (answers []histories.Pl
 			answers = append(answers, histories.Place{Name: fmt.Sprintf("the answer to body %d, HTTP %d", n, response.StatusCode), Text: string(answer)})
 		}
 	}
-	report, err := s.host.Events.Import(s.t.Context(), s.id, strings.NewReader(csv), engagement.Format{}, nil)
-	return append(answers, histories.Place{Name: "the report of an import", Text: fmt.Sprintf("%+v, %v", report, err)})
+	var refused []engagement.Reason
+	report, err := s.host.Events.Import(s.t.Context(), s.id, strings.NewReader(csv), engagement.Format{}, nil,
+		func(reason engagement.Reason) { refused = append(refused, reason) })
+	return append(answers, histories.Place{Name: "the report of an import", Text: fmt.Sprintf("%+v, %+v, %v", report, refused, err)})
 }
 
 // everything reads all that Temporal keeps of the merchant, the log, and the ledger's files.

@@ -2,10 +2,13 @@ package engagement_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -50,7 +53,7 @@ func TestPushedEventsAreToldOnceAndTheBadOnesAreNamed(t *testing.T) {
 		require.NotContains(t, reason.Why, "555")
 		require.NotContains(t, reason.Why, "nobody")
 	}
-	require.ElementsMatch(t, []int{3, 4, 5, 6}, where)
+	require.Equal(t, []int{3, 4, 5, 6}, where)
 	report, err = w.keeper.Push(t.Context(), w.id, body)
 	require.NoError(t, err)
 	require.Zero(t, report.Taken)
@@ -87,27 +90,11 @@ func TestANumberWithoutACountryCodeIsOfTheMerchantsCountry(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, report.Taken, "%+v", report)
 	file := "time,address,message,type\n" + w.clock.now().Format(time.RFC3339) + ",0151/12345678,second,sms.sent\n"
-	report, err = w.keeper.Import(t.Context(), w.id, strings.NewReader(file), engagement.Format{}, nil)
+	report, err = w.keeper.Import(t.Context(), w.id, strings.NewReader(file), engagement.Format{}, nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, 1, report.Taken, "%+v", report)
 	w.pass()
 	require.Equal(t, "2", w.shop.Metafields(ann)[field("sms_sent_30_days")])
-}
-
-// TestEmailEventsOfAMessageThatIsReadCountOnce: Listrak shows the same.
-func TestEmailEventsOfAMessageThatIsReadCountOnce(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, options{})
-	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
-	id, emails := w.send("Spring", 3)
-	w.pass()
-	one := fmt.Sprintf(`{"specversion":"1.0","id":"1","source":"s","type":"email.sent","time":%q,"data":{"address":%q,"message":%d}}`,
-		w.clock.now().Format(time.RFC3339), emails[0], id)
-	report, err := w.keeper.Push(t.Context(), w.id, []byte(one))
-	require.NoError(t, err)
-	require.Equal(t, 1, report.Read)
-	w.pass()
-	require.Equal(t, w.truth(id), w.toldDays(messageID(id)))
 }
 
 func TestWhoIsNobodyInShopifyIsToldOnceTheyAreSomebody(t *testing.T) {
@@ -259,6 +246,11 @@ func TestTwoProcessesDoNotWorkAtOnce(t *testing.T) {
 	require.ErrorIs(t, err, engagement.ErrBusy)
 }
 
+// keep keeps what is refused of an import.
+func keep(reasons *[]engagement.Reason) func(engagement.Reason) {
+	return func(reason engagement.Reason) { *reasons = append(*reasons, reason) }
+}
+
 func TestAFileIsTakenInLineByLine(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})
@@ -276,10 +268,11 @@ func TestAFileIsTakenInLineByLine(t *testing.T) {
 		"+15550100006,c-1,Sale,2026-11-20 09:00:00,Delivered"
 	format := engagement.Format{Zone: w.zone, Columns: map[string]string{"address": "phone", "message": "Campaign ID", "title": "Campaign", "time": "When", "type": "What"},
 		Types: map[string]string{"delivered": "sms.sent", "link click": "sms.clicked"}}
-	report, err := w.keeper.Import(t.Context(), w.id, strings.NewReader(csv), format, nil)
+	var reasons []engagement.Reason
+	report, err := w.keeper.Import(t.Context(), w.id, strings.NewReader(csv), format, nil, keep(&reasons))
 	require.NoError(t, err)
 	lines := map[int]string{}
-	for _, reason := range report.Reasons {
+	for _, reason := range reasons {
 		lines[reason.Line] = reason.Why
 		require.NotContains(t, reason.Why, "555")
 	}
@@ -288,22 +281,22 @@ func TestAFileIsTakenInLineByLine(t *testing.T) {
 	for _, line := range []int{7, 8, 9, 10, 11} {
 		require.Contains(t, lines, line, "%v", lines)
 	}
-	again, err := w.keeper.Import(t.Context(), w.id, strings.NewReader(csv), format, nil)
+	again, err := w.keeper.Import(t.Context(), w.id, strings.NewReader(csv), format, nil, keep(&reasons))
 	require.NoError(t, err)
 	require.Equal(t, [2]int{0, 4}, [2]int{again.Taken, again.Duplicate})
 	w.pass()
 	require.Equal(t, 3, w.toldDays("sms-c-1")["2026-11-20"]["sendsCount"])
 
 	jsonl := event("1", "x", "y", w.clock.now()) + "\n" + `{"id":5,"type":"sms.sent","time":"2026-11-20T10:00:00-05:00","address":"+15550100009","message":"j"}` + "\n[]\n{\"time\":[]}\n"
-	report, err = w.keeper.Import(t.Context(), w.id, strings.NewReader(jsonl), engagement.Format{JSONLines: true}, nil)
+	report, err = w.keeper.Import(t.Context(), w.id, strings.NewReader(jsonl), engagement.Format{JSONLines: true}, nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, [2]int{1, 3}, [2]int{report.Taken, report.Refused})
 
 	for _, bad := range []engagement.Format{{}, {Type: "sms.sent", Columns: map[string]string{"time": "nowhere"}}, {Columns: map[string]string{"colour": "x"}}} {
-		_, err := w.keeper.Import(t.Context(), w.id, strings.NewReader("a,b\n1,2\n"), bad, nil)
+		_, err := w.keeper.Import(t.Context(), w.id, strings.NewReader("a,b\n1,2\n"), bad, nil, nil)
 		require.ErrorIs(t, err, engagement.ErrFormat)
 	}
-	_, err = w.keeper.Import(t.Context(), w.id, bytes.NewReader(nil), engagement.Format{}, nil)
+	_, err = w.keeper.Import(t.Context(), w.id, bytes.NewReader(nil), engagement.Format{}, nil, nil)
 	require.ErrorIs(t, err, engagement.ErrFormat)
 }
 
@@ -325,9 +318,143 @@ func TestAStrayQuoteTakesNoOtherLineWithIt(t *testing.T) {
 			}
 			fmt.Fprintf(&file, "2026-11-20T10:00:00Z,\"+1555%07d\",\"c-1\",\"Sale, %s\"\n", n, name)
 		}
-		report, err := w.keeper.Import(t.Context(), w.id, strings.NewReader(file.String()), engagement.Format{Type: "sms.sent"}, nil)
+		var reasons []engagement.Reason
+		report, err := w.keeper.Import(t.Context(), w.id, strings.NewReader(file.String()), engagement.Format{Type: "sms.sent"}, nil, keep(&reasons))
 		require.NoError(t, err)
 		require.Equal(t, [2]int{before + after, 1}, [2]int{report.Taken + report.Duplicate, report.Refused}, "%s: %+v", name, report)
-		require.Equal(t, before+2, report.Reasons[0].Line, name)
+		require.Equal(t, before+2, reasons[0].Line, name)
 	}
+}
+
+// wrongly is a file that is mapped wrongly: every line is bad. It calls stop when it was read to half.
+type wrongly struct {
+	lines, read int
+	stop        func()
+}
+
+func (f *wrongly) Read(p []byte) (int, error) {
+	if f.read++; f.read == f.lines {
+		return 0, io.EOF
+	}
+	if f.read == f.lines/2 {
+		f.stop()
+	}
+	return copy(p, "{}\n"), nil
+}
+
+// TestAnImportOfBadLinesAloneCanBeStopped: nothing of them comes to the ledger, which would notice.
+func TestAnImportOfBadLinesAloneCanBeStopped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	file, refused := &wrongly{lines: 50_000, stop: stop}, 0
+	_, err := w.keeper.Import(ctx, w.id, file, engagement.Format{JSONLines: true}, nil, func(engagement.Reason) { refused++ })
+	require.ErrorIs(t, err, context.Canceled)
+	require.Less(t, file.read, file.lines, "it read on to the end")
+	require.Positive(t, refused)
+}
+
+// TestAnImportCountsItsLastBatch, and tells of each refused line in the order of the file, whoever refuses it.
+func TestAnImportCountsItsLastBatch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
+	const lines = 2345 // two batches and a part of one
+	var file strings.Builder
+	var want []int
+	for n := range lines {
+		phone, at := fmt.Sprintf("+1212%07d", 5_000_000+n), w.clock.now()
+		switch {
+		case n%5 == 1:
+			phone = "nobody"
+		case n%5 == 2:
+			at = at.Add(-365 * 24 * time.Hour)
+		case n%5 == 3:
+			file.WriteString("nonsense")
+		}
+		if n%5 > 0 && n%5 < 4 {
+			want = append(want, n+1)
+		}
+		fmt.Fprintf(&file, `{"type":"sms.sent","time":%q,"address":%q,"message":"m"}`+"\n", at.Format(time.RFC3339), phone)
+	}
+	var reasons []engagement.Reason
+	var last engagement.Report
+	report, err := w.keeper.Import(t.Context(), w.id, strings.NewReader(file.String()), engagement.Format{JSONLines: true},
+		func(r engagement.Report) { last = r }, keep(&reasons))
+	require.NoError(t, err)
+	require.Equal(t, engagement.Report{Taken: lines - len(want), Refused: len(want)}, report)
+	require.Equal(t, report, last)
+	var named []int
+	for _, reason := range reasons {
+		named = append(named, reason.Line)
+	}
+	require.Equal(t, want, named)
+}
+
+// TestAPushNamesEachOfItsRefusedEvents, in the order of the batch, and has a bound.
+func TestAPushNamesEachOfItsRefusedEvents(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
+	var events []string
+	for n := range 300 {
+		one := event(fmt.Sprint(n), "sms.sent", "nobody", w.clock.now())
+		if n%2 == 1 {
+			one = "{}"
+		}
+		events = append(events, one)
+	}
+	report, err := w.keeper.Push(t.Context(), w.id, []byte("["+strings.Join(events, ",")+"]"))
+	require.NoError(t, err)
+	require.Equal(t, 300, report.Refused)
+	require.Len(t, report.Reasons, 300)
+	for n, reason := range report.Reasons {
+		require.Equal(t, n, reason.Index)
+	}
+	_, err = w.keeper.Push(t.Context(), w.id, []byte("["+strings.Repeat("7,", 10_000)+"7]"))
+	require.ErrorIs(t, err, engagement.ErrTooMany)
+}
+
+// TestAFileOfCloudEventsIsTheSameAsTheirPush: the sender's source and id name an event, however it comes.
+func TestAFileOfCloudEventsIsTheSameAsTheirPush(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
+	now := w.clock.now()
+	one, two := event("1", "sms.clicked", "+15550100001", now), event("2", "sms.clicked", "+15550100002", now)
+	_, err := w.keeper.Push(t.Context(), w.id, []byte(one))
+	require.NoError(t, err)
+	take := func(file string, format engagement.Format) (engagement.Report, []engagement.Reason) {
+		t.Helper()
+		var reasons []engagement.Reason
+		report, err := w.keeper.Import(t.Context(), w.id, strings.NewReader(file), format, nil, keep(&reasons))
+		require.NoError(t, err)
+		return report, reasons
+	}
+	jsonLines := engagement.Format{JSONLines: true}
+	report, reasons := take("\ufeff"+one+"\n"+two+"\n"+strings.Replace(two, `"1.0"`, `"0.3"`, 1)+"\n", jsonLines)
+	require.Equal(t, engagement.Report{Duplicate: 1, Taken: 1, Refused: 1}, report, "%+v", reasons)
+	require.Contains(t, reasons[0].Why, "CloudEvents 1.0")
+	report, _ = take("source,id,time,address,message,type\nlistrak,2,"+now.Format(time.RFC3339)+",+15550100002,sale,sms.clicked\n", engagement.Format{})
+	require.Equal(t, engagement.Report{Duplicate: 1}, report)
+	report, _ = take("id,time,address,message,type\n2,"+now.Format(time.RFC3339)+",+15550100002,sale,sms.clicked\n", engagement.Format{})
+	require.Equal(t, engagement.Report{Taken: 1}, report, "nothing says that it is the sender's")
+	_, err = w.keeper.Import(t.Context(), w.id, strings.NewReader("["+one+","+two+"]"), jsonLines, nil, nil)
+	require.ErrorIs(t, err, engagement.ErrFormat)
+	require.ErrorContains(t, err, "array")
+}
+
+// TestALongTitleIsCut: Shopify might refuse it, and with it every total of the message.
+func TestALongTitleIsCut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
+	long := strings.Repeat("ä", 5000)
+	_, err := w.keeper.Push(t.Context(), w.id, []byte(strings.Replace(event("1", "sms.sent", "+15550100001", w.clock.now()), `"Sale"`, `"`+long+`"`, 1)))
+	require.NoError(t, err)
+	w.pass()
+	title := w.shop.Engagements()[0].Activity.Title
+	require.Equal(t, 255, utf8.RuneCountInString(title))
+	require.True(t, strings.HasSuffix(title, "ä…"), title)
 }

@@ -105,6 +105,17 @@ const maxIDBytes = 256
 // messageShape is what an id of a message may look like: it becomes part of an id in Shopify.
 var messageShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$`)
 
+// maxTitle bounds titles in characters. Shopify names no bound of an activity's; one that it refuses would keep the message's totals from it.
+const maxTitle = 255
+
+// shortTitle is a title, cut where it is too long.
+func shortTitle(title string) string {
+	if runes := []rune(title); len(runes) > maxTitle {
+		return string(runes[:maxTitle-1]) + "…"
+	}
+	return title
+}
+
 // futureTolerance is how far clocks of senders may be ahead.
 const futureTolerance = 5 * time.Minute
 

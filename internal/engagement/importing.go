@@ -21,6 +21,7 @@ import (
 // The fields of an event that a file may have columns for.
 const (
 	ColumnID      = "id"
+	ColumnSource  = "source"
 	ColumnType    = "type"
 	ColumnTime    = "time"
 	ColumnAddress = "address"
@@ -30,14 +31,15 @@ const (
 )
 
 // Columns are all of them.
-var Columns = []string{ColumnID, ColumnType, ColumnTime, ColumnAddress, ColumnMessage, ColumnTitle, ColumnLink}
+var Columns = []string{ColumnID, ColumnSource, ColumnType, ColumnTime, ColumnAddress, ColumnMessage, ColumnTitle, ColumnLink}
 
 // Format is how a file holds events.
 type Format struct {
-	// JSONLines: one JSON object a line; else CSV, whose first line names the columns.
+	// JSONLines: one JSON object a line, which may be a CloudEvents event as pushes have them; else CSV, whose first line names the columns.
 	JSONLines bool
 	// Columns says by what name the file has a field; a field that is not named is called as in Columns, in any case. Only time, address and
-	// message are needed, and type unless Type is set. Without an id, two lines that say the same are one event.
+	// message are needed, and type unless Type is set. Without an id, two lines that say the same are one event. With the id and the source of a
+	// push, a line is the same event as that.
 	Columns map[string]string
 	// Type is the type of every event, "sms.sent", when the file does not tell; Types are the file's own names for types.
 	Type  string
@@ -53,57 +55,85 @@ const (
 	maxLine, maxRecord = 1 << 20, 64 << 10
 	// importBatch is how many events are taken in between two looks at what the ledger says.
 	importBatch = maxIntake
-	// importSource is the source of events from files.
+	// importSource is the source of events from files that name none.
 	importSource = "file"
 )
 
 // ErrFormat: the file is not what the format says, so that no line can be read. The text says what to do.
 var ErrFormat = errors.New("the file does not fit")
 
-// Import takes in the events of a file. A line that cannot be read is told by its number, and the rest goes on. It can be repeated, and go on in
-// the middle of a file that was imported in part: what was taken in is a duplicate then. told is called after every batch with what became of
-// the lines so far; it may be nil. Memory does not grow with the file.
-func (k *Keeper) Import(ctx context.Context, id string, file io.Reader, format Format, told func(Report)) (Report, error) {
+// Import takes in the events of a file. It can be repeated, and go on in the middle of a file that was imported in part: what was taken in is a
+// duplicate then. told is called after every batch with what became of the lines so far; refused, in the order of the file, with each line that
+// cannot be taken in, while the rest goes on: the report counts those, and has no Reasons. Both may be nil. Memory does not grow with the file.
+func (k *Keeper) Import(ctx context.Context, id string, file io.Reader, format Format, told func(Report), refused func(Reason)) (Report, error) {
 	r := &fileReader{in: bufio.NewReaderSize(file, 64<<10), format: format}
-	var report Report
 	if err := r.begin(); err != nil {
-		return report, err
+		return Report{}, err
 	}
-	var events []Event
-	var lines []int
-	flush := func() error {
-		results, err := k.TakeIn(ctx, id, events)
-		if err != nil {
-			return err
-		}
-		for n, result := range results {
-			report.add(result, Reason{Line: lines[n]})
-		}
-		events, lines = events[:0], lines[:0]
-		if told != nil {
-			told(report)
-		}
-		return ctx.Err()
-	}
+	b := &importing{Keeper: k, merchant: id, told: told, refused: refused}
 	for {
 		event, line, err := r.next()
 		var bad *badLine
 		switch {
-		case errors.Is(err, io.EOF):
-			return report, flush()
+		case err == nil:
+			b.events, b.lines = append(b.events, event), append(b.lines, line)
 		case errors.As(err, &bad):
-			report.add(Result{Reason: bad.why}, Reason{Line: line})
-			continue
-		case err != nil:
-			return report, errors.Join(fmt.Errorf("read the file at line %d: %w", line, err), flush())
+			b.bad = append(b.bad, Reason{Line: line, Why: bad.why})
+		case errors.Is(err, io.EOF):
+			err = b.flush(ctx)
+			return b.report, err
+		default:
+			err = errors.Join(fmt.Errorf("read the file at line %d: %w", line, err), b.flush(ctx))
+			return b.report, err
 		}
-		events, lines = append(events, event), append(lines, line)
-		if len(events) == importBatch {
-			if err := flush(); err != nil {
-				return report, err
-			}
+		if len(b.lines)+len(b.bad) < importBatch {
+			continue
+		}
+		if err := b.flush(ctx); err != nil {
+			return b.report, err
 		}
 	}
+}
+
+// importing is an import under way.
+type importing struct {
+	*Keeper
+	merchant string
+	told     func(Report)
+	refused  func(Reason)
+	report   Report
+
+	// events are those of the batch, from lines; bad are lines of it that are no events.
+	events []Event
+	lines  []int
+	bad    []Reason
+}
+
+// flush takes in the batch. A batch of bad lines alone looks at ctx too: of a file that is mapped wrongly every line is bad.
+func (b *importing) flush(ctx context.Context) error {
+	results, err := b.TakeIn(ctx, b.merchant, b.events)
+	if err != nil {
+		return err
+	}
+	for n, result := range results {
+		if result.Outcome == Refused {
+			b.bad = append(b.bad, Reason{Line: b.lines[n], Why: result.Reason})
+			continue
+		}
+		b.report.count(result.Outcome)
+	}
+	b.report.Refused += len(b.bad)
+	slices.SortFunc(b.bad, func(a, b Reason) int { return a.Line - b.Line })
+	for _, reason := range b.bad {
+		if b.refused != nil {
+			b.refused(reason)
+		}
+	}
+	b.events, b.lines, b.bad = b.events[:0], b.lines[:0], b.bad[:0]
+	if b.told != nil {
+		b.told(b.report)
+	}
+	return ctx.Err()
 }
 
 // badLine is why a line is no event. It holds nothing of the line.
@@ -148,7 +178,13 @@ func (r *fileReader) begin() error {
 		}
 		return field
 	}
+	if mark := []byte("\ufeff"); r.begins(mark) {
+		_, _ = r.in.Discard(len(mark)) // it is there
+	}
 	if r.format.JSONLines {
+		if r.begins([]byte("[")) {
+			return fmt.Errorf("%w: it is one JSON array, and each event has to be an object on a line of its own, as jq -c '.[]' FILE writes them", ErrFormat)
+		}
 		r.names = map[string]string{}
 		for _, field := range Columns {
 			r.names[strings.ToLower(name(field))] = field
@@ -158,9 +194,6 @@ func (r *fileReader) begin() error {
 	header, err := r.record(0)
 	if err != nil {
 		return fmt.Errorf("%w: its first line does not name columns", ErrFormat)
-	}
-	if len(header) > 0 {
-		header[0] = strings.TrimPrefix(header[0], "\ufeff")
 	}
 	r.at, r.width = map[string]int{}, len(header)
 	for _, field := range Columns {
@@ -174,6 +207,12 @@ func (r *fileReader) begin() error {
 		}
 	}
 	return nil
+}
+
+// begins reports whether what is still to be read of the file begins with something.
+func (r *fileReader) begins(with []byte) bool {
+	ahead, _ := r.in.Peek(len(with)) // fewer in a shorter file
+	return bytes.Equal(ahead, with)
 }
 
 // next reads one event; its line is that on which it begins. Errors: io.EOF, *badLine, and those of the file.
@@ -318,7 +357,10 @@ func (r *fileReader) object() (map[string]string, error) {
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(line.text, &members); err != nil {
-		return nil, &badLine{"it is no JSON object"}
+		return nil, &badLine{"it is no JSON object on one line"}
+	}
+	if members["specversion"] != nil {
+		return pushed(line.text)
 	}
 	fields := map[string]string{}
 	for key, raw := range members {
@@ -335,8 +377,18 @@ func (r *fileReader) object() (map[string]string, error) {
 	return fields, nil
 }
 
+// pushed reads a line that is an event as pushes have them: its names are those of CloudEvents.
+func pushed(line []byte) (map[string]string, error) {
+	var e cloudEvent
+	if err := json.Unmarshal(line, &e); err != nil || e.SpecVersion != "1.0" || e.ID == "" || e.Source == "" || e.Time.IsZero() {
+		return nil, &badLine{errMalformed.Error()}
+	}
+	return map[string]string{ColumnID: e.ID, ColumnSource: e.Source, ColumnType: e.Type, ColumnTime: e.Time.Format(time.RFC3339Nano),
+		ColumnAddress: e.Data.Address, ColumnMessage: string(e.Data.Message), ColumnTitle: e.Data.Title, ColumnLink: e.Data.Link}, nil
+}
+
 func (r *fileReader) event(fields map[string]string) (Event, error) {
-	e := Event{ID: strings.TrimSpace(fields[ColumnID]), Source: importSource, Address: fields[ColumnAddress],
+	e := Event{ID: strings.TrimSpace(fields[ColumnID]), Source: firstOf(strings.TrimSpace(fields[ColumnSource]), importSource), Address: fields[ColumnAddress],
 		Message: strings.TrimSpace(fields[ColumnMessage]), Title: strings.TrimSpace(fields[ColumnTitle])}
 	name := strings.TrimSpace(fields[ColumnType])
 	if name == "" {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -24,7 +26,7 @@ const (
 	Duplicate
 	// Off: the sync or the kind that it belongs to is off, so that nothing of it is kept.
 	Off
-	// Read: its message is read from Listrak, which shows the same; nothing was counted a second time.
+	// Read: its message is read from Listrak, which shows the same, so that nothing of it is kept here.
 	Read
 )
 
@@ -44,12 +46,8 @@ type Result struct {
 const maxIntake = 1000
 
 // TakeIn takes events in. Result i belongs to events[i]; when there is an error, nothing is known of any, and all may be given again. What was
-// taken in is kept when this returns.
+// taken in is kept when this returns. A merchant who is paused or broken takes in as well: who tells of an event tells it once.
 func (k *Keeper) TakeIn(ctx context.Context, id string, events []Event) ([]Result, error) {
-	switches, err := k.Ledger.Switches(ctx, id)
-	if err != nil {
-		return nil, err
-	}
 	settings, err := k.Settings(ctx, id)
 	if err != nil {
 		return nil, err
@@ -57,7 +55,7 @@ func (k *Keeper) TakeIn(ctx context.Context, id string, events []Event) ([]Resul
 	results := make([]Result, len(events))
 	for from := 0; from < len(events); from += maxIntake {
 		to := min(from+maxIntake, len(events))
-		in := intake{k: k, id: id, list: settings.EmailList, country: settings.SMS.Country, on: k.on(switches), results: results[from:to]}
+		in := intake{k: k, id: id, list: settings.EmailList, country: settings.SMS.Country, results: results[from:to]}
 		if err := in.run(ctx, events[from:to]); err != nil {
 			return nil, err
 		}
@@ -65,14 +63,19 @@ func (k *Keeper) TakeIn(ctx context.Context, id string, events []Event) ([]Resul
 	return results, nil
 }
 
+// switchTries bounds how often events are judged anew because somebody switches meanwhile, which people do.
+const switchTries = 10
+
 // intake takes in one transaction's worth of events.
 type intake struct {
 	k       *Keeper
 	id      string
 	list    int
 	country string
-	on      func(consent.Sync) bool
 	results []Result
+	// on says which kinds are on by the switches of generation.
+	on         func(consent.Sync) bool
+	generation int64
 }
 
 // arrival is an event that is good, on its way into the ledger.
@@ -84,7 +87,21 @@ type arrival struct {
 	hash    []byte
 }
 
+// run judges events by the switches, and anew when they have changed by the time at which the events are kept.
 func (in *intake) run(ctx context.Context, events []Event) error {
+	err := ledger.ErrSwitched
+	for try := 0; try < switchTries && errors.Is(err, ledger.ErrSwitched); try++ {
+		var switches ledger.Switches
+		if switches, err = in.k.Ledger.Switches(ctx, in.id); err != nil {
+			return err
+		}
+		in.on, in.generation = switches.On, switches.Generation
+		err = in.judge(ctx, events)
+	}
+	return err
+}
+
+func (in *intake) judge(ctx context.Context, events []Event) error {
 	// By the ledger's clock: a machine whose clock is wrong would refuse events for ever as old, or as lying in the future.
 	instant, err := in.k.Ledger.Now(ctx)
 	if err != nil {
@@ -94,6 +111,9 @@ func (in *intake) run(ctx context.Context, events []Event) error {
 	arrivals := map[consent.Channel][]arrival{}
 	messages := map[string]ledger.EngagementMessage{}
 	for n := range events {
+		if in.results[n].Outcome == Taken {
+			continue // in an earlier try, on the other channel
+		}
 		e := &events[n]
 		address, err := e.check(now, in.k.Timing.LookBack, in.country)
 		switch {
@@ -102,6 +122,9 @@ func (in *intake) run(ctx context.Context, events []Event) error {
 			continue
 		case !in.on(e.Mark.Kind(e.Channel)):
 			in.results[n].Outcome = Off
+			continue
+		case in.readAnyway(e):
+			in.results[n].Outcome = Read
 			continue
 		}
 		a := arrival{n: n, event: e, subject: consent.SubjectOf(in.k.SubjectKey, in.id, e.Channel, address), message: toldMessageID(e.Channel.String(), e.Message),
@@ -117,30 +140,12 @@ func (in *intake) run(ctx context.Context, events []Event) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	read, err := in.readAnyway(ctx, arrivals[consent.Email])
-	if err != nil {
-		return err
-	}
-	for _, a := range arrivals[consent.Email] {
-		if read[a.event.Message] {
-			delete(messages, a.message)
-		}
-	}
 	known, err := in.known(ctx, messages)
 	if err != nil {
 		return err
 	}
 	for _, channel := range consent.Channels {
-		list := arrivals[channel]
-		var here []arrival
-		for _, a := range list {
-			if channel == consent.Email && read[a.event.Message] {
-				in.results[a.n].Outcome = Read
-				continue
-			}
-			here = append(here, a)
-		}
-		if err := in.take(ctx, channel, here, known, now); err != nil {
+		if err := in.take(ctx, channel, arrivals[channel], known, now); err != nil {
 			return err
 		}
 	}
@@ -162,20 +167,11 @@ func (in *intake) hash(e *Event) []byte {
 	return mac.Sum(nil)[:16]
 }
 
-// readAnyway tells which messages of email events are read from Listrak, by the ids that the events give them.
-func (in *intake) readAnyway(ctx context.Context, arrivals []arrival) (map[string]bool, error) {
-	if len(arrivals) == 0 || in.list == 0 {
-		return nil, nil
-	}
-	asked := map[string]bool{}
-	for _, a := range arrivals {
-		asked[a.event.Message] = true
-	}
-	numbers := make([]string, 0, len(asked))
-	for id := range asked {
-		numbers = append(numbers, id)
-	}
-	return in.k.Ledger.EngagementMessagesRead(ctx, in.id, in.list, numbers)
+// readAnyway reports whether an event is of a message that is read from Listrak, or will be once it is listed there: its id is a number, as
+// Listrak's are. Kept under a name of its own until then, it would be counted beside what is read, for ever.
+func (in *intake) readAnyway(e *Event) bool {
+	_, err := strconv.ParseUint(e.Message, 10, 63)
+	return err == nil && e.Channel == consent.Email && in.list != 0
 }
 
 // known makes sure that the messages are known.
@@ -194,7 +190,7 @@ func (in *intake) take(ctx context.Context, channel consent.Channel, arrivals []
 	if len(arrivals) == 0 {
 		return nil
 	}
-	batch := ledger.EngagementIntake{Channel: channel}
+	batch := ledger.EngagementIntake{Channel: channel, Generation: in.generation}
 	for _, a := range arrivals {
 		batch.Subjects = append(batch.Subjects, a.subject)
 		batch.Events = append(batch.Events, a.hash)

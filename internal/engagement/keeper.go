@@ -132,7 +132,7 @@ func (k *Keeper) Pass(ctx context.Context, id string) (Pass, error) {
 	return pass, errors.Join(err, p.note(ctx, began, err))
 }
 
-// on says which kinds of events are on.
+// on says which kinds of events may be read and told.
 func (k *Keeper) on(switches ledger.Switches) func(consent.Sync) bool {
 	return func(kind consent.Sync) bool { return switches.May(kind) }
 }
@@ -217,7 +217,10 @@ func (k *Keeper) zone(ctx context.Context, id string) (*time.Location, error) {
 		return nil, err
 	}
 	location, err := account.Shopify.ShopZone(ctx)
-	if err != nil {
+	switch {
+	case err != nil && known.location != nil:
+		return known.location, nil // shops hardly ever move, and events must not be lost while Shopify turns us away
+	case err != nil:
 		return nil, err
 	}
 	k.mu.Lock()
@@ -236,7 +239,7 @@ func (k *Keeper) know(ctx context.Context, id string, messages []ledger.Engageme
 		return nil, err
 	}
 	for n := range messages {
-		messages[n].Zone = zone.String()
+		messages[n].Zone, messages[n].Title = zone.String(), shortTitle(messages[n].Title)
 	}
 	kept, err := k.Ledger.KnowEngagementMessages(ctx, id, messages)
 	if err != nil {

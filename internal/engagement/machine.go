@@ -21,7 +21,6 @@ type Records interface {
 	Cursors(ctx context.Context, merchant string) (map[string]string, error)
 	Save(ctx context.Context, merchant string, batch ledger.Batch) ([]consent.Subject, error)
 	KnowEngagementMessages(ctx context.Context, merchant string, messages []ledger.EngagementMessage) (map[string]ledger.EngagementMessage, error)
-	EngagementMessagesRead(ctx context.Context, merchant string, list int, numbers []string) (map[string]bool, error)
 	EngagementMessagesDue(ctx context.Context, merchant string, list int, now consent.Instant, limit int) ([]ledger.EngagementMessage, error)
 	SaveEngagementReading(ctx context.Context, lease ledger.RunLease, message string, reading ledger.EngagementReading) error
 	TakeInEngagement(ctx context.Context, merchant string, in ledger.EngagementIntake) (changed int, err error)

@@ -5,19 +5,21 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 )
 
-// maxReasons bounds how many refused events a report names; the others are counted.
-const maxReasons = 100
+// maxPush bounds the events of a push, and with them the answer. As many good ones are longer than a body may be.
+const maxPush = 10_000
 
 // Report is what became of many events.
 type Report struct {
 	Taken     int `json:"taken"`
 	Duplicate int `json:"duplicate"`
-	// Off counts those whose kind is switched off, Read those whose message is read from Listrak anyway.
+	// Off counts those whose kind is switched off, Read those of messages that are read from Listrak anyway.
 	Off  int `json:"off"`
 	Read int `json:"read_from_listrak"`
-	// Refused counts those that cannot be taken in, of which Reasons names the first hundred.
+	// Refused counts those that cannot be taken in. Reasons names each of a push, in the order of the batch, and none of a file.
 	Refused int      `json:"refused"`
 	Reasons []Reason `json:"reasons,omitempty"`
 }
@@ -30,8 +32,9 @@ type Reason struct {
 	Why   string `json:"reason"`
 }
 
-func (r *Report) add(result Result, reason Reason) {
-	switch result.Outcome {
+// count counts an event that was not refused.
+func (r *Report) count(outcome Outcome) {
+	switch outcome {
 	case Taken:
 		r.Taken++
 	case Duplicate:
@@ -40,20 +43,20 @@ func (r *Report) add(result Result, reason Reason) {
 		r.Off++
 	case Read:
 		r.Read++
-	default:
-		r.Refused++
-		if reason.Why = result.Reason; len(r.Reasons) < maxReasons {
-			r.Reasons = append(r.Reasons, reason)
-		}
 	}
 }
 
-// ErrNoBatch: a body is no JSON array of events, and no event either.
-var ErrNoBatch = errors.New("want a JSON array of CloudEvents 1.0 events")
+// What can be wrong with a push as a whole.
+var (
+	// ErrNoBatch: a body is no JSON array of events, and no event either.
+	ErrNoBatch = errors.New("want a JSON array of CloudEvents 1.0 events")
+	// ErrTooMany: a body has more events than are taken in at once.
+	ErrTooMany = fmt.Errorf("more than %d events at once", maxPush)
+)
 
 // Push takes in a body of CloudEvents events: a batch, or a single one. One that cannot be read is told by its index, and the others go on.
-// When it returns without an error everything else is kept. Errors: ErrNoBatch, and what the ledger or Shopify say, after which the whole
-// may be sent again.
+// When it returns without an error everything else is kept. Errors: ErrNoBatch, ErrTooMany, and what the ledger or Shopify say, after which the
+// whole may be sent again.
 func (k *Keeper) Push(ctx context.Context, id string, body []byte) (Report, error) {
 	var raw []json.RawMessage
 	if body = bytes.TrimSpace(body); bytes.HasPrefix(body, []byte("{")) {
@@ -61,13 +64,20 @@ func (k *Keeper) Push(ctx context.Context, id string, body []byte) (Report, erro
 	} else if err := json.Unmarshal(body, &raw); err != nil || raw == nil {
 		return Report{}, ErrNoBatch
 	}
+	if len(raw) > maxPush {
+		return Report{}, ErrTooMany
+	}
 	var report Report
 	var events []Event
 	var index []int
+	refuse := func(index int, why string) {
+		report.Refused++
+		report.Reasons = append(report.Reasons, Reason{Index: index, Why: why})
+	}
 	for n, text := range raw {
 		event, err := ParseEvent(text)
 		if err != nil {
-			report.add(Result{Reason: err.Error()}, Reason{Index: n})
+			refuse(n, err.Error())
 			continue
 		}
 		events, index = append(events, event), append(index, n)
@@ -77,7 +87,12 @@ func (k *Keeper) Push(ctx context.Context, id string, body []byte) (Report, erro
 		return Report{}, err
 	}
 	for n, result := range results {
-		report.add(result, Reason{Index: index[n]})
+		if result.Outcome == Refused {
+			refuse(index[n], result.Reason)
+			continue
+		}
+		report.count(result.Outcome)
 	}
+	slices.SortFunc(report.Reasons, func(a, b Reason) int { return a.Index - b.Index })
 	return report, nil
 }

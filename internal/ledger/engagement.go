@@ -80,8 +80,11 @@ type EngagementIntake struct {
 	Subjects []consent.Subject
 	// Events are hashes of the ids of events. Those that were taken in before are not new; nil for facts that say how things stand.
 	Events [][]byte
-	// Lease, unless nil, has to be the newest of its run: else ErrFenced.
+	// Lease has to be the newest of its run: else ErrFenced. Nil for facts that are told to us, outside of runs.
 	Lease *RunLease
+	// Generation is that of the switches by which Fold goes. Without a Lease, which whoever switches off waits for, it has to be the merchant's
+	// still: else ErrSwitched.
+	Generation int64
 	// Message and Reading move the reading of a message forward; Message is empty when nothing was read.
 	Message string
 	Reading EngagementReading
@@ -114,10 +117,8 @@ const engagementTries = 5
 func (l *Ledger) takeInEngagement(ctx context.Context, merchant string, in EngagementIntake, subjects []consent.Subject) (changed int, err error) {
 	err = l.transact(ctx, "take in engagement", func(t *transaction) error {
 		changed = 0
-		if in.Lease != nil {
-			if err := t.fence(ctx, *in.Lease); err != nil {
-				return err
-			}
+		if err := t.mayTakeIn(ctx, merchant, in); err != nil {
+			return err
 		}
 		now, err := t.now(ctx)
 		if err != nil {
@@ -148,6 +149,21 @@ func (l *Ledger) takeInEngagement(ctx context.Context, merchant string, in Engag
 		return t.saveReading(ctx, merchant, in.Message, in.Reading)
 	})
 	return changed, err
+}
+
+// mayTakeIn keeps the switches by which facts were chosen as they are until the transaction ends: of what was switched off, nothing is kept
+// after that was answered, and of a merchant who was removed and erased nothing comes back.
+func (t *transaction) mayTakeIn(ctx context.Context, merchant string, in EngagementIntake) error {
+	if in.Lease != nil {
+		return t.fence(ctx, *in.Lease)
+	}
+	same := false
+	err := each(ctx, t, func(*sql.Rows) error { same = true; return nil },
+		"SELECT 1 FROM merchants WHERE id = $1 AND generation = $2 AND state <> 'removed'"+t.ledger.dialect.forShare(), merchant, in.Generation)
+	if err == nil && !same {
+		err = ErrSwitched
+	}
+	return err
 }
 
 // newEvents remembers events and tells which are new. Of an event that is named twice the first one is.

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -277,28 +276,4 @@ func (l *Ledger) EngagementStanding(ctx context.Context, merchant string, list i
 		return s, fmt.Errorf("count people who are due: %w", explain(err))
 	}
 	return s, nil
-}
-
-// EngagementMessagesRead tells which of numbers, as texts, are messages of a list that are read.
-func (l *Ledger) EngagementMessagesRead(ctx context.Context, merchant string, list int, numbers []string) (map[string]bool, error) {
-	wanted := map[int64]string{}
-	var keys []int64
-	for _, number := range numbers {
-		if n, err := strconv.ParseInt(number, 10, 64); err == nil {
-			wanted[n] = number
-			keys = append(keys, n)
-		}
-	}
-	read := map[string]bool{}
-	err := in(ctx, l.dialect, l.reads, "SELECT number FROM engagement_messages WHERE merchant = $1 AND list = $2 AND number ",
-		[]any{merchant, list}, keys, "", func(rows *sql.Rows) error {
-			var n int64
-			err := rows.Scan(&n)
-			read[wanted[n]] = true
-			return err
-		})
-	if err != nil {
-		return nil, fmt.Errorf("read messages: %w", explain(err))
-	}
-	return read, nil
 }

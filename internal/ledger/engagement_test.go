@@ -65,7 +65,7 @@ func TestEventsAreTakenInOnce(t *testing.T) {
 		for n := range 700 { // more than a statement takes
 			all, ids = append(all, person(n%500)), append(ids, fmt.Appendf(nil, "event-%d", n))
 		}
-		intake := ledger.EngagementIntake{Channel: consent.Email, Subjects: all, Events: ids, Fold: sum(m.Ref, all)}
+		intake := ledger.EngagementIntake{Channel: consent.Email, Generation: 1, Subjects: all, Events: ids, Fold: sum(m.Ref, all)}
 		changed, err := l.TakeInEngagement(ctx, acme, intake)
 		require.NoError(t, err)
 		require.Equal(t, 500, changed)
@@ -74,7 +74,7 @@ func TestEventsAreTakenInOnce(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, changed)
 		some := []consent.Subject{person(0), person(1), person(1), person(0)}
-		again := ledger.EngagementIntake{Channel: consent.Email, Subjects: some, Events: [][]byte{ids[0], []byte("new"), []byte("new"), ids[1]}, Fold: sum(m.Ref, some)}
+		again := ledger.EngagementIntake{Channel: consent.Email, Generation: 1, Subjects: some, Events: [][]byte{ids[0], []byte("new"), []byte("new"), ids[1]}, Fold: sum(m.Ref, some)}
 		changed, err = l.TakeInEngagement(ctx, acme, again)
 		require.NoError(t, err)
 		require.Equal(t, 1, changed)
@@ -109,7 +109,7 @@ func TestManyTakeInTheSamePeopleAtOnce(t *testing.T) {
 			work.Go(func() {
 				for n := range 5 {
 					events := [][]byte{fmt.Appendf(nil, "%d-%d-a", worker, n), fmt.Appendf(nil, "%d-%d-b", worker, n), fmt.Appendf(nil, "%d-%d-c", worker, n)}
-					if _, err := l.TakeInEngagement(t.Context(), acme, ledger.EngagementIntake{Channel: consent.Email, Subjects: people, Events: events,
+					if _, err := l.TakeInEngagement(t.Context(), acme, ledger.EngagementIntake{Channel: consent.Email, Generation: 1, Subjects: people, Events: events,
 						Fold: sum(m.Ref, people)}); err != nil {
 						failed <- err
 						return
@@ -143,9 +143,6 @@ func TestAReadingMovesWithWhatWasRead(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, due, 2)
 		require.Equal(t, "b", due[0].ID)
-		read, err := l.EngagementMessagesRead(ctx, acme, 5, []string{"77", "79", "x"})
-		require.NoError(t, err)
-		require.Equal(t, map[string]bool{"77": true}, read)
 
 		// Known again, with another title and a date that was missing: the rest stays.
 		known, err = l.KnowEngagementMessages(ctx, acme, []ledger.EngagementMessage{{ID: "b", List: 9, Title: "B2", SentAt: 7, Zone: "Asia/Tokyo"}})
@@ -190,7 +187,7 @@ func TestDaysAreDueUntilTheyAreTold(t *testing.T) {
 		take := func(n int) {
 			t.Helper()
 			one := []consent.Subject{person(n)}
-			_, err := l.TakeInEngagement(ctx, acme, ledger.EngagementIntake{Channel: consent.Email, Subjects: one, Fold: sum(m.Ref, one)})
+			_, err := l.TakeInEngagement(ctx, acme, ledger.EngagementIntake{Channel: consent.Email, Generation: 1, Subjects: one, Fold: sum(m.Ref, one)})
 			require.NoError(t, err)
 		}
 		due := func() []ledger.DueDay {
@@ -245,7 +242,7 @@ func TestPeopleAreDueWithTheirCustomer(t *testing.T) {
 		people := []consent.Subject{person(1), person(2)}
 		take := func() {
 			t.Helper()
-			_, err := l.TakeInEngagement(ctx, acme, ledger.EngagementIntake{Channel: consent.Email, Subjects: people, Fold: sum(m.Ref, people)})
+			_, err := l.TakeInEngagement(ctx, acme, ledger.EngagementIntake{Channel: consent.Email, Generation: 1, Subjects: people, Fold: sum(m.Ref, people)})
 			require.NoError(t, err)
 		}
 		take()
@@ -290,7 +287,7 @@ func TestOfAnErasedPersonOnlyTheErasureStays(t *testing.T) {
 		addMerchant(t, l)
 		ctx, m, lease := t.Context(), messageOf(t, l, "sms-1"), runOf(t, l)
 		people := []consent.Subject{person(1), person(2)}
-		_, err := l.TakeInEngagement(ctx, acme, ledger.EngagementIntake{Channel: consent.Email, Subjects: people, Fold: sum(m.Ref, people)})
+		_, err := l.TakeInEngagement(ctx, acme, ledger.EngagementIntake{Channel: consent.Email, Generation: 1, Subjects: people, Fold: sum(m.Ref, people)})
 		require.NoError(t, err)
 		require.NoError(t, l.EraseSubjects(ctx, acme, ledger.Erasure{Changes: []ledger.Change{{Channel: consent.Email, Subject: person(1), Record: consent.Record{}}}}))
 		p, err := l.EngagedPerson(ctx, acme, person(1))
@@ -318,7 +315,7 @@ func TestEventsAreForgottenWhenTheyCannotComeAgain(t *testing.T) {
 	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
 		addMerchant(t, l)
 		one := []consent.Subject{person(1)}
-		intake := ledger.EngagementIntake{Channel: consent.Email, Subjects: one, Events: [][]byte{[]byte("e")}, Fold: sum(1, one)}
+		intake := ledger.EngagementIntake{Channel: consent.Email, Generation: 1, Subjects: one, Events: [][]byte{[]byte("e")}, Fold: sum(1, one)}
 		for _, want := range []int{1, 0, 1} {
 			changed, err := l.TakeInEngagement(t.Context(), acme, intake)
 			require.NoError(t, err)
@@ -358,5 +355,33 @@ func TestKindsOfEventsFollowTheirSync(t *testing.T) {
 		_, err := l.Pause(t.Context(), acme)
 		require.NoError(t, err)
 		require.Empty(t, set(nil))
+	})
+}
+
+// TestWhatWasSwitchedMeanwhileIsNotTakenIn: the events were chosen by switches that are not in force any more.
+func TestWhatWasSwitchedMeanwhileIsNotTakenIn(t *testing.T) {
+	forEach(t, func(t *testing.T, l *ledger.Ledger, _ *clock) {
+		addMerchant(t, l)
+		ctx, m := t.Context(), messageOf(t, l, "sms-1")
+		switches, err := l.SetSyncs(ctx, acme, ledger.SyncChange{On: map[consent.Sync]bool{consent.SMSEvents: true}})
+		require.NoError(t, err)
+		one := []consent.Subject{person(1)}
+		intake := func(event string, generation int64) ledger.EngagementIntake {
+			return ledger.EngagementIntake{Channel: consent.SMS, Generation: generation, Subjects: one, Events: [][]byte{[]byte(event)}, Fold: sum(m.Ref, one)}
+		}
+		_, err = l.TakeInEngagement(ctx, acme, intake("a", switches.Generation))
+		require.NoError(t, err)
+		_, err = l.SetSyncs(ctx, acme, ledger.SyncChange{On: map[consent.Sync]bool{consent.SMSEvents: false}})
+		require.NoError(t, err)
+		_, err = l.TakeInEngagement(ctx, acme, intake("b", switches.Generation))
+		require.ErrorIs(t, err, ledger.ErrSwitched)
+		require.NoError(t, l.RemoveMerchant(ctx, acme))
+		removed, err := l.Switches(ctx, acme)
+		require.NoError(t, err)
+		_, err = l.TakeInEngagement(ctx, acme, intake("c", removed.Generation))
+		require.ErrorIs(t, err, ledger.ErrSwitched)
+		totals, err := l.EngagementTotals(ctx, acme)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, totals["sms-1"][20_000].Sends)
 	})
 }

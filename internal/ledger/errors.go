@@ -38,6 +38,8 @@ var (
 	ErrNotPermitted = errors.New("deliveries are switched off")
 	// ErrBrake: the delivery would resubscribe more people within 24 hours than the merchant's limit allows, or others wait for an operator.
 	ErrBrake = errors.New("more people would be resubscribed than the limit allows")
+	// ErrSwitched: the merchant was changed, switched or removed since its switches were read. Nothing of the call was written; read them again.
+	ErrSwitched = errors.New("the merchant was switched meanwhile")
 	// ErrFenced: the run lease was taken by another holder. Stop; nothing of the call was written.
 	ErrFenced = errors.New("the run lease was taken over")
 )

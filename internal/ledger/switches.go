@@ -42,13 +42,16 @@ type Switches struct {
 }
 
 // May reports whether sync may deliver now. A kind of events needs its sync too.
-func (s Switches) May(sync consent.Sync) bool {
+func (s Switches) May(sync consent.Sync) bool { return s.State == Running && s.On(sync) }
+
+// On is May, but for whether the merchant runs: what is told to us once is taken in though they are paused or broken, and waits.
+func (s Switches) On(sync consent.Sync) bool {
 	for _, events := range []consent.Sync{consent.EmailEvents, consent.SMSEvents} {
 		if slices.Contains(events.Kinds(), sync) && !s.Syncs[events].On {
 			return false
 		}
 	}
-	return s.State == Running && s.Syncs[sync].On
+	return s.Syncs[sync].On
 }
 
 // SyncChange is what an operator asks of the syncs of a merchant.

@@ -66,10 +66,6 @@ func (l eventLedger) KnowEngagementMessages(ctx context.Context, id string, mess
 	})
 }
 
-func (l eventLedger) EngagementMessagesRead(ctx context.Context, id string, list int, numbers []string) (map[string]bool, error) {
-	return step(l.consent, func() (map[string]bool, error) { return l.book.EngagementMessagesRead(ctx, id, list, numbers) })
-}
-
 func (l eventLedger) EngagementMessagesDue(ctx context.Context, id string, list int, now consent.Instant, limit int) ([]ledger.EngagementMessage, error) {
 	return step(l.consent, func() ([]ledger.EngagementMessage, error) {
 		return l.book.EngagementMessagesDue(ctx, id, list, now, limit)

@@ -49,14 +49,12 @@ type eventWatch struct {
 	reads map[recipient][]read
 	// onThen are by task the kinds that were on when it asked for the switches.
 	onThen map[*task]map[consent.Sync]bool
-	// pushBegan is when a task at the door began.
-	pushBegan map[*task]time.Time
 	// judgedMessages and judgedFields are those whose truth was compared with Shopify at the end.
 	judgedMessages, judgedFields int
 }
 
 func newEventWatch() eventWatch {
-	return eventWatch{pages: map[*task]page{}, reads: map[recipient][]read{}, onThen: map[*task]map[consent.Sync]bool{}, pushBegan: map[*task]time.Time{}}
+	return eventWatch{pages: map[*task]page{}, reads: map[recipient][]read{}, onThen: map[*task]map[consent.Sync]bool{}}
 }
 
 // page is one of a message's activity, as it was asked for at a moment.
@@ -103,16 +101,23 @@ func (e *events) tookIn(p *process, channel consent.Channel, message string, cou
 	if channel == consent.SMS {
 		of[consent.SMSSent], of[consent.SMSClicks] = of[consent.EmailSent], of[consent.EmailClicks]
 	}
+	door := message == ""
 	for _, kind := range kindsOf(channel) {
 		for _, counts := range counted {
-			if of[kind](counts) {
+			switch {
+			case !of[kind](counts):
+				continue
+			case door && !e.on(kind):
+				// Whoever switches off waits for no push: it has to see the switch by itself.
+				e.watch.violate("Kinds", "", "the door keeps something of %s, which is off", kind)
+			case !door:
 				e.mustBeOn(p, kind, "something is kept")
-				break
 			}
+			break
 		}
 	}
-	if message == "" {
-		return // at the door
+	if door {
+		return
 	}
 	page := e.pages[e.current]
 	delete(e.pages, e.current)
@@ -125,14 +130,11 @@ func (e *events) tookIn(p *process, channel consent.Channel, message string, cou
 	}
 }
 
-// mustBeOn: nothing of a kind is kept or told after off was answered, but for what came to the door before, and what a process does that was
-// frozen meanwhile and does not know yet.
+// mustBeOn: nothing of a kind is read or told after off was answered, but for what a process does that was frozen meanwhile and does not know
+// yet.
 func (e *events) mustBeOn(p *process, kind consent.Sync, what string) {
 	since, off := e.silent[kind]
 	if !off || !e.now.After(since) || e.inTrouble(p) {
-		return
-	}
-	if began, door := e.pushBegan[e.current]; door && !began.After(since) {
 		return
 	}
 	e.watch.violate("Kinds", "", "%s of %s, which was answered to be off %s ago", what, kind, e.now.Sub(since))
@@ -206,16 +208,8 @@ func (e *events) mayHaveTaken(batch []*pushedEvent) {
 	}
 }
 
-// acknowledged is the answer of the door to a batch: it refuses what is wrong and nothing else.
-func (e *events) acknowledged(batch []*pushedEvent, malformed []int, report engagement.Report, began time.Time, before ledger.Switches) {
-	now, err := e.book.Switches(e.context, merchantID)
-	if err != nil || now.Generation != before.Generation {
-		e.mayHaveTaken(batch)
-		return
-	}
-	if now.State != ledger.Running {
-		return // a merchant who stands still takes nothing in
-	}
+// acknowledged is the answer of the door to a batch: it refuses what is wrong and nothing else, whether the merchant runs or stands still.
+func (e *events) acknowledged(batch []*pushedEvent, malformed []int, report engagement.Report, began time.Time) {
 	bad, off, unsure := len(malformed), 0, 0
 	for _, p := range batch {
 		kind := p.sync()

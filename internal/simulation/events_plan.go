@@ -93,10 +93,26 @@ func (d *draft) cutOff(at time.Duration) {
 	}
 }
 
-// eventSwitch switches a sync or a kind off for a while.
+// eventSwitch switches a sync or a kind off for a while, just when something of it is at the door.
 func (d *draft) eventSwitch(at time.Duration) {
 	sync := pick(d.drawer, consent.EventSyncs...)
 	for_ := d.span(30*time.Second, 40*time.Minute)
+	one := pushedEvent{id: fmt.Sprintf("at-the-switch-%s", at), channel: consent.Email, kind: "sent", message: "at-the-switch", address: addressOf(d.IntN(d.people))}
+	switch sync {
+	case consent.SMSEvents, consent.SMSSent, consent.SMSClicks:
+		one.channel, one.address = consent.SMS, phoneOf(d.IntN(d.people))
+	case consent.EmailOpened:
+		one.kind = "opened"
+	}
+	if sync == consent.EmailClicks || sync == consent.SMSClicks {
+		one.kind = "clicked"
+	}
+	d.add(at-d.span(0, 15*time.Millisecond), func(w *world) {
+		p := one // a plan may be played more than once
+		p.at = w.now.Truncate(time.Second)
+		w.events.pushed = append(w.events.pushed, &p)
+		w.events.push([]*pushedEvent{&p}, nil)
+	}, "an event of %s is pushed", sync)
 	d.add(at, func(w *world) { w.events.switchEvents(false, sync) }, "%s is switched off", sync)
 	d.add(at+for_, func(w *world) { w.events.switchEvents(true, sync) }, "%s is switched on", sync)
 }

@@ -413,8 +413,6 @@ func (e *events) push(batch []*pushedEvent, malformed []int) {
 		panic(err)
 	}
 	e.pushes++
-	before, err := e.book.Switches(e.context, merchantID)
-	e.watch.failed(err)
 	began, done := e.now, false
 	again := func() {
 		if !done {
@@ -425,15 +423,13 @@ func (e *events) push(batch []*pushedEvent, malformed []int) {
 	}
 	var report engagement.Report
 	e.spawn(one.process, func() {
-		e.pushBegan[e.current] = began
 		report, err = one.keeper.Push(e.context, merchantID, body)
-		delete(e.pushBegan, e.current)
 	}, func() {
 		e.watch.failed(err)
 		if err != nil {
 			again()
 		} else {
-			e.acknowledged(batch, malformed, report, began, before)
+			e.acknowledged(batch, malformed, report, began)
 			done = true
 		}
 	})

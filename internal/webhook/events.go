@@ -43,14 +43,15 @@ func (m eventMerchants) WebhookSecrets(ctx context.Context, id string) ([]string
 
 var _ Merchants = (*merchant.Store)(nil)
 
-// takeEvents answers a body of events. What it says of them is JSON, the engagement.Report:
+// takeEvents answers a body of events. What it says of them is JSON, the engagement.Report; of a body that was refused for what it holds, why.
 //
 //	200  kept, or there already, or refused for good: the report tells of each
-//	400  no JSON array of events
+//	400  no JSON array of events; or the body was cut short
 //	401  the signature is missing, malformed or wrong, or the merchant has no secret for events
 //	404  no such merchant
 //	405  another method than POST
-//	413  the body is longer than MaxBody: send fewer events at once
+//	408  the body did not come in time
+//	413  the body is longer than MaxBody, or has too many events: send fewer at once
 //	415  another type than application/cloudevents-batch+json, application/cloudevents+json or application/json; or compressed
 //	503  the ledger or Shopify is away, or too much is under way: send it again
 func (d *Door) takeEvents(w http.ResponseWriter, r *http.Request, id string) {
@@ -100,7 +101,10 @@ func (d *Door) takeEvents(w http.ResponseWriter, r *http.Request, id string) {
 	report, err := d.Events.Push(ctx, from.id, body.bytes)
 	switch {
 	case errors.Is(err, engagement.ErrNoBatch):
-		d.refuse(w, http.StatusBadRequest, "no batch of events")
+		d.refuseEvents(w, http.StatusBadRequest, "no batch of events", err)
+		return
+	case errors.Is(err, engagement.ErrTooMany):
+		d.refuseEvents(w, http.StatusRequestEntityTooLarge, "events too large", err)
 		return
 	case err != nil:
 		d.Log.Warn("Events were not taken in; they have to be sent again", "merchant", from.id, "error", err.Error())
@@ -111,6 +115,16 @@ func (d *Door) takeEvents(w http.ResponseWriter, r *http.Request, id string) {
 	w.Header().Set("Content-Type", "application/json")
 	// Whoever is gone sends it again, and everything is a duplicate.
 	_ = json.NewEncoder(w).Encode(report)
+}
+
+// refuseEvents refuses a body of events and answers why. Its sender has signed it, and is somebody who has to mend something.
+func (d *Door) refuseEvents(w http.ResponseWriter, status int, why string, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	d.refuse(w, status, why)
+	// Whoever is gone has the status in their log, or sends it again.
+	_ = json.NewEncoder(w).Encode(struct {
+		Error string `json:"error"`
+	}{err.Error()})
 }
 
 // SignEvents is the signature of a body of events, as HeaderSignature carries it.

@@ -26,10 +26,15 @@ type pushes struct {
 	away  atomic.Bool
 }
 
+// tooMany stands for a body with more events than are taken in at once.
+var tooMany = []byte(`["too many"]`)
+
 func (p *pushes) Push(_ context.Context, id string, body []byte) (engagement.Report, error) {
 	switch {
 	case p.away.Load():
 		return engagement.Report{}, ledger.ErrUnreachable
+	case bytes.Equal(body, tooMany):
+		return engagement.Report{}, engagement.ErrTooMany
 	case !bytes.HasPrefix(body, []byte("[")):
 		return engagement.Report{}, engagement.ErrNoBatch
 	}
@@ -79,9 +84,18 @@ func TestOnlySignedEventsReachTheKeeper(t *testing.T) {
 		"another method":         {http.MethodPut, "acme", batch, signed, body, 405},
 		"too large":              {http.MethodPost, "acme", batch, webhook.SignEvents(eventsSecret, large), large, 413},
 		"no batch":               {http.MethodPost, "acme", batch, webhook.SignEvents(eventsSecret, []byte(`7`)), []byte(`7`), 400},
+		"too many events":        {http.MethodPost, "acme", batch, webhook.SignEvents(eventsSecret, tooMany), tooMany, 413},
 	} {
 		status, text := send(c.method, c.id, c.kind, c.signature, c.body)
 		require.Equal(t, c.want, status, what)
+		switch what {
+		case "no batch":
+			require.JSONEq(t, `{"error":"want a JSON array of CloudEvents 1.0 events"}`, text)
+		case "too many events":
+			require.JSONEq(t, `{"error":"more than 10000 events at once"}`, text)
+		default:
+			require.Empty(t, text, what)
+		}
 		require.NotContains(t, text, eventsSecret, what)
 	}
 	require.Zero(t, p.taken.Load(), "nothing unsigned reached the keeper")

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/host"
+	"github.com/concordsync/concord/internal/ledger"
+)
+
+// TestEachRefusedLineOfAnImportIsNamed on standard error, however many there are; the summary stays short.
+func TestEachRefusedLineOfAnImportIsNamed(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t).add()
+	h, err := host.Open(t.Context(), d.settings, nil, nil)
+	must(t, err)
+	_, err = h.Ledger.SetSyncs(t.Context(), d.id, ledger.SyncChange{On: map[consent.Sync]bool{consent.SMSEvents: true}})
+	must(t, err)
+	must(t, h.Close())
+	var file strings.Builder
+	file.WriteString("time,address,message\n")
+	fmt.Fprintf(&file, "%s,+12125550100,sale\n", time.Now().UTC().Format(time.RFC3339))
+	const refused = 250
+	for range refused {
+		file.WriteString("yesterday,+12125550101,sale\n")
+	}
+	path := filepath.Join(t.TempDir(), "sends.csv")
+	must(t, os.WriteFile(path, []byte(file.String()), 0o600))
+	answer := d.run("events", "import", path, "--type", "sms.sent").is(exitFailed).says("1 event taken in", "250 refused").hides("5550101")
+	for line := 3; line < 3+refused; line++ {
+		answer.tells(fmt.Sprintf("line %d: its time is in no form", line))
+	}
+	if lines := strings.Count(answer.out, "\n"); lines > 3 {
+		t.Fatalf("the summary has %d lines:\n%s", lines, answer.out)
+	}
+	fields := d.run("events", "import", path, "--type", "sms.sent", "--output", "json").is(exitFailed).fields()
+	if got := strings.Join(fields, " "); got != "duplicate merchant off read_from_listrak refused taken" {
+		t.Fatalf("the answer has the fields %s", got)
+	}
+	d.stdin = "[{}]"
+	d.run("events", "import", "-", "--format", "jsonl").is(exitUsage).tells("it is one JSON array", "jq -c").hides("--columns")
+}
