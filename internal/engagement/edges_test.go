@@ -3,6 +3,7 @@ package engagement_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -329,5 +330,47 @@ func TestAStrayQuoteTakesNoOtherLineWithIt(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, [2]int{before + after, 1}, [2]int{report.Taken + report.Duplicate, report.Refused}, "%s: %+v", name, report)
 		require.Equal(t, before+2, report.Reasons[0].Line, name)
+	}
+}
+
+// TestACustomerWithANewAddressLosesTheFieldsOfTheFormer, whatever is known of the new one: they are told of an address and not of a customer.
+func TestACustomerWithANewAddressLosesTheFieldsOfTheFormer(t *testing.T) {
+	t.Parallel()
+	const former, known, unheard = "person-0@example.com", "person-1@example.com", "nobody@example.com"
+	never := map[string]string{field("last_email_sent"): "1970-01-01T00:00:00Z", field("last_email_opened"): "1970-01-01T00:00:00Z",
+		field("last_email_clicked"): "1970-01-01T00:00:00Z", field("emails_sent_30_days"): "0", field("emails_opened_30_days"): "0",
+		field("emails_clicked_30_days"): "0"}
+	for _, back := range []bool{false, true} {
+		for _, next := range []string{known, unheard} {
+			t.Run(fmt.Sprint(next, " and back ", back), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, options{})
+				w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+				ann := w.customer(former)
+				id, _ := w.send("Spring", 2)
+				w.act(id, former, list.Open)
+				w.act(id, former, list.Click)
+				w.pass()
+				before := w.shop.Metafields(ann)
+				require.Equal(t, "1", before[field("emails_opened_30_days")])
+
+				w.clock.advance(time.Second)
+				w.saw(ann, next)
+				w.clock.advance(time.Second)
+				w.pass()
+				want := never
+				if next == known {
+					want = maps.Clone(never)
+					want[field("last_email_sent")], want[field("emails_sent_30_days")] = before[field("last_email_sent")], "1"
+				}
+				require.Equal(t, want, w.shop.Metafields(ann))
+				if back {
+					w.saw(ann, former)
+					w.clock.advance(time.Second)
+					w.pass()
+					require.Equal(t, before, w.shop.Metafields(ann))
+				}
+			})
+		}
 	}
 }

@@ -347,9 +347,12 @@ func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more
 			done = append(done, ledger.ToldPerson{Subject: d.Subject, Version: d.Version, Told: d.Told, DueAt: now.Plus(unknownWait)})
 			continue
 		}
-		before, to := decodeTold(d.Told, channel)
-		if d.Unsure || len(d.Told) > 0 && to != customerNumber(d.Customer) {
-			// The address has gone to another customer, whose fields nobody knows.
+		before, to, err := decodeTold(d.Told, channel)
+		if err != nil {
+			return false, err
+		}
+		if d.Unsure || to != "" && to != customerNumber(d.Customer) {
+			// The address has gone to another customer, who has none of its fields; nobody knows which of those were told meanwhile.
 			before = before.doubtful()
 		}
 		c := changeOf(record, channel, shopify.CustomerID(d.Customer), before, now.Time(), p.on)
