@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// daysAtOnce is how many days are told in one request: a second's points of a Standard plan, so that consent does not wait for more.
+	// daysAtOnce is how many days are told in one request: a second's points of a Standard plan, so that consent does not wait for more where
+	// there are no spare ones.
 	daysAtOnce = 10
 	// lateEffect is how long after its end a call of unknown end may still take effect: what it told is told once more after that.
 	lateEffect = 2 * consent.Minute
@@ -82,10 +83,15 @@ func (p *run) tellDays(ctx context.Context) error {
 			return err
 		}
 		done, err := p.tellSomeDays(ctx, now, since, due)
+		later := false
+		if f := failure.As(err); f != nil && f.Code == shopify.CodeBudget && ctx.Err() == nil {
+			// Consent needs the points.
+			later, err = true, nil
+		}
 		if err := errors.Join(err, p.toldDays(context.WithoutCancel(ctx), now, since, done)); err != nil {
 			return err
 		}
-		if p.timeIsUp() {
+		if later || p.timeIsUp() {
 			p.more = true
 			return nil
 		}
@@ -93,6 +99,8 @@ func (p *run) tellDays(ctx context.Context) error {
 }
 
 func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, since time.Time, due []ledger.DueDay) (done []ledger.ToldDay, err error) {
+	ctx, cancel := p.callsEnd(ctx)
+	defer cancel()
 	var sent []ledger.DueDay
 	var engagements []shopify.Engagement
 	upserted := map[int64]bool{}
@@ -391,9 +399,14 @@ func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more
 	return complete && len(done) > 0, nil
 }
 
+// callsEnd bounds calls, with their waiting for points, by when the lease of the pass may be another's.
+func (p *run) callsEnd(ctx context.Context) (context.Context, context.CancelFunc) {
+	return p.machine().WithTimeout(ctx, p.until.Sub(p.Now())+p.Timing.CallTimeout)
+}
+
 // send sends parcels, several requests at a time. complete is false when time was up before all were sent; the others stay due.
 func (p *run) send(ctx context.Context, parcels []parcel, now consent.Instant, since time.Time) (told []ledger.ToldPerson, complete bool, err error) {
-	ctx, cancel := p.machine().WithTimeout(ctx, p.until.Sub(p.Now())+p.Timing.CallTimeout)
+	ctx, cancel := p.callsEnd(ctx)
 	defer cancel()
 	var requests [][]parcel
 	for from := 0; from < len(parcels); from += shopify.MaxMetafieldSets {
