@@ -2,8 +2,10 @@ package engagement_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"github.com/concordsync/concord/internal/sandbox/fault"
 	"github.com/concordsync/concord/internal/sandbox/list"
 	"github.com/concordsync/concord/internal/sandbox/shop"
+	"github.com/concordsync/concord/internal/shopify"
 )
 
 func event(id, kind, address string, at time.Time) string {
@@ -373,4 +376,95 @@ func TestACustomerWithANewAddressLosesTheFieldsOfTheFormer(t *testing.T) {
 			})
 		}
 	}
+}
+
+// picky is a store that answers a group of metafields with a failure of the whole group when somebody is in it.
+type picky struct {
+	engagement.Store
+	whom shopify.CustomerID
+	with *failure.Error
+}
+
+func (s picky) SetMetafields(ctx context.Context, groups [][]shopify.Metafield) ([]shopify.MetafieldResult, error) {
+	results := make([]shopify.MetafieldResult, len(groups))
+	for n, group := range groups {
+		if slices.ContainsFunc(group, func(m shopify.Metafield) bool { return m.Customer == s.whom }) {
+			results[n].Err = s.with
+			continue
+		}
+		one, err := s.Store.SetMetafields(ctx, [][]shopify.Metafield{group})
+		if err != nil {
+			return nil, err
+		}
+		results[n] = one[0]
+	}
+	return results, nil
+}
+
+// TestAGroupThatFailsAsAWholeKeepsNobodyElseFromTheirFields: neither those of its group nor the pages that come after.
+func TestAGroupThatFailsAsAWholeKeepsNobodyElseFromTheirFields(t *testing.T) {
+	t.Parallel()
+	for _, class := range []failure.Class{failure.Refused, failure.Retry} {
+		t.Run(fmt.Sprint(class), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, options{})
+			w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+			const people = 1100 // more than are looked at between two saves
+			var customers []ledger.Customer
+			var ids []shop.CustomerID
+			for n := range people {
+				email := fmt.Sprintf("person-%d@example.com", n)
+				id, err := w.shop.CreateCustomer(shop.NewCustomer{Email: email})
+				require.NoError(t, err)
+				ids = append(ids, id)
+				customers = append(customers, ledger.Customer{ID: string(id), UpdatedAt: 1, Email: subject(w.id, consent.Email, email)})
+			}
+			_, err := w.ledger.Save(t.Context(), w.id, ledger.Batch{Customers: customers})
+			require.NoError(t, err)
+			const bad = 17
+			account, err := w.keeper.Connect(t.Context(), w.id)
+			require.NoError(t, err)
+			account.Shopify = picky{account.Shopify, shopify.CustomerID(ids[bad]), &failure.Error{Class: class, Op: "set metafields", Code: "ODD"}}
+			w.keeper.Connect = func(context.Context, string) (engagement.Account, error) { return account, nil }
+			w.send("Spring", people)
+			for {
+				pass, err := w.keeper.Pass(t.Context(), w.id)
+				require.Equal(t, class == failure.Retry, err != nil, "%v", err)
+				if !pass.More {
+					break
+				}
+			}
+			missing := 0
+			for n, id := range ids {
+				if n != bad && w.shop.Metafields(id)[field("emails_sent_30_days")] != "1" {
+					missing++
+				}
+			}
+			require.Zero(t, missing, "of %d customers", people)
+		})
+	}
+}
+
+// TestWhoBelongsToNobodyIsNotAskedForAgainAndAgain: a list has many more people than the shop has customers.
+func TestWhoBelongsToNobodyIsNotAskedForAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+	_, emails := w.send("Spring", 5)
+	due := func() int {
+		people, err := w.ledger.EngagedPeopleDue(t.Context(), w.id, consent.Email, consent.InstantOf(w.clock.now()), 10)
+		require.NoError(t, err)
+		return len(people)
+	}
+	w.pass()
+	require.Zero(t, due())
+	w.clock.advance(2 * time.Hour)
+	require.Equal(t, 5, due(), "a customer may have been on the way")
+	w.pass()
+	w.clock.advance(20 * 24 * time.Hour)
+	require.Zero(t, due())
+	bob := w.customer(emails[1])
+	require.Equal(t, 1, due())
+	w.pass()
+	require.Equal(t, "1", w.shop.Metafields(bob)[field("emails_sent_30_days")])
 }

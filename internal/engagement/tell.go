@@ -22,9 +22,11 @@ const (
 	daysAtOnce = 10
 	// lateEffect is how long after its end a call of unknown end may still take effect: what it told is told once more after that.
 	lateEffect = 2 * consent.Minute
-	// refusedWait is when something that Shopify does not take is tried again, and unknownWait when it is asked again whether an address
-	// belongs to a customer now.
+	// refusedWait is when something that Shopify does not take is tried again, failedWait what failed by itself while others went well.
 	refusedWait = consent.Hour
+	failedWait  = consent.Minute
+	// unknownWait is when it is asked once more whether an address belongs to a customer now: longer than a customer's saving may be under way
+	// that has not seen the person yet.
 	unknownWait = consent.Hour
 	// peoplePage is how many people are looked at between two saves; callsAtOnce is how many requests are under way, so that the points
 	// that are there are used although each answer takes its time.
@@ -165,8 +167,8 @@ func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, since time.
 			told.Later = now.Plus(refusedWait)
 			p.Log.Warn("Shopify does not take the totals of a message", "merchant", p.merchant, "message", d.Message.ID, "error", f.Error())
 		default:
+			told.Later = now.Plus(failedWait) // so that it does not stay before all others
 			err = results[n]
-			continue
 		}
 		done = append(done, told)
 	}
@@ -285,6 +287,11 @@ const definedCursor = "engagement.defined"
 
 // tellPeople tells Shopify what has changed of customers, until nobody is due or time is up.
 func (p *run) tellPeople(ctx context.Context) error {
+	err := p.tellAllPeople(ctx)
+	return errors.Join(err, p.failed)
+}
+
+func (p *run) tellAllPeople(ctx context.Context) error {
 	for _, channel := range []consent.Channel{consent.Email, consent.SMS} {
 		sync := map[consent.Channel]consent.Sync{consent.Email: consent.EmailEvents, consent.SMS: consent.SMSEvents}[channel]
 		if !p.switches.May(sync) {
@@ -350,14 +357,18 @@ func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more
 		if err != nil {
 			return false, err
 		}
-		if d.Customer == "" {
-			// Nobody in Shopify has this address now. The fields wait for a customer who has.
-			done = append(done, ledger.ToldPerson{Subject: d.Subject, Version: d.Version, Told: d.Told, DueAt: now.Plus(unknownWait)})
-			continue
-		}
 		before, to, err := decodeTold(d.Told, channel)
 		if err != nil {
 			return false, err
+		}
+		if d.Customer == "" {
+			// Nobody in Shopify has this address now. The fields wait for a customer who has: whoever saves one makes the person due.
+			waits := ledger.ToldPerson{Subject: d.Subject, Version: d.Version, Told: d.Told}
+			if len(d.Told) == 0 {
+				waits.Told, waits.DueAt = before.encode(to), now.Plus(unknownWait)
+			}
+			done = append(done, waits)
+			continue
 		}
 		if d.Unsure || to != "" && to != customerNumber(d.Customer) {
 			// The address has gone to another customer, who has none of its fields; nobody knows which of those were told meanwhile.
@@ -459,15 +470,31 @@ func (p *run) sendOne(ctx context.Context, request []parcel, now consent.Instant
 		return told, fmt.Errorf("set customers' metafields: %w", err)
 	}
 	var told []ledger.ToldPerson
-	var failed error
+	var apart []parcel
+	alone := len(results) == 1 || slices.ContainsFunc(results, func(r shopify.MetafieldResult) bool { return r.Err == nil })
 	for n, result := range results {
 		f := failure.As(result.Err)
 		switch {
 		case f != nil && f.MaybeDone:
 			told = append(told, doubt(request[n].people)...)
 			continue
+		case result.Err != nil && alone && len(request[n].people) > 1:
+			// It is about somebody in there, who must not keep the others from being told for ever.
+			for _, one := range request[n].people {
+				apart = append(apart, parcel{[]person{one}, one.change.fields})
+			}
+			continue
 		case result.Err != nil:
-			failed = errors.Join(failed, result.Err)
+			wait := failedWait
+			if f != nil && f.Class == failure.Refused {
+				wait = refusedWait
+				p.Log.Warn("Shopify does not take the metafields of a customer", "merchant", p.merchant, "error", result.Err.Error())
+			} else {
+				p.failPerson(result.Err)
+			}
+			for _, one := range request[n].people {
+				told = append(told, ledger.ToldPerson{Subject: one.due.Subject, Version: one.due.Version, Later: now.Plus(wait)})
+			}
 			continue
 		}
 		element := 0
@@ -485,14 +512,29 @@ func (p *run) sendOne(ctx context.Context, request []parcel, now consent.Instant
 				if f := failure.As(refused); f == nil || f.Code != shopify.CodeNoOwner {
 					p.Log.Warn("Shopify does not take the metafields of a customer", "merchant", p.merchant, "error", refused.Error())
 				}
-				told = append(told, ledger.ToldPerson{Subject: one.due.Subject, Version: one.due.Version, Told: one.due.Told, DueAt: now.Plus(unknownWait)})
+				told = append(told, ledger.ToldPerson{Subject: one.due.Subject, Version: one.due.Version, Later: now.Plus(refusedWait)})
 			case result.Refused == nil:
 				p.countPerson()
 				told = append(told, one.change.toldPerson(one.due))
 			}
 		}
 	}
-	return told, failed
+	for some := range slices.Chunk(apart, shopify.MaxMetafieldSets) {
+		more, err := p.sendOne(ctx, some, now, since)
+		if told = append(told, more...); err != nil {
+			return told, err
+		}
+	}
+	return told, nil
+}
+
+// failPerson remembers the first failure that is about some people only: it does not end the pass, and is told of at its end.
+func (p *run) failPerson(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed == nil {
+		p.failed = fmt.Errorf("set metafields of some customers: %w", err)
+	}
 }
 
 func (p *run) countPerson() {
