@@ -155,21 +155,25 @@ func TestOneCustomerWhoIsGoneDoesNotKeepTheOthersFromTheirFields(t *testing.T) {
 	}
 }
 
-func TestDefinitionsAreMadeOnceAndCanBeUsedInSegments(t *testing.T) {
+// TestDefinitionsAreThereFromTheFirstPassOn, with nobody to tell of, and are made again when somebody has deleted them.
+func TestDefinitionsAreThereFromTheFirstPassOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})
 	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
-	w.customer("person-0@example.com")
-	w.send("Spring", 1)
 	w.pass()
 	require.Len(t, w.shop.Definitions(), 10)
 	for name, d := range w.shop.Definitions() {
 		require.True(t, d.Filterable, name)
 	}
 	w.clock.advance(time.Minute)
+	w.customer("person-0@example.com")
 	w.send("Summer", 1)
 	w.pass()
 	require.Equal(t, 1, w.shop.Requests()["metafieldDefinitionCreate"])
+	w.shop.DeleteDefinitions()
+	w.clock.advance(25 * time.Hour)
+	w.pass()
+	require.Len(t, w.shop.Definitions(), 10)
 }
 
 // TestWhatEventsLackStopsNoConsent: a missing scope or area is told of, and the merchant goes on.

@@ -282,12 +282,21 @@ func (p *run) upsert(ctx context.Context, m ledger.EngagementMessage) error {
 	return p.Ledger.ToldActivity(ctx, p.merchant, m.ID, title)
 }
 
-// definedCursor says that the store has the definitions of our metafields.
+// definedCursor holds when the store was last seen to have the definitions of our metafields, as a Unix time in microseconds.
 const definedCursor = "engagement.defined"
+
+const defineEvery = 24 * consent.Hour
 
 // tellPeople tells Shopify what has changed of customers, until nobody is due or time is up.
 func (p *run) tellPeople(ctx context.Context) error {
-	err := p.tellAllPeople(ctx)
+	err := p.define(ctx)
+	if f := failure.As(err); f != nil && f.Code == shopify.CodeBudget && ctx.Err() == nil {
+		p.more = true // consent needs the points
+		return nil
+	}
+	if err == nil {
+		err = p.tellAllPeople(ctx)
+	}
 	return errors.Join(err, p.failed)
 }
 
@@ -314,16 +323,27 @@ func (p *run) tellAllPeople(ctx context.Context) error {
 	return nil
 }
 
-// define makes sure that the store has the definitions of our metafields.
+// define makes sure that the store has the definitions of our metafields, from the first pass on, so that segments can be made before anybody is
+// told of. Once a day it does so again: staff may delete them, an app that is installed anew has none, and the values alone are in no segment.
 func (p *run) define(ctx context.Context) error {
-	cursors, err := p.Ledger.Cursors(ctx, p.merchant)
-	if err != nil || cursors[definedCursor] != "" {
+	now, err := p.now(ctx)
+	if err != nil {
 		return err
 	}
+	cursors, err := p.Ledger.Cursors(ctx, p.merchant)
+	if err != nil {
+		return err
+	}
+	if last, err := strconv.ParseInt(cursors[definedCursor], 10, 64); err == nil && now < consent.Instant(last).Plus(defineEvery) {
+		return nil
+	}
+	ctx, cancel := p.callsEnd(ctx)
+	defer cancel()
 	if err := p.account.Shopify.DefineMetafields(ctx, Definitions()); err != nil {
 		return fmt.Errorf("define the customers' metafields: %w", err)
 	}
-	_, err = p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease, Cursors: []ledger.Cursor{{Name: definedCursor, Value: "1"}}})
+	_, err = p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease,
+		Cursors: []ledger.Cursor{{Name: definedCursor, Value: strconv.FormatInt(int64(now), 10)}}})
 	return err
 }
 
@@ -389,9 +409,6 @@ func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more
 		// Rounds read the customers whom we touch as changed ones, and want to know why there are so many.
 		_, err := p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease,
 			Cursors: []ledger.Cursor{{Name: ledger.ToldPeopleCursor, Value: now.Time().Format(time.RFC3339)}}})
-		if err == nil {
-			err = p.define(ctx)
-		}
 		if err == nil {
 			err = p.beginTelling(ctx, now)
 		}
