@@ -51,7 +51,7 @@ func (w *world) writesEvents() {
 }
 
 // While the fields of events are written, polls reach back less far than the search may lag. What they miss for that is found when the
-// writing has ended, however long it went on, and while it goes on within a quarter of an hour.
+// writing has ended, however long it went on, and while it goes on within five minutes of its showing.
 func TestAChangeThatShowsLateBesideEventsIsFound(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -60,8 +60,8 @@ func TestAChangeThatShowsLateBesideEventsIsFound(t *testing.T) {
 		until   int // minutes, when it has to be found
 	}{
 		{"the writing ends soon after it", 6, 14},
-		{"the writing ends just before the next long reach", 14, 22},
-		{"the writing goes on", 60, 22},
+		{"the writing ends just before the next long reach", 9, 13},
+		{"the writing goes on", 60, 13},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
