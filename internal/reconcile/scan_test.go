@@ -56,12 +56,15 @@ func TestAChangeThatShowsLateBesideEventsIsFound(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name    string
+		before  int // minutes, until it changes
 		writing int // minutes
 		until   int // minutes, when it has to be found
 	}{
-		{"the writing ends soon after it", 6, 14},
-		{"the writing ends just before the next long reach", 9, 13},
-		{"the writing goes on", 60, 13},
+		{"the writing ends soon after it", 2, 6, 14},
+		{"the writing ends just before the next long reach", 2, 9, 17},
+		{"the writing goes on", 2, 60, 12},
+		{"the writing goes on, five minutes later", 7, 60, 17},
+		{"the writing goes on, ten minutes later", 12, 60, 22},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -85,7 +88,7 @@ func TestAChangeThatShowsLateBesideEventsIsFound(t *testing.T) {
 				w.round()
 				minute++
 			}
-			for range 2 {
+			for range row.before {
 				round()
 			}
 			changed = w.clock.Now()
