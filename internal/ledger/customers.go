@@ -81,6 +81,9 @@ func (t *transaction) saveCustomers(ctx context.Context, merchant string, custom
 func (t *transaction) tellOfNewOwners(ctx context.Context, merchant string, customers []Customer) error {
 	// Most merchants have no events, and of the others most batches bring no new owner: consent must not pay for them, nor wait for the locks
 	// of an intake of thousands of people.
+	if len(customers) == 0 {
+		return nil
+	}
 	engaged := false
 	if err := t.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM engagement_people WHERE merchant = $1)", merchant).Scan(&engaged); err != nil || !engaged {
 		return err
