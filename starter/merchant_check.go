@@ -146,7 +146,7 @@ func (a *app) checkMerchant(ctx context.Context, args []string, probe string) er
 	if err != nil {
 		return err
 	}
-	checkEvents(ctx, v, switches, store, list, credentials)
+	checkEvents(ctx, v, switches.Syncs[consent.EmailEvents].On, switches.Syncs[consent.SMSEvents].On, store, list, credentials)
 	if err := a.checkPrivacy(ctx, v, m.Settings, credentials); err != nil {
 		return err
 	}
@@ -425,9 +425,8 @@ func hoursAndMinutes(d time.Duration) string {
 	return text
 }
 
-// checkEvents looks at what the syncs of events need, if one is on.
-func checkEvents(ctx context.Context, v *checkView, switches ledger.Switches, store *shopify.Client, list *listrak.Client, credentials merchant.Credentials) {
-	email, sms := switches.Syncs[consent.EmailEvents].On, switches.Syncs[consent.SMSEvents].On
+// checkEvents looks at what the syncs of events need: of email events, of SMS events.
+func checkEvents(ctx context.Context, v *checkView, email, sms bool, store *shopify.Client, list *listrak.Client, credentials merchant.Credentials) {
 	if !email && !sms {
 		return
 	}

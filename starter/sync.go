@@ -137,6 +137,9 @@ func (a *app) enable(ctx context.Context, names []string, flags enableFlags) err
 			return err
 		}
 	}
+	if v.Lacking, err = a.lackingForEvents(ctx, h, id, syncs); err != nil {
+		return err
+	}
 	on := delta(syncs, true)
 	if flags.noWait {
 		if err := a.signalled(ctx, id, signalSetSyncs(on)); err != nil {
@@ -175,6 +178,8 @@ type enabledView struct {
 	switchedView
 	// Previews tell what a first enabling does, by sync.
 	Previews []previewView `json:"previews"`
+	// Lacking is what syncs of events need and do not have. They are switched on all the same, and begin when it is there.
+	Lacking []finding `json:"lacking,omitempty"`
 }
 
 type previewView struct {
@@ -186,6 +191,41 @@ type previewView struct {
 	Unsubscribe     int64 `json:"unsubscribe"`
 	Leave           int64 `json:"leave"`
 	ExistingOptOuts int64 `json:"existing_opt_outs"`
+}
+
+// lackingForEvents looks for what those of syncs that are of events need and do not have, and shows it: else nobody is told before a worker
+// fails for it.
+func (a *app) lackingForEvents(ctx context.Context, h *host.Host, id string, syncs []consent.Sync) ([]finding, error) {
+	email, sms := slices.Contains(syncs, consent.EmailEvents), slices.Contains(syncs, consent.SMSEvents)
+	if !email && !sms {
+		return nil, nil
+	}
+	m, err := h.Merchants.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	credentials, err := h.Merchants.Credentials(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	store, list, err := host.Clients(m.Settings, credentials, a.now, h.Log)
+	if err != nil {
+		return nil, err
+	}
+	v := &checkView{}
+	checkEvents(ctx, v, email, sms, store, list, credentials)
+	lacking := slices.DeleteFunc(v.Findings, func(f finding) bool { return f.OK && f.Advice == "" })
+	p := &page{w: a.errOut}
+	for _, f := range lacking {
+		p.line("%-2s %s", mark(f.OK), f.What)
+		if f.Advice != "" {
+			p.line("   %s", f.Advice)
+		}
+	}
+	if p.err != nil {
+		return nil, fmt.Errorf("show what events lack: %w", p.err)
+	}
+	return lacking, nil
 }
 
 // prepare does what a first enabling needs: both sides read, the effect counted and agreed to.

@@ -311,3 +311,19 @@ func TestARuntimeFileOfADeadDevIsNotBelieved(t *testing.T) {
 		t.Fatalf("believed %+v", running)
 	}
 }
+
+// TestEnablingEventsSaysWhatTheyLack: the sandbox's store has granted no scopes for them.
+func TestEnablingEventsSaysWhatTheyLack(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t).withTemporal().work().add()
+	d.run("sync", "enable", "email_to_shopify", "--yes").is(exitOK).hides("marketing_events")
+	must(t, d.list.Configure(func(c *list.Config) { c.NoAccess = []list.Area{list.AreaMessage} }))
+	d.run("sync", "enable", "email_events").is(exitOK).says("In force").
+		tells("✗  The scope write_marketing_events is missing", "Grant the app the scopes", "area Message")
+	var v enabledView
+	d.run("sync", "enable", "sms_events", "-o", "json").is(exitRefused)
+	d.run("sync", "enable", "email_events", "-o", "json").is(exitOK).json(&v)
+	if len(v.Lacking) != 3 {
+		t.Errorf("lacking: %+v, want two scopes and an area", v.Lacking)
+	}
+}

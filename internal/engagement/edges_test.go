@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"github.com/concordsync/concord/internal/shopify"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -457,4 +460,153 @@ func TestALongTitleIsCut(t *testing.T) {
 	title := w.shop.Engagements()[0].Activity.Title
 	require.Equal(t, 255, utf8.RuneCountInString(title))
 	require.True(t, strings.HasSuffix(title, "ä…"), title)
+}
+
+func TestDefinitionsAreThereFromTheFirstPassOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+	w.pass()
+	require.Len(t, w.shop.Definitions(), 10)
+	for name, d := range w.shop.Definitions() {
+		require.True(t, d.Filterable, name)
+	}
+	w.clock.advance(time.Minute)
+	w.customer("person-0@example.com")
+	w.send("Summer", 1)
+	w.pass()
+	require.Equal(t, 1, w.shop.Requests()["metafieldDefinitionCreate"])
+	w.shop.DeleteDefinitions()
+	w.clock.advance(25 * time.Hour)
+	w.pass()
+	require.Len(t, w.shop.Definitions(), 10)
+}
+
+func TestACustomerWithANewAddressLosesTheFieldsOfTheFormer(t *testing.T) {
+	t.Parallel()
+	const former, known, unheard = "person-0@example.com", "person-1@example.com", "nobody@example.com"
+	never := map[string]string{field("last_email_sent"): "1970-01-01T00:00:00Z", field("last_email_opened"): "1970-01-01T00:00:00Z",
+		field("last_email_clicked"): "1970-01-01T00:00:00Z", field("emails_sent_30_days"): "0", field("emails_opened_30_days"): "0",
+		field("emails_clicked_30_days"): "0"}
+	for _, back := range []bool{false, true} {
+		for _, next := range []string{known, unheard} {
+			t.Run(fmt.Sprint(next, " and back ", back), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, options{})
+				w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+				ann := w.customer(former)
+				id, _ := w.send("Spring", 2)
+				w.act(id, former, list.Open)
+				w.act(id, former, list.Click)
+				w.pass()
+				before := w.shop.Metafields(ann)
+				require.Equal(t, "1", before[field("emails_opened_30_days")])
+
+				w.clock.advance(time.Second)
+				w.saw(ann, next)
+				w.clock.advance(time.Second)
+				w.pass()
+				want := never
+				if next == known {
+					want = maps.Clone(never)
+					want[field("last_email_sent")], want[field("emails_sent_30_days")] = before[field("last_email_sent")], "1"
+				}
+				require.Equal(t, want, w.shop.Metafields(ann))
+				if back {
+					w.saw(ann, former)
+					w.clock.advance(time.Second)
+					w.pass()
+					require.Equal(t, before, w.shop.Metafields(ann))
+				}
+			})
+		}
+	}
+}
+
+type picky struct {
+	engagement.Store
+	whom shopify.CustomerID
+	with *failure.Error
+}
+
+func (s picky) SetMetafields(ctx context.Context, groups [][]shopify.Metafield) ([]shopify.MetafieldResult, error) {
+	results := make([]shopify.MetafieldResult, len(groups))
+	for n, group := range groups {
+		if slices.ContainsFunc(group, func(m shopify.Metafield) bool { return m.Customer == s.whom }) {
+			results[n].Err = s.with
+			continue
+		}
+		one, err := s.Store.SetMetafields(ctx, [][]shopify.Metafield{group})
+		if err != nil {
+			return nil, err
+		}
+		results[n] = one[0]
+	}
+	return results, nil
+}
+
+func TestAGroupThatFailsAsAWholeKeepsNobodyElseFromTheirFields(t *testing.T) {
+	t.Parallel()
+	for _, class := range []failure.Class{failure.Refused, failure.Retry} {
+		t.Run(fmt.Sprint(class), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, options{})
+			w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+			const people = 1100 // more than are looked at between two saves
+			var customers []ledger.Customer
+			var ids []shop.CustomerID
+			for n := range people {
+				email := fmt.Sprintf("person-%d@example.com", n)
+				id, err := w.shop.CreateCustomer(shop.NewCustomer{Email: email})
+				require.NoError(t, err)
+				ids = append(ids, id)
+				customers = append(customers, ledger.Customer{ID: string(id), UpdatedAt: 1, Email: subject(w.id, consent.Email, email)})
+			}
+			_, err := w.ledger.Save(t.Context(), w.id, ledger.Batch{Customers: customers})
+			require.NoError(t, err)
+			const bad = 17
+			account, err := w.keeper.Connect(t.Context(), w.id)
+			require.NoError(t, err)
+			account.Shopify = picky{account.Shopify, shopify.CustomerID(ids[bad]), &failure.Error{Class: class, Op: "set metafields", Code: "ODD"}}
+			w.keeper.Connect = func(context.Context, string) (engagement.Account, error) { return account, nil }
+			w.send("Spring", people)
+			for {
+				pass, err := w.keeper.Pass(t.Context(), w.id)
+				require.Equal(t, class == failure.Retry, err != nil, "%v", err)
+				if !pass.More {
+					break
+				}
+			}
+			missing := 0
+			for n, id := range ids {
+				if n != bad && w.shop.Metafields(id)[field("emails_sent_30_days")] != "1" {
+					missing++
+				}
+			}
+			require.Zero(t, missing, "of %d customers", people)
+		})
+	}
+}
+
+func TestWhoBelongsToNobodyIsNotAskedForAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+	_, emails := w.send("Spring", 5)
+	due := func() int {
+		people, err := w.ledger.EngagedPeopleDue(t.Context(), w.id, consent.Email, consent.InstantOf(w.clock.now()), 10)
+		require.NoError(t, err)
+		return len(people)
+	}
+	w.pass()
+	require.Zero(t, due())
+	w.clock.advance(2 * time.Hour)
+	require.Equal(t, 5, due(), "a customer may have been on the way")
+	w.pass()
+	w.clock.advance(20 * 24 * time.Hour)
+	require.Zero(t, due())
+	bob := w.customer(emails[1])
+	require.Equal(t, 1, due())
+	w.pass()
+	require.Equal(t, "1", w.shop.Metafields(bob)[field("emails_sent_30_days")])
 }

@@ -2,6 +2,7 @@ package engagement
 
 import (
 	"encoding/binary"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -51,43 +52,69 @@ type told []int64
 
 const untold = -1
 
-// doubted stands for a field of which nobody knows what Shopify has.
-const doubted = -2
+// doubted stands for a field of which nobody knows what Shopify has, and foreign for one that may be there of another address, which the customer
+// had before: that one is overwritten even if the thing never happened to this one.
+const (
+	doubted = -2
+	foreign = -3
+)
+
+// toldVersion begins what told is encoded as. Another value is of another version, or ledger.ForeignFields.
+const toldVersion = 1
+
+var errTold = errors.New("what was told of a person is not readable: it is of a newer version of Concord, or the ledger is damaged")
 
 // doubtful is what was told, as far as that is sure: of what was ever told, or may have been, nothing is.
 func (t told) doubtful() told {
 	unsure := make(told, len(t))
 	for n := range unsure {
 		unsure[n] = doubted
+		if t[n] == foreign {
+			unsure[n] = foreign
+		}
 	}
 	return unsure
 }
 
-// decodeTold reads what toldPerson has written: the values, and to which customer they were told, empty when to none.
-func decodeTold(raw []byte, channel consent.Channel) (t told, to string) {
+// decodeTold reads what encode has written: the values, and to which customer they were told, empty when to none.
+func decodeTold(raw []byte, channel consent.Channel) (t told, to string, err error) {
+	value := int64(untold)
+	if string(raw) == ledger.ForeignFields {
+		value, raw = foreign, nil
+	}
+	if len(raw) > 0 {
+		if raw[0] != toldVersion {
+			return nil, "", errTold
+		}
+		raw = raw[1:]
+	}
+	some := len(raw) > 0
 	for _, f := range fields {
 		if f.channel != channel {
 			continue
 		}
-		value, n := binary.Varint(raw)
-		if n <= 0 {
-			value, n = untold, 0
+		if some {
+			n := 0
+			if value, n = binary.Varint(raw); n <= 0 {
+				return nil, "", errTold
+			}
+			raw = raw[n:]
 		}
-		raw = raw[n:]
 		t = append(t, value)
 	}
-	return t, string(raw)
+	return t, string(raw), nil
 }
 
 // customerNumber is what tells customers of a store apart; their ids are long, and there is one for each person.
 func customerNumber(id string) string { return id[strings.LastIndexByte(id, '/')+1:] }
 
-func (t told) encode() []byte {
-	var out []byte
+// encode writes what was told, and to which customer; "" when to none.
+func (t told) encode(to string) []byte {
+	out := []byte{toldVersion}
 	for _, value := range t {
 		out = binary.AppendVarint(out, value)
 	}
-	return out
+	return append(out, to...)
 }
 
 // change is what to tell Shopify of one person, and what it has been told after that.
@@ -101,7 +128,7 @@ type change struct {
 }
 
 // changeOf compares what a record says now with what was told. Fields of kinds that are off stay as they are, and of somebody to whom a thing
-// never happened nothing is told.
+// never happened nothing is told, unless the customer may have a field of another address.
 func changeOf(r Record, channel consent.Channel, customer shopify.CustomerID, before told, now time.Time, on func(consent.Sync) bool) change {
 	c := change{after: append(told(nil), before...), customer: customer}
 	from := now.Add(-countedFor)
@@ -118,12 +145,14 @@ func changeOf(r Record, channel consent.Channel, customer shopify.CustomerID, be
 		if f.counts {
 			value = int64(r.Since(f.mark, from))
 		}
-		if value == before[n] || value == 0 && (before[n] == untold || !f.counts) {
+		if value == before[n] || value == 0 && (before[n] == untold || !f.counts && before[n] != foreign) {
 			continue
 		}
 		c.after[n] = value
 		text := strconv.FormatInt(value, 10)
 		if !f.counts {
+			// Of what never happened, where another address has left a date: metafieldsSet takes no empty one, and 1970 is in no segment of people
+			// who did something lately.
 			text = time.Unix(value, 0).UTC().Format(time.RFC3339)
 		}
 		c.fields = append(c.fields, shopify.Metafield{Customer: customer, Key: f.Key, Type: f.Type, Value: text})
@@ -142,5 +171,5 @@ func changeOf(r Record, channel consent.Channel, customer shopify.CustomerID, be
 
 // toldPerson is what the ledger has to remember of a change that was told.
 func (c change) toldPerson(p ledger.DuePerson) ledger.ToldPerson {
-	return ledger.ToldPerson{Subject: p.Subject, Version: p.Version, Told: append(c.after.encode(), customerNumber(string(c.customer))...), DueAt: c.due}
+	return ledger.ToldPerson{Subject: p.Subject, Version: p.Version, Told: c.after.encode(customerNumber(string(c.customer))), DueAt: c.due}
 }

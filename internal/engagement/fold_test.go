@@ -284,7 +284,8 @@ func TestFieldsTellOnlyWhatHasChanged(t *testing.T) {
 	c.Happen(&r, messages[1], Happening{Sent, noon.Add(24 * time.Hour)})
 	c.Happen(&r, messages[1], Happening{Clicked, noon.Add(25 * time.Hour)})
 	at := noon.Add(48 * time.Hour)
-	nothing, _ := decodeTold(nil, consent.Email)
+	nothing, _, err := decodeTold(nil, consent.Email)
+	require.NoError(t, err)
 	first := changeOf(r, consent.Email, "gid://shopify/Customer/1", nothing, at, allOn)
 	var told []string
 	for _, f := range first.fields {
@@ -294,8 +295,10 @@ func TestFieldsTellOnlyWhatHasChanged(t *testing.T) {
 		"emails_clicked_30_days=1"}, told)
 	require.Equal(t, noon.Add(countedFor+time.Second), first.due.Time())
 
-	after, _ := decodeTold(first.after.encode(), consent.Email)
+	after, to, err := decodeTold(first.after.encode("12"), consent.Email)
+	require.NoError(t, err)
 	require.Equal(t, first.after, after)
+	require.Equal(t, "12", to)
 	require.Empty(t, changeOf(r, consent.Email, "", after, at, allOn).fields)
 	// When the first message is more than thirty days old, one is left, although nothing has happened.
 	later := changeOf(r, consent.Email, "", after, first.due.Time(), allOn)
@@ -303,8 +306,30 @@ func TestFieldsTellOnlyWhatHasChanged(t *testing.T) {
 	require.Equal(t, "1", later.fields[0].Value)
 	// Of what may or may not have been told, everything is told again.
 	require.Len(t, changeOf(r, consent.Email, "", after.doubtful(), at, allOn).fields, 5)
+	// Of an address that the customer had before, what never happened to this one is overwritten too.
+	others, _, err := decodeTold([]byte(ledger.ForeignFields), consent.Email)
+	require.NoError(t, err)
+	overwritten := changeOf(r, consent.Email, "", others.doubtful(), at, allOn)
+	require.Len(t, overwritten.fields, 6)
+	require.Equal(t, "last_email_opened=1970-01-01T00:00:00Z", overwritten.fields[1].Key+"="+overwritten.fields[1].Value)
+	require.Empty(t, changeOf(r, consent.Email, "", overwritten.after, at, allOn).fields)
 	// A kind that is off stays as it was told.
 	require.Empty(t, changeOf(r, consent.Email, "", after, first.due.Time(), func(consent.Sync) bool { return false }).fields)
+}
+
+// TestWhatWasToldSaysInWhichVersionItIsWritten: a field more would else take a digit of the customer's number for its value.
+func TestWhatWasToldSaysInWhichVersionItIsWritten(t *testing.T) {
+	t.Parallel()
+	values, _, err := decodeTold(nil, consent.SMS)
+	require.NoError(t, err)
+	text := values.encode("123456789")
+	for cut := 1; cut <= len(values); cut++ {
+		_, _, err := decodeTold(text[:cut+1], consent.SMS)
+		require.Equal(t, cut < len(values), err != nil, "%d bytes", cut+1)
+	}
+	text[0]++
+	_, _, err = decodeTold(text, consent.SMS)
+	require.ErrorIs(t, err, errTold)
 }
 
 func TestHowOftenMessagesAreRead(t *testing.T) {

@@ -160,6 +160,8 @@ type run struct {
 	// effect.
 	telling, lostTrack bool
 	shadow             consent.Instant
+	// failed is what kept some people from being told.
+	failed error
 }
 
 func (p *run) timeIsUp() bool { return !p.Now().Before(p.until) }

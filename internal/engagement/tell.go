@@ -17,13 +17,16 @@ import (
 )
 
 const (
-	// daysAtOnce is how many days are told in one request: a second's points of a Standard plan, so that consent does not wait for more.
+	// daysAtOnce is how many days are told in one request: a second's points of a Standard plan, so that consent does not wait for more where
+	// there are no spare ones.
 	daysAtOnce = 10
 	// lateEffect is how long after its end a call of unknown end may still take effect: what it told is told once more after that.
 	lateEffect = 2 * consent.Minute
-	// refusedWait is when something that Shopify does not take is tried again, and unknownWait when it is asked again whether an address
-	// belongs to a customer now.
+	// refusedWait is when something that Shopify does not take is tried again, failedWait what failed by itself while others went well.
 	refusedWait = consent.Hour
+	failedWait  = consent.Minute
+	// unknownWait is when it is asked once more whether an address belongs to a customer now: longer than a customer's saving may be under way
+	// that has not seen the person yet.
 	unknownWait = consent.Hour
 	// peoplePage is how many people are looked at between two saves; callsAtOnce is how many requests are under way, so that the points
 	// that are there are used although each answer takes its time.
@@ -82,10 +85,15 @@ func (p *run) tellDays(ctx context.Context) error {
 			return err
 		}
 		done, err := p.tellSomeDays(ctx, now, since, due)
+		later := false
+		if f := failure.As(err); f != nil && f.Code == shopify.CodeBudget && ctx.Err() == nil {
+			// Consent needs the points.
+			later, err = true, nil
+		}
 		if err := errors.Join(err, p.toldDays(context.WithoutCancel(ctx), now, since, done)); err != nil {
 			return err
 		}
-		if p.timeIsUp() {
+		if later || p.timeIsUp() {
 			p.more = true
 			return nil
 		}
@@ -93,6 +101,8 @@ func (p *run) tellDays(ctx context.Context) error {
 }
 
 func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, since time.Time, due []ledger.DueDay) (done []ledger.ToldDay, err error) {
+	ctx, cancel := p.callsEnd(ctx)
+	defer cancel()
 	var sent []ledger.DueDay
 	var engagements []shopify.Engagement
 	upserted := map[int64]bool{}
@@ -157,8 +167,8 @@ func (p *run) tellSomeDays(ctx context.Context, now consent.Instant, since time.
 			told.Later = now.Plus(refusedWait)
 			p.Log.Warn("Shopify does not take the totals of a message", "merchant", p.merchant, "message", d.Message.ID, "error", f.Error())
 		default:
+			told.Later = now.Plus(failedWait) // so that it does not stay before all others
 			err = results[n]
-			continue
 		}
 		done = append(done, told)
 	}
@@ -272,11 +282,25 @@ func (p *run) upsert(ctx context.Context, m ledger.EngagementMessage) error {
 	return p.Ledger.ToldActivity(ctx, p.merchant, m.ID, title)
 }
 
-// definedCursor says that the store has the definitions of our metafields.
+// definedCursor holds when the store was last seen to have the definitions of our metafields, as a Unix time in microseconds.
 const definedCursor = "engagement.defined"
+
+const defineEvery = 24 * consent.Hour
 
 // tellPeople tells Shopify what has changed of customers, until nobody is due or time is up.
 func (p *run) tellPeople(ctx context.Context) error {
+	err := p.define(ctx)
+	if f := failure.As(err); f != nil && f.Code == shopify.CodeBudget && ctx.Err() == nil {
+		p.more = true // consent needs the points
+		return nil
+	}
+	if err == nil {
+		err = p.tellAllPeople(ctx)
+	}
+	return errors.Join(err, p.failed)
+}
+
+func (p *run) tellAllPeople(ctx context.Context) error {
 	for _, channel := range []consent.Channel{consent.Email, consent.SMS} {
 		sync := map[consent.Channel]consent.Sync{consent.Email: consent.EmailEvents, consent.SMS: consent.SMSEvents}[channel]
 		if !p.switches.May(sync) {
@@ -299,16 +323,27 @@ func (p *run) tellPeople(ctx context.Context) error {
 	return nil
 }
 
-// define makes sure that the store has the definitions of our metafields.
+// define makes sure that the store has the definitions of our metafields, from the first pass on, so that segments can be made before anybody is
+// told of. Once a day it does so again: staff may delete them, an app that is installed anew has none, and the values alone are in no segment.
 func (p *run) define(ctx context.Context) error {
-	cursors, err := p.Ledger.Cursors(ctx, p.merchant)
-	if err != nil || cursors[definedCursor] != "" {
+	now, err := p.now(ctx)
+	if err != nil {
 		return err
 	}
+	cursors, err := p.Ledger.Cursors(ctx, p.merchant)
+	if err != nil {
+		return err
+	}
+	if last, err := strconv.ParseInt(cursors[definedCursor], 10, 64); err == nil && now < consent.Instant(last).Plus(defineEvery) {
+		return nil
+	}
+	ctx, cancel := p.callsEnd(ctx)
+	defer cancel()
 	if err := p.account.Shopify.DefineMetafields(ctx, Definitions()); err != nil {
 		return fmt.Errorf("define the customers' metafields: %w", err)
 	}
-	_, err = p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease, Cursors: []ledger.Cursor{{Name: definedCursor, Value: "1"}}})
+	_, err = p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease,
+		Cursors: []ledger.Cursor{{Name: definedCursor, Value: strconv.FormatInt(int64(now), 10)}}})
 	return err
 }
 
@@ -342,14 +377,21 @@ func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more
 		if err != nil {
 			return false, err
 		}
+		before, to, err := decodeTold(d.Told, channel)
+		if err != nil {
+			return false, err
+		}
 		if d.Customer == "" {
-			// Nobody in Shopify has this address now. The fields wait for a customer who has.
-			done = append(done, ledger.ToldPerson{Subject: d.Subject, Version: d.Version, Told: d.Told, DueAt: now.Plus(unknownWait)})
+			// Nobody in Shopify has this address now. The fields wait for a customer who has: whoever saves one makes the person due.
+			waits := ledger.ToldPerson{Subject: d.Subject, Version: d.Version, Told: d.Told}
+			if len(d.Told) == 0 {
+				waits.Told, waits.DueAt = before.encode(to), now.Plus(unknownWait)
+			}
+			done = append(done, waits)
 			continue
 		}
-		before, to := decodeTold(d.Told, channel)
-		if d.Unsure || len(d.Told) > 0 && to != customerNumber(d.Customer) {
-			// The address has gone to another customer, whose fields nobody knows.
+		if d.Unsure || to != "" && to != customerNumber(d.Customer) {
+			// The address has gone to another customer, who has none of its fields; nobody knows which of those were told meanwhile.
 			before = before.doubtful()
 		}
 		c := changeOf(record, channel, shopify.CustomerID(d.Customer), before, now.Time(), p.on)
@@ -368,9 +410,6 @@ func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more
 		_, err := p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease,
 			Cursors: []ledger.Cursor{{Name: ledger.ToldPeopleCursor, Value: now.Time().Format(time.RFC3339)}}})
 		if err == nil {
-			err = p.define(ctx)
-		}
-		if err == nil {
 			err = p.beginTelling(ctx, now)
 		}
 		if err != nil {
@@ -388,9 +427,14 @@ func (p *run) tellSomePeople(ctx context.Context, channel consent.Channel) (more
 	return complete && len(done) > 0, nil
 }
 
+// callsEnd bounds calls, with their waiting for points, by when the lease of the pass may be another's.
+func (p *run) callsEnd(ctx context.Context) (context.Context, context.CancelFunc) {
+	return p.machine().WithTimeout(ctx, p.until.Sub(p.Now())+p.Timing.CallTimeout)
+}
+
 // send sends parcels, several requests at a time. complete is false when time was up before all were sent; the others stay due.
 func (p *run) send(ctx context.Context, parcels []parcel, now consent.Instant, since time.Time) (told []ledger.ToldPerson, complete bool, err error) {
-	ctx, cancel := p.machine().WithTimeout(ctx, p.until.Sub(p.Now())+p.Timing.CallTimeout)
+	ctx, cancel := p.callsEnd(ctx)
 	defer cancel()
 	var requests [][]parcel
 	for from := 0; from < len(parcels); from += shopify.MaxMetafieldSets {
@@ -443,15 +487,31 @@ func (p *run) sendOne(ctx context.Context, request []parcel, now consent.Instant
 		return told, fmt.Errorf("set customers' metafields: %w", err)
 	}
 	var told []ledger.ToldPerson
-	var failed error
+	var apart []parcel
+	alone := len(results) == 1 || slices.ContainsFunc(results, func(r shopify.MetafieldResult) bool { return r.Err == nil })
 	for n, result := range results {
 		f := failure.As(result.Err)
 		switch {
 		case f != nil && f.MaybeDone:
 			told = append(told, doubt(request[n].people)...)
 			continue
+		case result.Err != nil && alone && len(request[n].people) > 1:
+			// It is about somebody in there, who must not keep the others from being told for ever.
+			for _, one := range request[n].people {
+				apart = append(apart, parcel{[]person{one}, one.change.fields})
+			}
+			continue
 		case result.Err != nil:
-			failed = errors.Join(failed, result.Err)
+			wait := failedWait
+			if f != nil && f.Class == failure.Refused {
+				wait = refusedWait
+				p.Log.Warn("Shopify does not take the metafields of a customer", "merchant", p.merchant, "error", result.Err.Error())
+			} else {
+				p.failPerson(result.Err)
+			}
+			for _, one := range request[n].people {
+				told = append(told, ledger.ToldPerson{Subject: one.due.Subject, Version: one.due.Version, Later: now.Plus(wait)})
+			}
 			continue
 		}
 		element := 0
@@ -469,14 +529,29 @@ func (p *run) sendOne(ctx context.Context, request []parcel, now consent.Instant
 				if f := failure.As(refused); f == nil || f.Code != shopify.CodeNoOwner {
 					p.Log.Warn("Shopify does not take the metafields of a customer", "merchant", p.merchant, "error", refused.Error())
 				}
-				told = append(told, ledger.ToldPerson{Subject: one.due.Subject, Version: one.due.Version, Told: one.due.Told, DueAt: now.Plus(unknownWait)})
+				told = append(told, ledger.ToldPerson{Subject: one.due.Subject, Version: one.due.Version, Later: now.Plus(refusedWait)})
 			case result.Refused == nil:
 				p.countPerson()
 				told = append(told, one.change.toldPerson(one.due))
 			}
 		}
 	}
-	return told, failed
+	for some := range slices.Chunk(apart, shopify.MaxMetafieldSets) {
+		more, err := p.sendOne(ctx, some, now, since)
+		if told = append(told, more...); err != nil {
+			return told, err
+		}
+	}
+	return told, nil
+}
+
+// failPerson remembers the first failure that is about some people only: it does not end the pass, and is told of at its end.
+func (p *run) failPerson(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed == nil {
+		p.failed = fmt.Errorf("set metafields of some customers: %w", err)
+	}
 }
 
 func (p *run) countPerson() {

@@ -1,11 +1,13 @@
 package ledger
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -74,50 +76,111 @@ func (t *transaction) saveCustomers(ctx context.Context, merchant string, custom
 }
 
 // tellOfNewOwners makes those due whose address now stands with another customer: what Shopify was told of their events stands with the former.
-// Their version rises, so that a telling under way does not settle them.
+// Their version rises, so that a telling under way does not settle them. A customer who had another address before has the fields of that one,
+// which are overwritten even where nothing is known of the new one. Nothing else sees to either: who belonged to nobody is not asked for again.
 func (t *transaction) tellOfNewOwners(ctx context.Context, merchant string, customers []Customer) error {
+	// Most merchants have no events, and of the others most batches bring no new owner: consent must not pay for them, nor wait for the locks
+	// of an intake of thousands of people.
+	if len(customers) == 0 {
+		return nil
+	}
+	engaged := false
+	if err := t.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM engagement_people WHERE merchant = $1)", merchant).Scan(&engaged); err != nil || !engaged {
+		return err
+	}
 	ids := make([]string, len(customers))
 	for i, c := range customers {
 		ids[i] = c.ID
 	}
-	type owner struct {
-		id      string
-		subject consent.Subject
-	}
-	had := map[owner]bool{}
+	had := map[string]Customer{}
 	if err := in(ctx, t.ledger.dialect, t, "SELECT customer, email, sms FROM customers WHERE merchant = $1 AND customer ", []any{merchant}, ids, "",
 		func(rows *sql.Rows) error {
-			var id string
+			var c Customer
 			var email, sms []byte
-			if err := rows.Scan(&id, &email, &sms); err != nil {
+			if err := rows.Scan(&c.ID, &email, &sms); err != nil {
 				return err
 			}
-			for _, raw := range [][]byte{email, sms} {
-				subject, err := subjectOf(raw)
-				if err != nil {
-					return err
-				}
-				had[owner{id, subject}] = true
-			}
-			return nil
+			var err1, err2 error
+			c.Email, err1 = subjectOf(email)
+			c.SMS, err2 = subjectOf(sms)
+			had[c.ID] = c
+			return errors.Join(err1, err2)
 		}); err != nil {
 		return err
 	}
-	var news []consent.Subject
+	owned := map[consent.Subject]owner{}
+	var asked []consent.Subject
 	for _, c := range customers {
-		for _, subject := range []consent.Subject{c.Email, c.SMS} {
-			if subject != (consent.Subject{}) && !had[owner{c.ID, subject}] {
-				news = append(news, subject)
+		before := had[c.ID]
+		for _, o := range []owner{{consent.Email, c.Email, before.Email}, {consent.SMS, c.SMS, before.SMS}} {
+			if o.subject != (consent.Subject{}) && o.subject != o.before {
+				owned[o.subject] = o
+				asked = append(asked, o.subject)
+				if o.before != (consent.Subject{}) {
+					asked = append(asked, o.before)
+				}
 			}
 		}
 	}
-	if len(news) == 0 {
+	if len(asked) == 0 {
 		return nil
+	}
+	// told, of those who have a record: whether Shopify may have been told of them.
+	told := map[consent.Subject]bool{}
+	if err := in(ctx, t.ledger.dialect, t, "SELECT subject, told FROM engagement_people WHERE merchant = $1 AND subject ", []any{merchant},
+		subjectBytes(asked), "", func(rows *sql.Rows) error {
+			var raw, text []byte
+			if err := rows.Scan(&raw, &text); err != nil {
+				return err
+			}
+			subject, err := subjectOf(raw)
+			told[subject] = len(text) > 0
+			return err
+		}); err != nil {
+		return err
 	}
 	now, err := t.now(ctx)
 	if err != nil {
 		return err
 	}
+	return t.makeOwnersDue(ctx, merchant, owned, told, now)
+}
+
+// owner is a customer who has a new address on a channel.
+type owner struct {
+	channel         consent.Channel
+	subject, before consent.Subject
+}
+
+func (t *transaction) makeOwnersDue(ctx context.Context, merchant string, owned map[consent.Subject]owner, told map[consent.Subject]bool,
+	now consent.Instant,
+) error {
+	var due, foreign []consent.Subject
+	var args []any
+	const columns = 8
+	subjects := slices.SortedFunc(maps.Keys(owned), func(a, b consent.Subject) int { return bytes.Compare(a[:], b[:]) })
+	for _, subject := range subjects {
+		o := owned[subject]
+		_, known := told[subject]
+		switch {
+		case told[o.before] && known:
+			foreign = append(foreign, subject)
+		case told[o.before]:
+			args = append(args, merchant, int64(o.channel), subject[:], 1, []byte{}, []byte(ForeignFields), int64(now), 0)
+		case known:
+			due = append(due, subject)
+		}
+	}
+	if err := t.insert(ctx, "INSERT INTO engagement_people (merchant, channel, subject, version, record, told, due_at, unsure)", columns, args,
+		`ON CONFLICT (merchant, subject) DO UPDATE SET version = engagement_people.version + 1, told = excluded.told, due_at = excluded.due_at
+		WHERE engagement_people.record <> '\xff'`, nil); err != nil {
+		return err
+	}
+	if err := in(ctx, t.ledger.dialect, t, `UPDATE engagement_people SET version = version + 1, told = $1, due_at = $2
+		WHERE merchant = $3 AND record <> $4 AND subject `, []any{[]byte(ForeignFields), int64(now), merchant, []byte(ErasedEngagement)},
+		subjectBytes(foreign), "", nil); err != nil {
+		return err
+	}
 	return in(ctx, t.ledger.dialect, t, `UPDATE engagement_people SET version = version + 1, due_at = $1 WHERE merchant = $2 AND record <> $3 AND subject `,
-		[]any{int64(now), merchant, []byte(ErasedEngagement)}, subjectBytes(news), "", nil)
+		[]any{int64(now), merchant, []byte(ErasedEngagement)}, subjectBytes(due), "", nil)
 }

@@ -128,7 +128,7 @@ type DueDay struct {
 	Unsure bool
 }
 
-// EngagementDaysDue are the days that Shopify has to be told of by now, the longest due first.
+// EngagementDaysDue are the days that Shopify has to be told of by now, the latest days first: a campaign of today does not wait for a backlog.
 func (l *Ledger) EngagementDaysDue(ctx context.Context, merchant string, now consent.Instant, limit int) ([]DueDay, error) {
 	var due []DueDay
 	refs := map[int64]EngagementMessage{}
@@ -143,7 +143,7 @@ func (l *Ledger) EngagementDaysDue(ctx context.Context, merchant string, now con
 		refs[d.Ref] = EngagementMessage{}
 		return err
 	}, `SELECT ref, day, sends, deliveries, views, unique_views, clicks, unique_clicks, bounces, unsubscribes, complaints, told, unsure
-		FROM engagement_days WHERE merchant = $1 AND due_at > 0 AND due_at <= $2 ORDER BY due_at, ref, day LIMIT $3`,
+		FROM engagement_days WHERE merchant = $1 AND due_at > 0 AND due_at <= $2 ORDER BY day DESC, due_at, ref LIMIT $3`,
 		merchant, int64(now), limit); err != nil {
 		return nil, fmt.Errorf("read days that are due: %w", explain(err))
 	}

@@ -68,6 +68,8 @@ type ToldPerson struct {
 	Told    []byte
 	// DueAt is when the person is due again, zero for only when something happens.
 	DueAt consent.Instant
+	// Later, unless zero, says that Shopify was not told, and when to try again; Told then does not count.
+	Later consent.Instant
 	// Unsure, unless zero, says that nobody knows whether Shopify was told, and until when the call may still take effect; Told is what it
 	// was told before.
 	Unsure consent.Instant
@@ -91,6 +93,14 @@ func (l *Ledger) ToldPeople(ctx context.Context, lease RunLease, channel consent
 				if _, err := t.ExecContext(ctx, `UPDATE engagement_people SET due_at = $1, unsure = CASE WHEN unsure < $1 THEN $1 ELSE unsure END
 					WHERE merchant = $2 AND subject = $3 AND channel = $4 AND record <> $5`,
 					int64(p.Unsure), lease.Merchant, p.Subject[:], int64(channel), []byte(ErasedEngagement)); err != nil {
+					return err
+				}
+				continue
+			}
+			if p.Later != 0 {
+				if _, err := t.ExecContext(ctx, `UPDATE engagement_people SET due_at = $1 WHERE merchant = $2 AND subject = $3 AND channel = $4
+					AND version = $5 AND record <> $6`,
+					int64(p.Later), lease.Merchant, p.Subject[:], int64(channel), p.Version, []byte(ErasedEngagement)); err != nil {
 					return err
 				}
 				continue

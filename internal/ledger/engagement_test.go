@@ -180,6 +180,26 @@ func TestAReadingMovesWithWhatWasRead(t *testing.T) {
 	})
 }
 
+// TestTheLatestDaysAreToldFirst, so that today's campaign does not wait for a backlog of old days.
+func TestTheLatestDaysAreToldFirst(t *testing.T) {
+	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
+		addMerchant(t, l)
+		ctx, m := t.Context(), messageOf(t, l, "sms-1")
+		for _, day := range []int64{100, 102, 101} {
+			_, err := l.TakeInEngagement(ctx, acme, ledger.EngagementIntake{Channel: consent.Email,
+				Fold: func(map[consent.Subject][]byte, []bool) (ledger.EngagementFold, error) {
+					return ledger.EngagementFold{Days: map[ledger.EngagementDay]ledger.EngagementCounts{{Ref: m.Ref, Day: day}: {Sends: 1}}}, nil
+				}})
+			require.NoError(t, err)
+			clock.Advance(consent.Second)
+		}
+		due, err := l.EngagementDaysDue(ctx, acme, clock.Now(), 2)
+		require.NoError(t, err)
+		require.Len(t, due, 2)
+		require.Equal(t, [2]int64{102, 101}, [2]int64{due[0].Day, due[1].Day})
+	})
+}
+
 func TestDaysAreDueUntilTheyAreTold(t *testing.T) {
 	forEach(t, func(t *testing.T, l *ledger.Ledger, clock *clock) {
 		addMerchant(t, l)

@@ -387,9 +387,10 @@ func (s *session) scanListrak(state listrak.State) func(context.Context, reach, 
 
 const (
 	// shortReach is how far a poll reaches back while customers' metafields are being written, and longReachEvery how often it reaches back
-	// as far as it must all the same.
+	// as far as it must all the same: so long a change that shows late may wait. At 83 customers a second, what a Standard plan can write, a long
+	// reach finds 50,000 of them, for some 3,400 of the 30,000 points until the next one.
 	shortReach     = 30 * time.Second
-	longReachEvery = 15 * time.Minute
+	longReachEvery = 5 * time.Minute
 )
 
 // eventsBeingWritten reports whether customers' metafields were written within the time in which the search may show that.

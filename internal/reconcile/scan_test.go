@@ -51,17 +51,20 @@ func (w *world) writesEvents() {
 }
 
 // While the fields of events are written, polls reach back less far than the search may lag. What they miss for that is found when the
-// writing has ended, however long it went on, and while it goes on within a quarter of an hour.
+// writing has ended, however long it went on, and while it goes on within five minutes of its showing.
 func TestAChangeThatShowsLateBesideEventsIsFound(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name    string
+		before  int // minutes, until it changes
 		writing int // minutes
 		until   int // minutes, when it has to be found
 	}{
-		{"the writing ends soon after it", 6, 14},
-		{"the writing ends just before the next long reach", 14, 22},
-		{"the writing goes on", 60, 22},
+		{"the writing ends soon after it", 2, 6, 14},
+		{"the writing ends just before the next long reach", 2, 9, 17},
+		{"the writing goes on", 2, 60, 12},
+		{"the writing goes on, five minutes later", 7, 60, 17},
+		{"the writing goes on, ten minutes later", 12, 60, 22},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -85,7 +88,7 @@ func TestAChangeThatShowsLateBesideEventsIsFound(t *testing.T) {
 				w.round()
 				minute++
 			}
-			for range 2 {
+			for range row.before {
 				round()
 			}
 			changed = w.clock.Now()

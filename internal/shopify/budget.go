@@ -42,6 +42,8 @@ type budget struct {
 	kept                        []keep
 	// waiting counts the calls that wait for points, but for those that take spare ones.
 	waiting int
+	// share is what spendModest may take at the moment although others need it.
+	share float64
 }
 
 // charge is a call under way.
@@ -69,7 +71,7 @@ type throttleStatus struct {
 func newBudget(now func() time.Time, sleep func(context.Context, time.Duration) error) *budget {
 	return &budget{now: now, sleep: sleep, turn: make(chan struct{}, 1),
 		spareTurn: make(chan struct{}, 1), ceiling: standardBucket, restore: standardRestore,
-		available: standardBucket, at: now(), flying: map[*charge]struct{}{}}
+		available: standardBucket, share: modestBurst, at: now(), flying: map[*charge]struct{}{}}
 }
 
 // spend waits until the bucket holds points and takes them for a call that must be settled. A write uses what was reserved first,
@@ -128,6 +130,41 @@ func (b *budget) spendSpare(ctx context.Context, points int) (*charge, error) {
 		return wait, ok
 	})
 	return call, err
+}
+
+// modestShare is the part of what is restored that modest calls get even if nothing is spare, and modestBurst how many points of it add up
+// while they do not need them: two messages and eighteen of their days, which go out within seconds, however busy consent is.
+const (
+	modestShare = 0.05
+	modestBurst = 200
+)
+
+// spendModest takes spare points like spendSpare; when there are none it is given a small share of the others, so that it waits but never
+// starves. It takes none of what is reserved for writes.
+func (b *budget) spendModest(ctx context.Context, points int) (*charge, error) {
+	var call *charge
+	want := float64(points)
+	err := b.inTurn(ctx, b.spareTurn, func() (time.Duration, bool) {
+		due := time.Duration((want - b.share) / (modestShare * b.restore) * float64(time.Second))
+		wait := due
+		if b.waiting == 0 {
+			spare, ok := b.shortfall(min(want+spareFloor*b.ceiling, b.ceiling))
+			if ok {
+				call = b.launch(want, 0)
+				return 0, true
+			}
+			wait = min(spare, due)
+		}
+		if due <= 0 || want > modestBurst && b.share >= modestBurst {
+			b.share -= want
+			return 0, true
+		}
+		return min(wait, spareNap), false
+	})
+	if err != nil || call != nil {
+		return call, err
+	}
+	return b.spend(ctx, points, false)
 }
 
 // spareNap is how long a call with spare points stays away while another one waits.
@@ -210,6 +247,7 @@ func (b *budget) refill() {
 	now := b.now()
 	if elapsed := now.Sub(b.at); elapsed > 0 {
 		b.available += elapsed.Seconds() * b.restore
+		b.share = min(b.share+elapsed.Seconds()*modestShare*b.restore, modestBurst)
 		b.at = now
 	}
 	for call := range b.flying {

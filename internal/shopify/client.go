@@ -179,9 +179,12 @@ func (c *Client) call(ctx context.Context, op operation, request *graphql.Reques
 		return reply{}, err
 	}
 	var charged *charge
-	if points := c.costs.of(op, items); op.spare {
+	switch points := c.costs.of(op, items); op.claim {
+	case spare:
 		charged, err = c.budget.spendSpare(ctx, points)
-	} else {
+	case modest:
+		charged, err = c.budget.spendModest(ctx, points)
+	default:
 		charged, err = c.budget.spend(ctx, points, op.write)
 	}
 	if err != nil {

@@ -56,9 +56,20 @@ type operation struct {
 	write  bool
 	// customers: what comes back shows customers whole.
 	customers bool
-	// spare: it takes only points that nothing else needs.
-	spare bool
+	claim     claim
 }
+
+// claim is what points an operation may take.
+type claim uint8
+
+const (
+	// inTurn: it waits for points with the others.
+	inTurn claim = iota
+	// spare: it takes only points that nothing else needs.
+	spare
+	// modest: the same, and a small share of the others when there are none.
+	modest
+)
 
 // withoutPhones is the operation as a client without phones sends it.
 func (op operation) withoutPhones() operation {
@@ -82,12 +93,14 @@ var (
 	opUpdateSMS        = operation{name: "UpdateSMSConsent", verb: "update SMS consents", points: WriteCost, write: true, customers: true}
 	opCreateCustomer   = operation{name: "CreateCustomer", verb: "create customers", points: CreateCost, write: true, customers: true}
 
-	opShopZone         = operation{name: "ShopZone", verb: "read the shop's time zone", points: costShopZone}
-	opUpsertActivity   = operation{name: "UpsertMarketingActivity", verb: "store a marketing activity", points: costActivity, write: true}
+	opShopZone       = operation{name: "ShopZone", verb: "read the shop's time zone", points: costShopZone}
+	opUpsertActivity = operation{name: "UpsertMarketingActivity", verb: "store a marketing activity", points: costActivity, write: true,
+		claim: modest}
 	opCreateEngagement = operation{name: "CreateMarketingEngagement", verb: "send the totals of marketing activities", points: costEngagement,
-		write: true}
-	opSetMetafields    = operation{name: "SetMetafields", verb: "set metafields of customers", points: costMetafields, write: true, spare: true}
-	opCreateDefinition = operation{name: "CreateMetafieldDefinition", verb: "define metafields", points: costDefinition, write: true}
+		write: true, claim: modest}
+	opSetMetafields    = operation{name: "SetMetafields", verb: "set metafields of customers", points: costMetafields, write: true, claim: spare}
+	opCreateDefinition = operation{name: "CreateMetafieldDefinition", verb: "define metafields", points: costDefinition, write: true,
+		claim: modest}
 
 	opWebhookSubscriptions = operation{name: "WebhookSubscriptions", verb: "read webhook subscriptions", points: costSubscriptions}
 	opCreateSubscription   = operation{name: "CreateWebhookSubscription", verb: "create a webhook subscription", points: costSubscription,

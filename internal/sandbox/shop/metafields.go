@@ -157,6 +157,13 @@ func (s *Store) Definitions() map[string]Definition {
 	return maps.Clone(s.definitions)
 }
 
+// DeleteDefinitions acts as staff who delete all metafield definitions of customers in the admin; the values stay.
+func (s *Store) DeleteDefinitions() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.definitions)
+}
+
 func defineMetafield(store *Store, in inputs) (value, error) {
 	if owner := in.text("ownerType"); owner != "CUSTOMER" {
 		return unmodelled("MetafieldDefinitionInput", "ownerType "+owner)
