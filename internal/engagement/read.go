@@ -26,7 +26,8 @@ const duePage = 50
 // is not ours.
 const overlap = 5 * time.Minute
 
-// read finds messages and reads those that are due. One that cannot be read does not keep the others from it.
+// read finds messages and reads those that are due. One that cannot be read waits, and does not keep the others from it; a credential, the
+// request rate or the network keeps all.
 func (p *run) read(ctx context.Context) error {
 	if p.settings.EmailList == 0 {
 		return nil
@@ -35,6 +36,7 @@ func (p *run) read(ctx context.Context) error {
 		return err
 	}
 	var failed []error
+	inARow := 0
 	for {
 		now, err := p.now(ctx)
 		if err != nil {
@@ -49,19 +51,52 @@ func (p *run) read(ctx context.Context) error {
 				p.more = true
 				return errors.Join(failed...)
 			}
-			switch err := p.readMessage(ctx, m); {
-			case err == nil:
-			case failure.ClassOf(err) == failure.Refused:
-				// The message is gone: it is looked for once a day.
-				m.NextRead, m.Page = now.Plus(consent.SpanOf(p.Timing.OldEvery)), ""
-				if err := p.Ledger.SaveEngagementReading(ctx, p.lease, m.ID, m.EngagementReading); err != nil {
-					return err
-				}
-			default:
+			at, err := p.readMessage(ctx, m)
+			if err == nil {
+				inARow = 0
+				continue
+			}
+			// What concerns this message alone postpones it, so that it is not the first one again; several in a row are more than that.
+			if alone := failure.As(err) != nil && !listrak.Everywhere(err) && ctx.Err() == nil; !alone {
+				return errors.Join(append(failed, err)...)
+			}
+			if failure.ClassOf(err) != failure.Refused {
+				failed = append(failed, err)
+				inARow++
+			}
+			if err := p.postpone(ctx, m, at, err, now); err != nil || inARow == mostInARow {
 				return errors.Join(append(failed, err)...)
 			}
 		}
 	}
+}
+
+// mostInARow is after how many messages in a row that could not be read it is Listrak that is not well, rather than they: the others are left
+// for the next pass, so that an hour's trouble does not postpone them all.
+const mostInARow = 3
+
+// postpone puts off a message whose reading has failed at a place.
+func (p *run) postpone(ctx context.Context, m ledger.EngagementMessage, at place, failed error, now consent.Instant) error {
+	reading := m.EngagementReading
+	switch {
+	case failure.ClassOf(failed) == failure.Refused:
+		// The message is gone: it is looked for once a day.
+		reading.NextRead, reading.Page = now.Plus(consent.SpanOf(p.Timing.OldEvery)), ""
+	case p.Timing.nextRead(m, now.Time()).IsZero():
+		reading.NextRead, reading.Page = 0, "" // it would not be read any more anyway
+	default:
+		if errors.Is(failed, listrak.ErrCursorLost) {
+			// The reading begins anew, which costs reads and loses nothing.
+			at = place{Failures: at.Failures}
+		}
+		at.Failures++
+		text, err := json.Marshal(at)
+		if err != nil {
+			return fmt.Errorf("write where the reading of a message stands: %w", err)
+		}
+		reading.NextRead, reading.Page = now.Plus(consent.SpanOf(p.Timing.afterFailures(m, at.Failures, now.Time()))), string(text)
+	}
+	return p.Ledger.SaveEngagementReading(ctx, p.lease, m.ID, reading)
 }
 
 // discover lists the messages that were sent within the look-back, and now and then those that are sent again and again.
@@ -150,40 +185,42 @@ type place struct {
 	ByActivity bool   `json:"byActivity,omitempty"`
 	Cursor     string `json:"cursor,omitempty"`
 	// Began is when the reading began, by the ledger's clock, and Summary what Listrak summed up then.
-	Began   time.Time `json:"began"`
+	Began   time.Time `json:"began,omitzero"`
 	Summary string    `json:"summary,omitempty"`
+	// Failures counts those in a row, of which the last left the reading here; one that had not begun has no date in Began.
+	Failures int `json:"failures,omitempty"`
 }
 
-func (p *run) readMessage(ctx context.Context, row ledger.EngagementMessage) error {
-	at, begun := place{}, false
+// readMessage reads a message, and returns how far that has come.
+func (p *run) readMessage(ctx context.Context, row ledger.EngagementMessage) (at place, err error) {
 	if row.Page != "" {
 		if err := json.Unmarshal([]byte(row.Page), &at); err != nil {
-			return fmt.Errorf("read where the reading of a message stands: %w", err)
+			return at, fmt.Errorf("read where the reading of a message stands: %w", err)
 		}
-		begun = true
 	}
-	if !begun {
+	if at.Began.IsZero() {
 		began, todo, err := p.beginReading(ctx, row)
 		if err != nil {
-			return err
+			return at, err
 		}
+		began.Failures = at.Failures
 		at = began
 		if todo == nothing {
-			return p.Ledger.SaveEngagementReading(ctx, p.lease, row.ID, p.finished(row, at, row.FullAt, at.Began))
+			return at, p.Ledger.SaveEngagementReading(ctx, p.lease, row.ID, p.finished(row, at, row.FullAt, at.Began))
 		}
 	}
 	m, err := messageOf(row)
 	if err != nil {
-		return err
+		return at, err
 	}
 	for {
 		more, err := p.readPage(ctx, row, m, &at)
 		if err != nil || !more {
-			return err
+			return at, err
 		}
 		if p.timeIsUp() {
 			p.more = true
-			return nil
+			return at, nil
 		}
 	}
 }
@@ -237,14 +274,10 @@ func (p *run) readPage(ctx context.Context, row ledger.EngagementMessage, m Mess
 	}
 	began := now.Time()
 	page, err := p.account.Listrak.Activity(ctx, refOf(row), query)
-	if errors.Is(err, listrak.ErrCursorLost) {
-		// The reading begins anew, which costs reads and loses nothing.
-		row.Page = ""
-		return false, errors.Join(fmt.Errorf("read activity: %w", err), p.Ledger.SaveEngagementReading(ctx, p.lease, row.ID, row.EngagementReading))
-	}
 	if err != nil {
 		return false, fmt.Errorf("read activity: %w", err)
 	}
+	at.Failures = 0
 	next := ledger.EngagementReading{NextRead: row.NextRead, ReadAt: row.ReadAt, FullAt: row.FullAt, Summary: row.Summary}
 	at.Cursor = page.Next
 	if more = page.Next != ""; !more && !at.Whole && !at.ByActivity {

@@ -126,6 +126,7 @@ func (c call) classify(status int, code string) *failure.Error {
 	}
 	switch {
 	case status == http.StatusTooManyRequests:
+		f.Err = ErrTooManyRequests
 	case status == http.StatusUnauthorized && code != codeInvalidCredentials, status == http.StatusForbidden:
 		f.Class = failure.PersonMustAct
 		f.Advice = "Listrak gave a token but does not allow this call: in Integrations → Integration Management, allow this integration the area " +
@@ -163,6 +164,16 @@ func (c call) classify(status int, code string) *failure.Error {
 		f.MaybeDone = c.write && (status >= 500 || status == http.StatusRequestTimeout || code == codeUnhandled)
 	}
 	return f
+}
+
+// ErrTooManyRequests is in the chain of a failure that Listrak gives to whoever calls too often, whatever its code.
+var ErrTooManyRequests = errors.New("too many requests")
+
+// Everywhere reports whether a failure says nothing of what was asked for, because another call would fail like it: a credential or setting,
+// the request rate, or the way to Listrak. A time-out is none of these: some messages may be too large for Listrak to show in time.
+func Everywhere(err error) bool {
+	f := failure.As(err)
+	return f != nil && (f.Class == failure.PersonMustAct || f.Code == codeUnreachable || f.Code == codeCanceled || errors.Is(err, ErrTooManyRequests))
 }
 
 // Refusal is the failure of a call about one contact that Listrak refused with status and code, which may be empty. A simulation, which

@@ -1,0 +1,157 @@
+package engagement_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/engagement"
+	"github.com/concordsync/concord/internal/failure"
+	"github.com/concordsync/concord/internal/listrak"
+	"github.com/concordsync/concord/internal/sandbox/list"
+)
+
+// listWith is a list some of whose answers a test takes the place of. An error of nil lets the call through.
+type listWith struct {
+	engagement.List
+	asked    int
+	summary  func(listrak.MessageRef) error
+	activity func(listrak.MessageRef) error
+	// before is called with each call's name.
+	before func(call string) error
+}
+
+func (l *listWith) Summary(ctx context.Context, ref listrak.MessageRef) (listrak.Summary, error) {
+	l.asked++
+	if l.summary != nil {
+		if err := l.summary(ref); err != nil {
+			return listrak.Summary{}, err
+		}
+	}
+	return l.List.Summary(ctx, ref)
+}
+
+func (l *listWith) Activity(ctx context.Context, ref listrak.MessageRef, q listrak.ActivityQuery) (listrak.ActivityPage, error) {
+	if l.before != nil {
+		if err := l.before("activity"); err != nil {
+			return listrak.ActivityPage{}, err
+		}
+	}
+	if l.activity != nil {
+		if err := l.activity(ref); err != nil {
+			return listrak.ActivityPage{}, err
+		}
+	}
+	return l.List.Activity(ctx, ref, q)
+}
+
+// listed puts a listWith between the keeper and the list.
+func (w *world) listed() *listWith {
+	w.Helper()
+	account, err := w.keeper.Connect(w.Context(), w.id)
+	require.NoError(w, err)
+	l := &listWith{List: account.Listrak}
+	account.Listrak = l
+	w.keeper.Connect = func(context.Context, string) (engagement.Account, error) { return account, nil }
+	return l
+}
+
+// TestAMessageThatCannotBeReadKeepsNoOtherFromIt: those that were due longest always came first, and of each pass the first failure was the end.
+func TestAMessageThatCannotBeReadKeepsNoOtherFromIt(t *testing.T) {
+	t.Parallel()
+	for name, failed := range map[string]error{
+		"500":             listrak.Refusal("read", http.StatusInternalServerError, "", false),
+		"an unknown code": listrak.Refusal("read", http.StatusBadRequest, "ERROR_OF_TOMORROW", false),
+		"an odd date":     &failure.Error{Class: failure.Retry, Op: "read", Code: "UNREADABLE_ANSWER"},
+		"a time-out":      &failure.Error{Class: failure.Retry, Op: "read", Code: "TIMEOUT"},
+		"no cursor lives": listrak.LostCursor("read"),
+		"refused":         listrak.Refusal("read", http.StatusBadRequest, "ERROR_INVALID_PARAMETER", false),
+	} {
+		for _, where := range []string{"summary", "activity"} {
+			t.Run(name+"/"+where, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, options{})
+				w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+				bad := map[int]bool{}
+				for range 7 {
+					id, _ := w.send("Bad", 2)
+					bad[id] = true
+				}
+				w.clock.advance(time.Second)
+				good, emails := w.send("Good", 3)
+				l := w.listed()
+				fail := func(ref listrak.MessageRef) error {
+					if bad[ref.ID] {
+						return failed
+					}
+					return nil
+				}
+				if where == "summary" {
+					l.summary = fail
+				} else {
+					l.activity = fail
+				}
+				for range 3 {
+					_, _ = w.keeper.Pass(t.Context(), w.id) // it tells of the failures
+					w.clock.advance(time.Minute)
+				}
+				require.Equal(t, w.truth(good), w.toldDays(messageID(good)), "eight messages, of which the last can be read")
+
+				// While they go on failing, they are asked for less and less, and the good one as always.
+				l.asked = 0
+				w.act(good, emails[0], list.Open)
+				for range 30 {
+					_, _ = w.keeper.Pass(t.Context(), w.id) // as above
+					w.clock.advance(time.Minute)
+				}
+				require.Equal(t, w.truth(good), w.toldDays(messageID(good)))
+				require.Less(t, l.asked, 30+7*8, "summaries asked for in 30 passes")
+
+				l.summary, l.activity = nil, nil
+				w.clock.advance(24 * time.Hour)
+				w.pass()
+				for id := range bad {
+					require.Equal(t, w.truth(id), w.toldDays(messageID(id)), "message %d, which can be read again", id)
+				}
+			})
+		}
+	}
+}
+
+// TestWhatKeepsAllMessagesFromBeingReadPostponesNone, for it says nothing about any: they are read as soon as it is over.
+func TestWhatKeepsAllMessagesFromBeingReadPostponesNone(t *testing.T) {
+	t.Parallel()
+	for name, failed := range map[string]error{
+		"the credentials": listrak.Refusal("read", http.StatusUnauthorized, "ERROR_INVALID_CREDENTIALS", false),
+		"the rate":        listrak.Refusal("read", http.StatusTooManyRequests, "ERROR_UNPUBLISHED", false),
+		"the network":     &failure.Error{Class: failure.Retry, Op: "read", Code: "UNREACHABLE"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, options{})
+			w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+			ids := []int{}
+			for range 5 {
+				id, _ := w.send("Spring", 2)
+				ids = append(ids, id)
+			}
+			l := w.listed()
+			l.summary = func(listrak.MessageRef) error { return failed }
+			for range 10 {
+				_, err := w.keeper.Pass(t.Context(), w.id)
+				require.Error(t, err)
+				w.clock.advance(time.Minute)
+			}
+			require.Equal(t, 10, l.asked, "one request a pass shows it")
+			l.summary = nil
+			w.pass()
+			for _, id := range ids {
+				require.Equal(t, w.truth(id), w.toldDays(messageID(id)), "message %d", id)
+			}
+		})
+	}
+}
