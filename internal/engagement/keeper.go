@@ -152,7 +152,8 @@ type run struct {
 	account  Account
 	lease    ledger.RunLease
 	on       func(consent.Sync) bool
-	until    time.Time
+	// until is when the pass stops itself, readUntil when reading does.
+	until, readUntil time.Time
 
 	changed, days, people int
 	more                  bool

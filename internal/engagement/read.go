@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
@@ -13,11 +14,15 @@ import (
 	"github.com/concordsync/concord/internal/listrak"
 )
 
-// listedCursor is when conversations and transactional messages were listed last; bulk messages are listed by every pass.
-const listedCursor = "engagement.listed"
+const (
+	// listedCursor is when conversations and transactional messages were listed last; bulk messages are listed by every pass.
+	listedCursor = "engagement.listed"
+	// listingCursor is where such a listing stands that is not at its end, as JSON: a pass may be too short for all conversations.
+	listingCursor = "engagement.listing"
+)
 
 // ListrakCursors are the cursors that start anew with a new list.
-var ListrakCursors = []string{listedCursor}
+var ListrakCursors = []string{listedCursor, listingCursor}
 
 // duePage is how many messages are looked at between two looks at what is due.
 const duePage = 50
@@ -26,15 +31,50 @@ const duePage = 50
 // is not ours.
 const overlap = 5 * time.Minute
 
-// read finds messages and reads those that are due. One that cannot be read waits, and does not keep the others from it; a credential, the
+// read finds messages and reads those that are due. What cannot be read or listed waits, and keeps nothing else from it; a credential, the
 // request rate or the network keeps all.
 func (p *run) read(ctx context.Context) error {
 	if p.settings.EmailList == 0 {
 		return nil
 	}
-	if err := p.discover(ctx); err != nil {
+	p.readUntil = p.until
+	listing, toList, err := p.listingDue(ctx)
+	if err != nil {
 		return err
 	}
+	steps := []func(context.Context) error{p.discover, p.readDue}
+	if toList {
+		// The listing costs a request for each conversation. What is known comes before it, but not for ever.
+		steps = []func(context.Context) error{p.discover, func(ctx context.Context) error {
+			more := p.more
+			p.readUntil = p.Now().Add(p.until.Sub(p.Now()) / 4)
+			defer func() { p.readUntil, p.more = p.until, more }() // what is left is gone on with below
+			return p.readDue(ctx)
+		}, func(ctx context.Context) error { return p.list(ctx, listing) }, p.readDue}
+	}
+	var failed []error
+	for _, step := range steps {
+		err := step(ctx)
+		failed = append(failed, err)
+		if err != nil && keepsAll(ctx, err) {
+			break
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// keepsAll reports whether something in err keeps all reading from being done: nothing of it is about one message or conversation.
+func keepsAll(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || slices.ContainsFunc(failure.Causes(err), func(cause error) bool {
+		return failure.As(cause) == nil || listrak.Everywhere(cause)
+	})
+}
+
+// readingIsOver reports whether a pass has to stop reading, so that the next goes on.
+func (p *run) readingIsOver() bool { return !p.Now().Before(p.readUntil) }
+
+// readDue reads the messages that are due.
+func (p *run) readDue(ctx context.Context) error {
 	var failed []error
 	inARow := 0
 	for {
@@ -47,7 +87,7 @@ func (p *run) read(ctx context.Context) error {
 			return errors.Join(append(failed, err)...)
 		}
 		for _, m := range due {
-			if p.timeIsUp() {
+			if p.readingIsOver() {
 				p.more = true
 				return errors.Join(failed...)
 			}
@@ -57,7 +97,7 @@ func (p *run) read(ctx context.Context) error {
 				continue
 			}
 			// What concerns this message alone postpones it, so that it is not the first one again; several in a row are more than that.
-			if alone := failure.As(err) != nil && !listrak.Everywhere(err) && ctx.Err() == nil; !alone {
+			if keepsAll(ctx, err) {
 				return errors.Join(append(failed, err)...)
 			}
 			if failure.ClassOf(err) != failure.Refused {
@@ -99,7 +139,7 @@ func (p *run) postpone(ctx context.Context, m ledger.EngagementMessage, at place
 	return p.Ledger.SaveEngagementReading(ctx, p.lease, m.ID, reading)
 }
 
-// discover lists the messages that were sent within the look-back, and now and then those that are sent again and again.
+// discover lists the messages that were sent within the look-back: one request, since a page has 5,000.
 func (p *run) discover(ctx context.Context) error {
 	now, err := p.now(ctx)
 	if err != nil {
@@ -115,47 +155,139 @@ func (p *run) discover(ctx context.Context) error {
 			return err
 		}
 		if cursor = page.Next; cursor == "" {
-			break
+			return nil
 		}
+	}
+}
+
+// listing is how far the listing of messages that are sent again and again has come. It holds no personal data.
+type listing struct {
+	Transactional bool `json:"transactional,omitempty"`
+	// After is the conversation that was listed last; they are listed by their ids. Conversations: all are.
+	After         int  `json:"after,omitempty"`
+	Conversations bool `json:"conversations,omitempty"`
+}
+
+// listingDue says where to begin with listing, if it is time to.
+func (p *run) listingDue(ctx context.Context) (at listing, due bool, err error) {
+	now, err := p.now(ctx)
+	if err != nil {
+		return at, false, err
 	}
 	cursors, err := p.Ledger.Cursors(ctx, p.merchant)
 	if err != nil {
-		return err
+		return at, false, err
 	}
-	if listed, err := time.Parse(time.RFC3339, cursors[listedCursor]); err == nil && now.Time().Sub(listed) < p.Timing.RecentEvery {
-		return nil
-	}
-	conversations, err := p.account.Listrak.Conversations(ctx)
-	if err != nil {
-		return fmt.Errorf("read conversations: %w", err)
-	}
-	for _, conversation := range conversations {
-		for cursor := ""; ; {
-			page, err := p.account.Listrak.ConversationMessages(ctx, conversation, cursor)
-			if failure.ClassOf(err) == failure.Refused && err != nil {
-				break // the conversation is gone
-			}
-			if err != nil {
-				return fmt.Errorf("read messages of a conversation: %w", err)
-			}
-			if err := p.found(ctx, now, page.Messages); err != nil {
-				return err
-			}
-			if cursor = page.Next; cursor == "" {
-				break
-			}
+	if text := cursors[listingCursor]; text != "" {
+		if err := json.Unmarshal([]byte(text), &at); err != nil {
+			return at, false, fmt.Errorf("read where the listing of messages stands: %w", err)
 		}
 	}
-	transactional, err := p.account.Listrak.TransactionalMessages(ctx)
+	listed, err := time.Parse(time.RFC3339, cursors[listedCursor])
+	return at, err != nil || now.Time().Sub(listed) >= p.Timing.RecentEvery, nil
+}
+
+// list goes on with a listing. A conversation that cannot be listed is left for the next listing.
+func (p *run) list(ctx context.Context, at listing) error {
+	now, err := p.now(ctx)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	if !at.Transactional {
+		switch err := p.listTransactional(ctx, now); {
+		case err == nil:
+			at.Transactional = true
+		case keepsAll(ctx, err):
+			return err
+		default:
+			failed = append(failed, err)
+		}
+	}
+	if !at.Conversations {
+		if at, err = p.listConversations(ctx, now, at); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	if !at.Transactional || !at.Conversations {
+		return errors.Join(append(failed, p.saveListing(ctx, at))...)
+	}
+	_, err = p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease, Cursors: []ledger.Cursor{
+		{Name: listedCursor, Value: now.Time().Format(time.RFC3339)}, {Name: listingCursor, Value: ""}}})
+	return errors.Join(append(failed, err)...)
+}
+
+func (p *run) saveListing(ctx context.Context, at listing) error {
+	text, err := json.Marshal(at)
+	if err != nil {
+		return fmt.Errorf("write where the listing of messages stands: %w", err)
+	}
+	_, err = p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease, Cursors: []ledger.Cursor{{Name: listingCursor, Value: string(text)}}})
+	return err
+}
+
+func (p *run) listTransactional(ctx context.Context, now consent.Instant) error {
+	messages, err := p.account.Listrak.TransactionalMessages(ctx)
 	if err != nil {
 		return fmt.Errorf("read transactional messages: %w", err)
 	}
-	if err := p.found(ctx, now, transactional); err != nil {
-		return err
+	return p.found(ctx, now, messages)
+}
+
+// listConversations lists conversations from a place on, one at least, and returns how far it has come.
+func (p *run) listConversations(ctx context.Context, now consent.Instant, at listing) (listing, error) {
+	conversations, err := p.account.Listrak.Conversations(ctx)
+	if err != nil {
+		return at, fmt.Errorf("read conversations: %w", err)
 	}
-	_, err = p.Ledger.Save(ctx, p.merchant, ledger.Batch{Lease: &p.lease,
-		Cursors: []ledger.Cursor{{Name: listedCursor, Value: now.Time().Format(time.RFC3339)}}})
-	return err
+	slices.Sort(conversations)
+	var failed []error
+	inARow := 0
+	for _, conversation := range conversations {
+		if conversation <= at.After {
+			continue
+		}
+		inARow++
+		switch err := p.listConversation(ctx, now, conversation); {
+		case err == nil:
+			inARow = 0
+		case keepsAll(ctx, err):
+			return at, errors.Join(append(failed, err)...)
+		default:
+			failed = append(failed, err)
+		}
+		at.After = conversation
+		if err := p.saveListing(ctx, at); err != nil {
+			return at, errors.Join(append(failed, err)...)
+		}
+		if inARow == mostInARow {
+			return at, errors.Join(failed...)
+		}
+		if p.readingIsOver() {
+			p.more = true
+			return at, errors.Join(failed...)
+		}
+	}
+	at.Conversations = true
+	return at, errors.Join(failed...)
+}
+
+func (p *run) listConversation(ctx context.Context, now consent.Instant, conversation int) error {
+	for cursor := ""; ; {
+		page, err := p.account.Listrak.ConversationMessages(ctx, conversation, cursor)
+		if failure.ClassOf(err) == failure.Refused && err != nil {
+			return nil // the conversation is gone
+		}
+		if err != nil {
+			return fmt.Errorf("read messages of a conversation: %w", err)
+		}
+		if err := p.found(ctx, now, page.Messages); err != nil {
+			return err
+		}
+		if cursor = page.Next; cursor == "" {
+			return nil
+		}
+	}
 }
 
 // found makes messages known; new ones are read at once.
@@ -218,7 +350,7 @@ func (p *run) readMessage(ctx context.Context, row ledger.EngagementMessage) (at
 		if err != nil || !more {
 			return at, err
 		}
-		if p.timeIsUp() {
+		if p.readingIsOver() {
 			p.more = true
 			return at, nil
 		}

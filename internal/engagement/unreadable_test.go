@@ -2,6 +2,7 @@ package engagement_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -21,11 +22,41 @@ type listWith struct {
 	asked    int
 	summary  func(listrak.MessageRef) error
 	activity func(listrak.MessageRef) error
-	// before is called with each call's name.
-	before func(call string) error
+	// conversation and transactional are asked when those are listed.
+	conversation  func(int) error
+	transactional func() error
+	// each is called before every call.
+	each func()
+}
+
+func (l *listWith) begin() {
+	if l.each != nil {
+		l.each()
+	}
+}
+
+func (l *listWith) ConversationMessages(ctx context.Context, conversation int, cursor string) (listrak.MessagePage, error) {
+	l.begin()
+	if l.conversation != nil {
+		if err := l.conversation(conversation); err != nil {
+			return listrak.MessagePage{}, err
+		}
+	}
+	return l.List.ConversationMessages(ctx, conversation, cursor)
+}
+
+func (l *listWith) TransactionalMessages(ctx context.Context) ([]listrak.Message, error) {
+	l.begin()
+	if l.transactional != nil {
+		if err := l.transactional(); err != nil {
+			return nil, err
+		}
+	}
+	return l.List.TransactionalMessages(ctx)
 }
 
 func (l *listWith) Summary(ctx context.Context, ref listrak.MessageRef) (listrak.Summary, error) {
+	l.begin()
 	l.asked++
 	if l.summary != nil {
 		if err := l.summary(ref); err != nil {
@@ -36,11 +67,7 @@ func (l *listWith) Summary(ctx context.Context, ref listrak.MessageRef) (listrak
 }
 
 func (l *listWith) Activity(ctx context.Context, ref listrak.MessageRef, q listrak.ActivityQuery) (listrak.ActivityPage, error) {
-	if l.before != nil {
-		if err := l.before("activity"); err != nil {
-			return listrak.ActivityPage{}, err
-		}
-	}
+	l.begin()
 	if l.activity != nil {
 		if err := l.activity(ref); err != nil {
 			return listrak.ActivityPage{}, err
@@ -153,5 +180,85 @@ func TestWhatKeepsAllMessagesFromBeingReadPostponesNone(t *testing.T) {
 				require.Equal(t, w.truth(id), w.toldDays(messageID(id)), "message %d", id)
 			}
 		})
+	}
+}
+
+// conversations makes so many, each with a message to somebody.
+func (w *world) conversations(n int) (messages map[int]string) {
+	w.Helper()
+	messages = map[int]string{}
+	for conversation := 1; conversation <= n; conversation++ {
+		id, err := w.list.CreateMessage(list.NewMessage{Kind: list.ConversationMessage, Conversation: conversation, Subject: "Welcome"})
+		require.NoError(w, err)
+		require.NoError(w, w.list.Send(id, time.Time{}, "person-0@example.com"))
+		messages[id] = fmt.Sprintf("listrak-%d-conversation-%d-message-%d", listID, conversation, id)
+	}
+	return messages
+}
+
+// TestMoreConversationsThanAPassCanList: they were all listed before anything was read, in one pass or never, and a pass that did not come to
+// their end began anew.
+func TestMoreConversationsThanAPassCanList(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+	messages := w.conversations(60)
+	bulk, _ := w.send("Spring", 3)
+	w.listed().each = func() { w.clock.advance(2 * time.Second) } // one request in two seconds
+	longest := time.Duration(0)
+	for n := range 40 {
+		began := w.clock.now()
+		pass, err := w.keeper.Pass(t.Context(), w.id)
+		require.NoError(t, err)
+		longest = max(longest, w.clock.now().Sub(began))
+		if n == 0 {
+			require.Equal(t, w.truth(bulk), w.toldDays(messageID(bulk)), "what is known is read before everything is listed")
+		}
+		if !pass.More {
+			break
+		}
+		w.clock.advance(time.Second)
+	}
+	require.LessOrEqual(t, longest, w.keeper.Timing.PassLimit+w.keeper.Timing.CallTimeout, "the longest pass")
+	for id, name := range messages {
+		require.Equal(t, w.truth(id), w.toldDays(name), name)
+	}
+}
+
+// TestAListingThatFailsKeepsNothingElseFromBeingRead: neither one conversation, nor all transactional messages.
+func TestAListingThatFailsKeepsNothingElseFromBeingRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+	messages := w.conversations(20)
+	bulk, _ := w.send("Spring", 3)
+	l := w.listed()
+	asked := map[int]int{}
+	failed := listrak.Refusal("read", http.StatusInternalServerError, "", false)
+	l.conversation = func(conversation int) error {
+		asked[conversation]++
+		if conversation >= 3 && conversation <= 10 {
+			return failed
+		}
+		return nil
+	}
+	l.transactional = func() error { return failed }
+	for range 5 {
+		_, err := w.keeper.Pass(t.Context(), w.id)
+		require.Error(t, err, "it tells of what fails")
+		w.clock.advance(time.Minute)
+	}
+	require.Equal(t, w.truth(bulk), w.toldDays(messageID(bulk)))
+	for conversation, n := range asked {
+		require.Equal(t, 1, n, "conversation %d is listed once an hour, whatever else fails", conversation)
+	}
+	require.Len(t, asked, 20)
+
+	l.conversation, l.transactional = nil, nil
+	w.pass()
+	w.clock.advance(time.Hour)
+	w.pass()
+	for id, name := range messages {
+		require.Equal(t, w.truth(id), w.toldDays(name), name)
 	}
 }
