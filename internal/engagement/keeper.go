@@ -87,8 +87,8 @@ type Pass struct {
 	More bool
 }
 
-// Pass reads what is due to be read, and tells Shopify what is due to be told: first the totals of days, which are few, then customers, with
-// points that consent does not need. A part that fails does not keep the others from being done; the errors are returned with what was
+// Pass reads what is due to be read, for half of its time while there is something to tell, and tells Shopify what is due to be told: first
+// the totals of days, which are few, then customers, with points that consent does not need. A part that fails does not keep the others from being done; the errors are returned with what was
 // done. It stops no merchant, whatever fails: consent goes on. When ctx ends it stops; what a call that was cut off may have done is told once more.
 func (k *Keeper) Pass(ctx context.Context, id string) (Pass, error) {
 	switches, err := k.Ledger.Switches(ctx, id)
@@ -175,7 +175,7 @@ func (p *run) do(ctx context.Context) error {
 	if err := p.noteKinds(ctx); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	// Totals cost a few points and are what people wait for. Then people, as long as there is time; then what was counted meanwhile.
+	// Totals cost a few points and are what people wait for. Then people, as long as there is time. What is counted meanwhile the next pass tells.
 	errs = append(errs, p.tellDays(ctx), p.tellPeople(ctx))
 	return errors.Join(append(errs, p.endTelling(ctx))...)
 }

@@ -70,8 +70,41 @@ func keepsAll(ctx context.Context, err error) bool {
 	})
 }
 
-// readingIsOver reports whether a pass has to stop reading, so that the next goes on.
-func (p *run) readingIsOver() bool { return !p.Now().Before(p.readUntil) }
+// readingIsOver reports whether a pass has to stop reading, so that the next goes on. While there is something to tell, reading has half of it:
+// else customers would be told of nothing as long as there is something to read.
+func (p *run) readingIsOver(ctx context.Context) bool {
+	now := p.Now()
+	switch {
+	case !now.Before(p.readUntil):
+		return true
+	case now.Before(p.until.Add(-p.Timing.PassLimit / 2)):
+		return false
+	}
+	waits, err := p.somethingToTell(ctx)
+	return waits || err != nil // whoever tells meets that error again
+}
+
+// somethingToTell reports whether a day or a person is due.
+func (p *run) somethingToTell(ctx context.Context) (bool, error) {
+	now, err := p.now(ctx)
+	if err != nil {
+		return false, err
+	}
+	days, err := p.Ledger.EngagementDaysDue(ctx, p.merchant, now, 1)
+	if err != nil || len(days) > 0 {
+		return len(days) > 0, err
+	}
+	for _, channel := range consent.Channels {
+		if sync := map[consent.Channel]consent.Sync{consent.Email: consent.EmailEvents, consent.SMS: consent.SMSEvents}[channel]; !p.switches.May(sync) {
+			continue
+		}
+		people, err := p.Ledger.EngagedPeopleDue(ctx, p.merchant, channel, now, 1)
+		if err != nil || len(people) > 0 {
+			return len(people) > 0, err
+		}
+	}
+	return false, nil
+}
 
 // readDue reads the messages that are due.
 func (p *run) readDue(ctx context.Context) error {
@@ -87,7 +120,7 @@ func (p *run) readDue(ctx context.Context) error {
 			return errors.Join(append(failed, err)...)
 		}
 		for _, m := range due {
-			if p.readingIsOver() {
+			if p.readingIsOver(ctx) {
 				p.more = true
 				return errors.Join(failed...)
 			}
@@ -263,7 +296,7 @@ func (p *run) listConversations(ctx context.Context, now consent.Instant, at lis
 		if inARow == mostInARow {
 			return at, errors.Join(failed...)
 		}
-		if p.readingIsOver() {
+		if p.readingIsOver(ctx) {
 			p.more = true
 			return at, errors.Join(failed...)
 		}
@@ -350,7 +383,7 @@ func (p *run) readMessage(ctx context.Context, row ledger.EngagementMessage) (at
 		if err != nil || !more {
 			return at, err
 		}
-		if p.readingIsOver() {
+		if p.readingIsOver(ctx) {
 			p.more = true
 			return at, nil
 		}

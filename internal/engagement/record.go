@@ -3,7 +3,7 @@
 // day, and of each customer what segments can use.
 //
 // What is to be counted and told is computed by pure functions over rows (record.go, fold.go, totals.go, fields.go, schedule.go, event.go);
-// Keeper and Door do what they say. A fact that comes twice, late or in another order changes nothing a second time: a person's record says
+// Keeper does what they say. A fact that comes twice, late or in another order changes nothing a second time: a person's record says
 // how things stand, and totals change only by the difference between two records, in the transaction that replaces one by the other.
 // Events are no consent: nothing here decides or writes one, and whatever fails here stops no merchant.
 package engagement

@@ -262,3 +262,44 @@ func TestAListingThatFailsKeepsNothingElseFromBeingRead(t *testing.T) {
 		require.Equal(t, w.truth(id), w.toldDays(name), name)
 	}
 }
+
+// TestWhatIsToBeReadKeepsNobodyFromBeingTold: reading could take all of each pass, and customers were told when there was nothing left to read.
+func TestWhatIsToBeReadKeepsNobodyFromBeingTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+	ann := w.customer("person-0@example.com")
+	const messages = 40
+	for range messages {
+		w.send("Spring", 2)
+	}
+	l := w.listed()
+	l.each = func() { w.clock.advance(3 * time.Second) }
+	for range 2 {
+		pass, err := w.keeper.Pass(t.Context(), w.id)
+		require.NoError(t, err)
+		require.True(t, pass.More, "there is more to read")
+		w.clock.advance(time.Second)
+	}
+	require.Less(t, l.asked, messages, "messages that were begun with")
+	require.NotEmpty(t, w.shop.Metafields(ann)[field("emails_sent_30_days")], "the customer is told while there is much to read")
+	l.each = nil
+	w.pass()
+	require.Equal(t, fmt.Sprint(messages), w.shop.Metafields(ann)[field("emails_sent_30_days")])
+}
+
+// TestReadingHasAllOfAPassInWhichNothingIsToBeTold, so that a backlog ends as soon as it can.
+func TestReadingHasAllOfAPassInWhichNothingIsToBeTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+	for range 40 {
+		w.send("Spring", 0)
+	}
+	l := w.listed()
+	l.each = func() { w.clock.advance(3 * time.Second) }
+	began := w.clock.now()
+	_, err := w.keeper.Pass(t.Context(), w.id)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, w.clock.now().Sub(began), w.keeper.Timing.PassLimit)
+}
