@@ -138,9 +138,9 @@ func (k *Keeper) on(switches ledger.Switches) func(consent.Sync) bool {
 }
 
 func (k *Keeper) counter(channel consent.Channel, on func(consent.Sync) bool, now time.Time) *Counter {
-	// A week longer than anything is taken in, and longer than anything is counted.
-	keep := max(k.Timing.LookBack, countedFor) + 7*24*time.Hour
-	return &Counter{Channel: channel, On: on, Now: now, Oldest: now.Add(-keep)}
+	// As long as it is remembered that an event was taken in, whatever the look-back is now: when it is raised, what was counted long ago is
+	// read once more.
+	return &Counter{Channel: channel, On: on, Now: now, Oldest: now.Add(-ledger.EngagementMemory.Duration())}
 }
 
 // run is one pass.
@@ -257,5 +257,6 @@ func messageOf(row ledger.EngagementMessage) (Message, error) {
 	if err != nil {
 		return Message{}, fmt.Errorf("a message is counted in a time zone that this build does not know: %w", err)
 	}
-	return Message{Ref: row.Ref, Zone: zone}, nil
+	return Message{Ref: row.Ref, Zone: zone,
+		Again: row.Kind == int(listrak.Conversation) || row.Kind == int(listrak.Transactional)}, nil
 }

@@ -443,6 +443,9 @@ func (p *run) readPage(ctx context.Context, row ledger.EngagementMessage, m Mess
 		return false, fmt.Errorf("read activity: %w", err)
 	}
 	at.Failures = 0
+	if slices.ContainsFunc(page.Rows, func(row listrak.Activity) bool { return (&Standing{Sent: row.Sent}).ToCome(began) }) {
+		at.Summary = "" // what is to come is read when it has come, though the summary stays as it is
+	}
 	next := ledger.EngagementReading{NextRead: row.NextRead, ReadAt: row.ReadAt, FullAt: row.FullAt, Summary: row.Summary}
 	at.Cursor = page.Next
 	if more = page.Next != ""; !more && !at.Whole && !at.ByActivity {
