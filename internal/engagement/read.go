@@ -60,7 +60,16 @@ func (p *run) read(ctx context.Context) error {
 			break
 		}
 	}
-	return errors.Join(failed...)
+	return p.withoutRate(errors.Join(failed...))
+}
+
+// withoutRate leaves out of err that consent needed the request rate: that is no failure, and the next pass goes on.
+func (p *run) withoutRate(err error) error {
+	if !errors.Is(err, listrak.ErrNoSpare) {
+		return err
+	}
+	p.more = true
+	return errors.Join(slices.DeleteFunc(failure.Causes(err), func(cause error) bool { return errors.Is(cause, listrak.ErrNoSpare) })...)
 }
 
 // keepsAll reports whether something in err keeps all reading from being done: nothing of it is about one message or conversation.

@@ -183,6 +183,25 @@ func TestWhatKeepsAllMessagesFromBeingReadPostponesNone(t *testing.T) {
 	}
 }
 
+// TestWhileConsentTakesTheRequestRateReadingWaits: that is no failure.
+func TestWhileConsentTakesTheRequestRateReadingWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.EmailEvents: true})
+	id, _ := w.send("Spring", 2)
+	l := w.listed()
+	l.summary = func(listrak.MessageRef) error {
+		return &failure.Error{Class: failure.Retry, Op: "read", Code: "RATE", Err: listrak.ErrNoSpare}
+	}
+	pass, err := w.keeper.Pass(t.Context(), w.id)
+	require.NoError(t, err)
+	require.True(t, pass.More, "the next pass begins at once")
+	require.Equal(t, 1, l.asked)
+	l.summary = nil
+	w.pass()
+	require.Equal(t, w.truth(id), w.toldDays(messageID(id)))
+}
+
 // conversations makes so many, each with a message to somebody.
 func (w *world) conversations(n int) (messages map[int]string) {
 	w.Helper()
