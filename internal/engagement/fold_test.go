@@ -10,7 +10,9 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/listrak"
 )
 
 var (
@@ -417,6 +419,27 @@ func TestHowOftenMessagesAreRead(t *testing.T) {
 	require.Equal(t, whole, timing.toRead(m, "1", 1, noon.Add(10*time.Minute)), "whatever the summary says")
 	m.Kind = 2
 	require.Equal(t, whole, timing.toRead(m, "2", smallMessage+1, now))
+}
+
+// TestWhereAReadingGoesOnAfterFailures: at the same page, or from the beginning when that may be what fails.
+func TestWhereAReadingGoesOnAfterFailures(t *testing.T) {
+	t.Parallel()
+	at := place{Whole: true, Cursor: "page-2", Began: noon, Summary: "1"}
+	broken := &failure.Error{Class: failure.Retry, Op: "read", Code: "HTTP_500"}
+	once := at
+	once.Failures = 1
+	require.Equal(t, once, at.afterFailure(broken))
+	require.Equal(t, place{Failures: 3}, at.afterFailure(broken).afterFailure(broken).afterFailure(broken))
+	require.Equal(t, place{Failures: 1}, at.afterFailure(listrak.LostCursor("read")))
+
+	timing := DefaultTiming()
+	fresh, old := ledger.EngagementMessage{Kind: 1, SentAt: consent.InstantOf(noon)}, ledger.EngagementMessage{Kind: 2}
+	for failures, want := range map[int][2]time.Duration{
+		1: {time.Minute, time.Minute}, 2: {2 * time.Minute, 2 * time.Minute}, 4: {8 * time.Minute, 8 * time.Minute},
+		5: {10 * time.Minute, 16 * time.Minute}, 1000: {10 * time.Minute, time.Hour},
+	} {
+		require.Equal(t, want, [2]time.Duration{timing.afterFailures(fresh, failures, noon), timing.afterFailures(old, failures, noon)}, "%d failures", failures)
+	}
 }
 
 func TestEventsThatCannotBeTaken(t *testing.T) {

@@ -167,11 +167,7 @@ func (p *run) postpone(ctx context.Context, m ledger.EngagementMessage, at place
 	case p.Timing.nextRead(m, now.Time()).IsZero():
 		reading.NextRead, reading.Page = 0, "" // it would not be read any more anyway
 	default:
-		if errors.Is(failed, listrak.ErrCursorLost) {
-			// The reading begins anew, which costs reads and loses nothing.
-			at = place{Failures: at.Failures}
-		}
-		at.Failures++
+		at = at.afterFailure(failed)
 		text, err := json.Marshal(at)
 		if err != nil {
 			return fmt.Errorf("write where the reading of a message stands: %w", err)
@@ -363,6 +359,18 @@ type place struct {
 	Summary string    `json:"summary,omitempty"`
 	// Failures counts those in a row, of which the last left the reading here; one that had not begun has no date in Began.
 	Failures int `json:"failures,omitempty"`
+}
+
+// anewAfter is after how many failures in a row a reading begins anew, as it may be its cursor that Listrak cannot take.
+const anewAfter = 3
+
+// afterFailure is where to go on after a failure. To begin anew costs reads and loses nothing.
+func (at place) afterFailure(failed error) place {
+	if errors.Is(failed, listrak.ErrCursorLost) || at.Failures+1 >= anewAfter {
+		at = place{Failures: at.Failures}
+	}
+	at.Failures++
+	return at
 }
 
 // readMessage reads a message, and returns how far that has come.
