@@ -25,6 +25,10 @@ func StandingOf(row *listrak.Activity) Standing {
 		Unsubscribed: row.Unsubscribed, Complained: row.Complained, Clicks: int64(row.Clicks)}
 }
 
+// ToCome reports whether it was sent in the future, by more than clocks are apart: its dates are of another zone than the one that is set. It
+// counts when that time has come, as a person's last email cannot lie ahead.
+func (s *Standing) ToCome(now time.Time) bool { return s.Sent.After(now.Add(futureTolerance)) }
+
 // Happening is one event: at that time a person did, or was done, that.
 type Happening struct {
 	Mark Mark
@@ -46,6 +50,9 @@ type Counter struct {
 type Message struct {
 	Ref  int64
 	Zone *time.Location
+	// Again: it may be sent to one person several times, as those of conversations and transactional ones are, and each sending counts. Two in
+	// the same second are one: nothing that Listrak shows tells them apart.
+	Again bool
 }
 
 // Days are the changes counted so far.
@@ -54,10 +61,14 @@ func (c *Counter) Days() map[ledger.EngagementDay]ledger.EngagementCounts { retu
 // Stand takes in how things stand, and reports whether the record changed. What Listrak shows for the first time is dated by First if
 // nothing had happened before that we knew of, and now otherwise: later than it was, by as long as the message was not read.
 func (c *Counter) Stand(r *Record, m Message, standing Standing) bool {
-	if r.erased {
+	if r.erased || standing.ToCome(c.Now) {
 		return false
 	}
-	s := r.state(m.Ref)
+	var send int64
+	if m.Again && !standing.Sent.IsZero() {
+		send = standing.Sent.Unix()
+	}
+	s := r.state(m.Ref, send)
 	next := s
 	seen := c.Now.Unix()
 	if !standing.First.IsZero() && standing.First.Before(c.Now) && slices.Max(s.at[Opened:]) == 0 {
@@ -89,7 +100,7 @@ func (c *Counter) Happen(r *Record, m Message, h Happening) bool {
 	if r.erased || !c.On(h.Mark.Kind(c.Channel)) {
 		return false
 	}
-	s := r.state(m.Ref)
+	s := r.state(m.Ref, 0)
 	next, at := s, h.At.Unix()
 	if next.at[h.Mark] == 0 || at < next.at[h.Mark] {
 		next.at[h.Mark] = at
@@ -125,7 +136,7 @@ func (c *Counter) replace(r *Record, m Message, s, next state, at int64) bool {
 	}
 	r.put(next)
 	oldest := c.Oldest.Unix()
-	r.states = slices.DeleteFunc(r.states, func(other state) bool { return other.ref != next.ref && other.latest() < oldest })
+	r.states = slices.DeleteFunc(r.states, func(other state) bool { return compareKeys(other, next) != 0 && other.latest() < oldest })
 	return true
 }
 
@@ -172,18 +183,21 @@ func dayOf(at int64, zone *time.Location) int64 {
 
 const secondsOfDay = 24 * 60 * 60
 
-func byRef(s state, ref int64) int { return cmp.Compare(s.ref, ref) }
+func compareKeys(a, b state) int {
+	return cmp.Or(cmp.Compare(a.ref, b.ref), cmp.Compare(a.send, b.send))
+}
 
-// state is what is known of a message; one without marks when nothing is.
-func (r *Record) state(ref int64) state {
-	if n, found := slices.BinarySearchFunc(r.states, ref, byRef); found {
+// state is what is known of a message, or of one sending of it; one without marks when nothing is.
+func (r *Record) state(ref, send int64) state {
+	key := state{ref: ref, send: send}
+	if n, found := slices.BinarySearchFunc(r.states, key, compareKeys); found {
 		return r.states[n]
 	}
-	return state{ref: ref}
+	return key
 }
 
 func (r *Record) put(s state) {
-	n, found := slices.BinarySearchFunc(r.states, s.ref, byRef)
+	n, found := slices.BinarySearchFunc(r.states, s, compareKeys)
 	if found {
 		r.states[n] = s
 		return

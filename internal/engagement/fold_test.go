@@ -10,7 +10,9 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/concordsync/concord/internal/consent"
+	"github.com/concordsync/concord/internal/failure"
 	"github.com/concordsync/concord/internal/ledger"
+	"github.com/concordsync/concord/internal/listrak"
 )
 
 var (
@@ -200,12 +202,97 @@ func TestStandingsCountOnce(t *testing.T) {
 	})
 }
 
+// TestEachSendingOfAMessageThatIsSentAgainCounts: a record held one sending of a message, so that somebody's second order confirmation, and
+// what they did with it, counted nowhere. In whatever order the rows come, and however often, each sending counts once.
+func TestEachSendingOfAMessageThatIsSentAgainCounts(t *testing.T) {
+	t.Parallel()
+	again := messages[0]
+	again.Again = true
+	rapid.Check(t, func(t *rapid.T) {
+		var rows []Standing
+		opened, clicks := 0, int64(0)
+		for n := range rapid.IntRange(1, 6).Draw(t, "sendings") {
+			row := Standing{Sent: noon.Add(time.Duration(n) * time.Hour), Opened: rapid.Bool().Draw(t, "opened")}
+			if row.Opened {
+				row.First = row.Sent.Add(time.Minute)
+				row.Clicks = int64(rapid.IntRange(0, 3).Draw(t, "clicks"))
+				row.Clicked = row.Clicks > 0
+				opened++
+			}
+			clicks += row.Clicks
+			rows = append(rows, row)
+		}
+		var r Record
+		var sum ledger.EngagementCounts
+		for _, row := range append(rapid.Permutation(rows).Draw(t, "order"), rows...) {
+			c := counter(allOn)
+			c.Stand(&r, again, row)
+			for _, counts := range c.Days() {
+				sum = sum.Plus(counts)
+			}
+			r = must(DecodeRecord(r.Encode()))
+		}
+		last := rows[len(rows)-1].Sent
+		require.Equal(t, [3]int64{int64(len(rows)), int64(opened), clicks}, [3]int64{sum.Sends, sum.UniqueViews, sum.Clicks})
+		require.Equal(t, last, r.Last(Sent))
+		require.Equal(t, len(rows), r.Since(Sent, noon))
+		require.Equal(t, opened, r.Since(Opened, noon))
+		require.Len(t, r.Messages(), len(rows))
+	})
+	// Of a bulk message a person has one copy, however its date is shown.
+	c, r := counter(allOn), Record{}
+	c.Stand(&r, messages[0], Standing{Sent: noon})
+	require.False(t, c.Stand(&r, messages[0], Standing{Sent: noon.Add(time.Hour)}))
+}
+
+// TestWhatIsDatedInTheFutureCountsWhenItHasCome: with a wrong zone Listrak's dates are hours ahead, and so was a person's last email.
+func TestWhatIsDatedInTheFutureCountsWhenItHasCome(t *testing.T) {
+	t.Parallel()
+	c, r := counter(allOn), Record{}
+	row := Standing{Sent: c.Now.Add(3 * time.Hour), First: c.Now.Add(3 * time.Hour), Opened: true}
+	require.False(t, c.Stand(&r, messages[0], row))
+	require.Empty(t, c.Days())
+	require.True(t, r.Last(Sent).IsZero())
+	c.Now = row.Sent
+	require.True(t, c.Stand(&r, messages[0], row))
+	require.Equal(t, row.Sent, r.Last(Sent))
+	c, r = counter(allOn), Record{}
+	require.True(t, c.Stand(&r, messages[0], Standing{Sent: c.Now.Add(futureTolerance)}), "clocks differ by some minutes")
+}
+
+// TestARaisedLookBackCountsNothingTwice: what was counted was forgotten soon after the look-back, and read once more when that was raised.
+func TestARaisedLookBackCountsNothingTwice(t *testing.T) {
+	t.Parallel()
+	k := &Keeper{Timing: DefaultTiming()}
+	old := Standing{Sent: noon.Add(-80 * 24 * time.Hour)}
+	again := messages[0]
+	again.Again = true
+	var r Record
+	k.Timing.LookBack = 90 * 24 * time.Hour
+	require.True(t, k.counter(consent.Email, allOn, noon).Stand(&r, again, old))
+	k.Timing.LookBack = 30 * 24 * time.Hour
+	require.True(t, k.counter(consent.Email, allOn, noon).Stand(&r, messages[1], Standing{Sent: noon}), "a record that changes loses what is old")
+	k.Timing.LookBack = 90 * 24 * time.Hour
+	c := k.counter(consent.Email, allOn, noon)
+	require.False(t, c.Stand(&r, again, old))
+	require.Empty(t, c.Days())
+
+	c = k.counter(consent.Email, allOn, noon.Add(18*24*time.Hour))
+	require.True(t, c.Stand(&r, messages[2], Standing{Sent: noon.Add(18 * 24 * time.Hour)}))
+	require.Len(t, r.Messages(), 2, "longer than any look-back it is not kept")
+}
+
 func TestRecordsAreReadAsTheyWereWritten(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		c, r := counter(allOn), Record{}
 		for _, f := range facts(t) {
 			c.Happen(&r, f.message, f.happening)
+			if again := rapid.IntRange(0, 3).Draw(t, "again"); again > 0 {
+				m := f.message
+				m.Ref, m.Again = m.Ref+10, true
+				c.Stand(&r, m, Standing{Sent: f.happening.At, Opened: again > 1, Clicked: again > 2, Clicks: 3})
+			}
 		}
 		require.Equal(t, r, must(DecodeRecord(r.Encode())))
 		raw := r.Encode()
@@ -357,6 +444,27 @@ func TestHowOftenMessagesAreRead(t *testing.T) {
 	require.Equal(t, whole, timing.toRead(m, "1", 1, noon.Add(10*time.Minute)), "whatever the summary says")
 	m.Kind = 2
 	require.Equal(t, whole, timing.toRead(m, "2", smallMessage+1, now))
+}
+
+// TestWhereAReadingGoesOnAfterFailures: at the same page, or from the beginning when that may be what fails.
+func TestWhereAReadingGoesOnAfterFailures(t *testing.T) {
+	t.Parallel()
+	at := place{Whole: true, Cursor: "page-2", Began: noon, Summary: "1"}
+	broken := &failure.Error{Class: failure.Retry, Op: "read", Code: "HTTP_500"}
+	once := at
+	once.Failures = 1
+	require.Equal(t, once, at.afterFailure(broken))
+	require.Equal(t, place{Failures: 3}, at.afterFailure(broken).afterFailure(broken).afterFailure(broken))
+	require.Equal(t, place{Failures: 1}, at.afterFailure(listrak.LostCursor("read")))
+
+	timing := DefaultTiming()
+	fresh, old := ledger.EngagementMessage{Kind: 1, SentAt: consent.InstantOf(noon)}, ledger.EngagementMessage{Kind: 2}
+	for failures, want := range map[int][2]time.Duration{
+		1: {time.Minute, time.Minute}, 2: {2 * time.Minute, 2 * time.Minute}, 4: {8 * time.Minute, 8 * time.Minute},
+		5: {10 * time.Minute, 16 * time.Minute}, 1000: {10 * time.Minute, time.Hour},
+	} {
+		require.Equal(t, want, [2]time.Duration{timing.afterFailures(fresh, failures, noon), timing.afterFailures(old, failures, noon)}, "%d failures", failures)
+	}
 }
 
 func TestEventsThatCannotBeTaken(t *testing.T) {

@@ -87,8 +87,8 @@ type Pass struct {
 	More bool
 }
 
-// Pass reads what is due to be read, and tells Shopify what is due to be told: first the totals of days, which are few, then customers, with
-// points that consent does not need. A part that fails does not keep the others from being done; the errors are returned with what was
+// Pass reads what is due to be read, for half of its time while there is something to tell, and tells Shopify what is due to be told: first
+// the totals of days, which are few, then customers, with points that consent does not need. A part that fails does not keep the others from being done; the errors are returned with what was
 // done. It stops no merchant, whatever fails: consent goes on. When ctx ends it stops; what a call that was cut off may have done is told once more.
 func (k *Keeper) Pass(ctx context.Context, id string) (Pass, error) {
 	switches, err := k.Ledger.Switches(ctx, id)
@@ -138,9 +138,9 @@ func (k *Keeper) on(switches ledger.Switches) func(consent.Sync) bool {
 }
 
 func (k *Keeper) counter(channel consent.Channel, on func(consent.Sync) bool, now time.Time) *Counter {
-	// A week longer than anything is taken in, and longer than anything is counted.
-	keep := max(k.Timing.LookBack, countedFor) + 7*24*time.Hour
-	return &Counter{Channel: channel, On: on, Now: now, Oldest: now.Add(-keep)}
+	// As long as it is remembered that an event was taken in, whatever the look-back is now: when it is raised, what was counted long ago is
+	// read once more.
+	return &Counter{Channel: channel, On: on, Now: now, Oldest: now.Add(-ledger.EngagementMemory.Duration())}
 }
 
 // run is one pass.
@@ -152,7 +152,8 @@ type run struct {
 	account  Account
 	lease    ledger.RunLease
 	on       func(consent.Sync) bool
-	until    time.Time
+	// until is when the pass stops itself, readUntil when reading does.
+	until, readUntil time.Time
 
 	changed, days, people int
 	more                  bool
@@ -176,7 +177,7 @@ func (p *run) do(ctx context.Context) error {
 	if err := p.noteKinds(ctx); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	// Totals cost a few points and are what people wait for. Then people, as long as there is time; then what was counted meanwhile.
+	// Totals cost a few points and are what people wait for. Then people, as long as there is time. What is counted meanwhile the next pass tells.
 	errs = append(errs, p.tellDays(ctx), p.tellPeople(ctx))
 	return errors.Join(append(errs, p.endTelling(ctx))...)
 }
@@ -261,5 +262,6 @@ func messageOf(row ledger.EngagementMessage) (Message, error) {
 	if err != nil {
 		return Message{}, fmt.Errorf("a message is counted in a time zone that this build does not know: %w", err)
 	}
-	return Message{Ref: row.Ref, Zone: zone}, nil
+	return Message{Ref: row.Ref, Zone: zone,
+		Again: row.Kind == int(listrak.Conversation) || row.Kind == int(listrak.Transactional)}, nil
 }

@@ -3,7 +3,7 @@
 // day, and of each customer what segments can use.
 //
 // What is to be counted and told is computed by pure functions over rows (record.go, fold.go, totals.go, fields.go, schedule.go, event.go);
-// Keeper and Door do what they say. A fact that comes twice, late or in another order changes nothing a second time: a person's record says
+// Keeper does what they say. A fact that comes twice, late or in another order changes nothing a second time: a person's record says
 // how things stand, and totals change only by the difference between two records, in the transaction that replaces one by the other.
 // Events are no consent: nothing here decides or writes one, and whatever fails here stops no merchant.
 package engagement
@@ -48,10 +48,13 @@ func (m Mark) Kind(channel consent.Channel) consent.Sync {
 	}
 }
 
-// state is what is known between one person and one message. Dates are Unix seconds, 0 for never.
+// state is what is known between one person and one message, or one sending of a message that is sent again and again. Dates are Unix seconds,
+// 0 for never.
 type state struct {
 	ref int64
-	at  [marks]int64
+	// send is when it was sent, of a message that one person may be sent several times (Message.Again), and 0 of others.
+	send int64
+	at   [marks]int64
 	// views and clicks count acts, not people.
 	views, clicks int64
 }
@@ -62,7 +65,7 @@ func (s *state) latest() int64 { return slices.Max(s.at[:]) }
 type Record struct {
 	// last is when the person was last sent a message, opened and clicked one, of all time: Unix seconds, 0 for never.
 	last [3]int64
-	// states are by ref.
+	// states are by ref and send.
 	states []state
 	// erased: nothing is taken in of this person any more.
 	erased bool
@@ -76,7 +79,7 @@ func (r Record) Last(mark Mark) time.Time {
 	return time.Unix(r.last[mark], 0).UTC()
 }
 
-// Since counts the messages that have the mark, one of Sent, Opened and Clicked, dated from a time on.
+// Since counts the messages that have the mark, one of Sent, Opened and Clicked, dated from a time on. One that was sent three times is three.
 func (r Record) Since(mark Mark, from time.Time) int {
 	n := 0
 	for i := range r.states {
@@ -87,7 +90,8 @@ func (r Record) Since(mark Mark, from time.Time) int {
 	return n
 }
 
-// PersonMessage is what is known between the person and one message. Ref is the ledger's number of it; a mark that is missing never happened.
+// PersonMessage is what is known between the person and one sending of a message. Ref is the ledger's number of the message; a mark that is
+// missing never happened.
 type PersonMessage struct {
 	Ref    int64
 	At     map[Mark]time.Time
@@ -115,6 +119,9 @@ func (r Record) Erased() bool { return r.erased }
 
 const recordVersion = 1
 
+// hasSend is the bit that says that a state has a send, beside those of its marks.
+const hasSend = 1 << marks
+
 // Encode writes a record in the form in which the ledger keeps it: a few bytes a message, since a shop has millions of these.
 func (r Record) Encode() []byte {
 	if r.erased {
@@ -134,8 +141,15 @@ func (r Record) Encode() []byte {
 				has |= 1 << m
 			}
 		}
+		if s.send != 0 {
+			has |= hasSend
+		}
 		out = binary.AppendVarint(out, s.ref)
 		out = binary.AppendUvarint(out, has)
+		if s.send != 0 {
+			out = binary.AppendVarint(out, s.send)
+			base = s.send
+		}
 		for _, at := range s.at {
 			if at != 0 {
 				// The first in full, the others as the time since: what follows a message follows it soon.
@@ -186,6 +200,10 @@ func DecodeRecord(raw []byte) (Record, error) {
 		}
 		in = in[n:]
 		base := int64(0)
+		if has&hasSend != 0 {
+			s.send = signed()
+			base = s.send
+		}
 		for m := range s.at {
 			if has&(1<<m) != 0 {
 				s.at[m] = base + signed()

@@ -67,6 +67,17 @@ func (t Timing) wholeEvery(m ledger.EngagementMessage, now time.Time) time.Durat
 	}
 }
 
+// afterFailures is how long a message waits whose reading has failed so often in a row: twice as long each time, up to how often it would be
+// read anyway, but for one that is fresh, whose people wait for it.
+func (t Timing) afterFailures(m ledger.EngagementMessage, failures int, now time.Time) time.Duration {
+	longest := min(t.RecentEvery, t.wholeEvery(m, now))
+	wait := t.Interval
+	for n := 1; n < failures && wait < longest; n++ {
+		wait *= 2
+	}
+	return min(wait, longest)
+}
+
 // reading is what to read of a message.
 type reading uint8
 

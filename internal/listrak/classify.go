@@ -40,9 +40,11 @@ const (
 	// codeUnreadable: an answer that is not what the contract promises (HTML, broken JSON, an unknown form of date).
 	codeUnreadable = "UNREADABLE_ANSWER"
 	codeTooLarge   = "ANSWER_TOO_LARGE"
-	codeAddress    = "ADDRESS_NOT_EXPRESSIBLE"
-	codeUsage      = "INVALID_CALL"
-	codeSettings   = "INVALID_SETTING"
+	// codeRate: the call was not made, see ErrNoSpare.
+	codeRate     = "RATE"
+	codeAddress  = "ADDRESS_NOT_EXPRESSIBLE"
+	codeUsage    = "INVALID_CALL"
+	codeSettings = "INVALID_SETTING"
 )
 
 const (
@@ -110,6 +112,8 @@ type call struct {
 	write bool
 	// person is true when the request is about one contact, so that a refusal concerns only that one.
 	person bool
+	// spare is true when the call waits until no other one does.
+	spare bool
 	// privacy is true for calls of the Privacy API, and sms for those of the SMS API, which are other integrations with other addresses.
 	privacy, sms bool
 }
@@ -126,6 +130,7 @@ func (c call) classify(status int, code string) *failure.Error {
 	}
 	switch {
 	case status == http.StatusTooManyRequests:
+		f.Err = ErrTooManyRequests
 	case status == http.StatusUnauthorized && code != codeInvalidCredentials, status == http.StatusForbidden:
 		f.Class = failure.PersonMustAct
 		f.Advice = "Listrak gave a token but does not allow this call: in Integrations → Integration Management, allow this integration the area " +
@@ -163,6 +168,17 @@ func (c call) classify(status int, code string) *failure.Error {
 		f.MaybeDone = c.write && (status >= 500 || status == http.StatusRequestTimeout || code == codeUnhandled)
 	}
 	return f
+}
+
+// ErrTooManyRequests is in the chain of a failure that Listrak gives to whoever calls too often, whatever its code.
+var ErrTooManyRequests = errors.New("too many requests")
+
+// Everywhere reports whether a failure says nothing of what was asked for, because another call would fail like it: a credential or setting,
+// the request rate, or the way to Listrak. A time-out is none of these: some messages may be too large for Listrak to show in time.
+func Everywhere(err error) bool {
+	f := failure.As(err)
+	return f != nil && (f.Class == failure.PersonMustAct || f.Code == codeUnreachable || f.Code == codeCanceled || f.Code == codeRate ||
+		errors.Is(err, ErrTooManyRequests))
 }
 
 // Refusal is the failure of a call about one contact that Listrak refused with status and code, which may be empty. A simulation, which
@@ -220,6 +236,8 @@ func broken(op string, err error, wait time.Duration) *failure.Error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		f.Code, f.Wait = codeCanceled, 0
+	case errors.Is(err, ErrNoSpare):
+		f.Code = codeRate
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		f.Code = codeTimeout
 	default:

@@ -72,14 +72,15 @@ type ActivityPage struct {
 	ServerTime time.Time
 }
 
-// spareRate is the part of the merchant's request rate that reading messages takes at most; the rest is left to consent.
+// spareRate is the part of the merchant's request rate that reading messages takes at most, and only while no other call waits.
 const spareRate = 0.5
 
-// callSpare is callList for what may wait: it has a rate of its own below the merchant's.
+// callSpare is callList for what may wait: it has a rate of its own below the merchant's, and the others come first.
 func (c *Client) callSpare(ctx context.Context, call call, build func() (*http.Request, error)) (answer, error) {
 	if err := c.spare.wait(ctx); err != nil {
 		return answer{}, broken(call.op, err, 0)
 	}
+	call.spare = true
 	answer, err := c.callList(ctx, call, build)
 	if f := failure.As(err); f != nil && f.Code == codeNotFound && call.person {
 		// One message or conversation was deleted; that the list is there, other calls show.

@@ -282,6 +282,39 @@ func TestReadingMessagesLeavesHalfOfTheRate(t *testing.T) {
 	}
 }
 
+// A call about messages is not made while another call waits for its slot.
+func TestReadingMessagesWaitsForOtherCalls(t *testing.T) {
+	t.Parallel()
+	client, server := start(t, func(w http.ResponseWriter, _ *http.Request) {
+		answerJSON(w, 200, map[string]any{"status": 200, "data": []any{}})
+	})
+	client.rate.mu.Lock()
+	client.rate.waiting, client.rate.free = 1, make(chan struct{})
+	client.rate.mu.Unlock()
+	done := make(chan error)
+	go func() {
+		_, err := client.Messages(t.Context(), time.Now(), "")
+		done <- err
+	}()
+	const others = 20 // time enough for it to be made
+	for range others {
+		if _, err := client.Lists(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client.rate.mu.Lock()
+	seen := server.requests()
+	client.rate.waiting--
+	close(client.rate.free)
+	client.rate.mu.Unlock()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if len(seen) != others || len(server.requests()) != others+1 {
+		t.Errorf("while another call waited: %q, and in the end: %q", seen, server.requests())
+	}
+}
+
 // Answers that the sandbox does not give.
 func TestUnreadableAnswersAboutMessages(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package listrak
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -20,6 +21,9 @@ type requestRate struct {
 
 	mu       sync.Mutex
 	reserved []time.Time // when each slot was reserved, oldest first
+	// waiting counts the calls that wait for a slot, but for those that may wait for all others; free is closed when none does any more.
+	waiting int
+	free    chan struct{}
 }
 
 // newRequestRate allows no bursts: slots are 1/perSecond apart, so that no second holds more than perSecond plus one calls.
@@ -34,6 +38,49 @@ func newBurstRate(perSecond float64, burst int, now func() time.Time) *requestRa
 
 // wait takes the next slot. It fails at once if ctx ends before that slot.
 func (r *requestRate) wait(ctx context.Context) error {
+	r.mu.Lock()
+	if r.waiting++; r.waiting == 1 {
+		r.free = make(chan struct{})
+	}
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.waiting--; r.waiting == 0 {
+			close(r.free)
+		}
+	}()
+	return r.next(ctx)
+}
+
+// spareWait is how long a call that may wait for all others does so at most.
+const spareWait = 20 * time.Second
+
+// ErrNoSpare is in the chain of the failure of a call about messages that was not made, because calls of consent took the request rate.
+var ErrNoSpare = errors.New("calls of consent take the request rate")
+
+// waitSpare takes a slot when no other call waits for one, so that those come one slot later at most. ErrNoSpare when they take all for spareWait.
+func (r *requestRate) waitSpare(ctx context.Context) error {
+	patience := time.NewTimer(spareWait)
+	defer patience.Stop()
+	for {
+		r.mu.Lock()
+		waiting, free := r.waiting > 0, r.free
+		r.mu.Unlock()
+		if !waiting {
+			return r.next(ctx)
+		}
+		select {
+		case <-free:
+		case <-patience.C:
+			return ErrNoSpare
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (r *requestRate) next(ctx context.Context) error {
 	if err := r.limiter.Wait(ctx); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -96,3 +96,76 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+// TestCallsThatMayWaitComeLast: with a rate of their own alone they took half of the slots while consent waited for them.
+func TestCallsThatMayWaitComeLast(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rate := newRequestRate(10, time.Now)
+		began := time.Now()
+		var group sync.WaitGroup
+		var last, spare time.Duration
+		var mu sync.Mutex
+		for range 50 {
+			group.Go(func() {
+				if err := rate.wait(t.Context()); err != nil {
+					t.Errorf("wait: %v", err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				last = max(last, time.Since(began))
+			})
+		}
+		synctest.Wait()
+		for range 5 {
+			group.Go(func() {
+				if err := rate.waitSpare(t.Context()); err != nil {
+					t.Errorf("wait for a spare slot: %v", err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if spare == 0 {
+					spare = time.Since(began)
+				}
+			})
+		}
+		group.Wait()
+		if last.Round(time.Millisecond) != 4900*time.Millisecond || spare <= last {
+			t.Errorf("50 calls at 10 a second had all gone after %s, want 4.9s, and the first of those that may wait went after %s", last, spare)
+		}
+		if total := time.Since(began).Round(time.Millisecond); total != 5400*time.Millisecond {
+			t.Errorf("all 55 took %s, want 5.4s: when nobody else waits, they go", total)
+		}
+	})
+}
+
+func TestCallsThatMayWaitGiveUpWhileOthersTakeAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rate := newRequestRate(10, time.Now)
+		ctx, stop := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		for range 2 { // one of them always waits
+			group.Go(func() {
+				for rate.wait(ctx) == nil {
+				}
+			})
+		}
+		synctest.Wait()
+		began := time.Now()
+		err := rate.waitSpare(t.Context())
+		if took := time.Since(began); !errors.Is(err, ErrNoSpare) || took != spareWait {
+			t.Errorf("%v after %s, want that there was no spare slot, after %s", err, took, spareWait)
+		}
+		if err := broken("read", err, 0); !Everywhere(err) || err.Code != codeRate {
+			t.Errorf("%v concerns all messages alike", err)
+		}
+		stop()
+		group.Wait()
+		cancelled, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := rate.waitSpare(cancelled); !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v, want that of the context", err)
+		}
+	})
+}

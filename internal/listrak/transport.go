@@ -84,7 +84,11 @@ func (c *transport) call(ctx context.Context, call call, build func() (*http.Req
 			return answer{}, err
 		}
 		if !call.write || attempt > 1 || !c.rate.spend() {
-			if err := c.rate.wait(ctx); err != nil {
+			wait := c.rate.wait
+			if call.spare {
+				wait = c.rate.waitSpare
+			}
+			if err := wait(ctx); err != nil {
 				return answer{}, broken(call.op, err, 0)
 			}
 		}

@@ -322,7 +322,7 @@ func (c eventList) Activity(ctx context.Context, message listrak.MessageRef, que
 		}
 		return listrak.ActivityPage{}, err
 	}
-	c.world.events.shown(message.ID, began, page.Rows)
+	c.world.events.shown(message, began, page.Rows)
 	return page, nil
 }
 

@@ -60,14 +60,26 @@ func newEventWatch() eventWatch {
 // page is one of a message's activity, as it was asked for at a moment.
 type page struct {
 	message int
+	kind    list.MessageKind
 	at      time.Time
 	rows    []listrak.Activity
 }
 
-// recipient is one person's copy of one message.
+// recipient is one person's copy of one message; of one that is not sent in bulk there is one for each time that it was sent.
 type recipient struct {
 	message int
 	email   string
+	// sent is when, in Unix seconds, as Listrak shows it; 0 of bulk messages.
+	sent int64
+}
+
+// copyOf is the recipient of a message of a kind who was sent it at a time.
+func copyOf(kind list.MessageKind, message int, email string, shown time.Time) recipient {
+	one := recipient{message: message, email: normal(email)}
+	if kind != list.BulkMessage {
+		one.sent = shown.Unix()
+	}
+	return one
 }
 
 // read is what was taken in of a recipient.
@@ -123,7 +135,7 @@ func (e *events) tookIn(p *process, channel consent.Channel, message string, cou
 	delete(e.pages, e.current)
 	for i := range page.rows {
 		row := &page.rows[i]
-		one := recipient{page.message, normal(row.Address)}
+		one := copyOf(page.kind, page.message, row.Address, row.Sent)
 		e.reads[one] = append(e.reads[one], read{at: page.at, first: row.First, clicks: row.Clicks, on: e.onThen[e.current], shown: map[list.Act]bool{
 			list.Open: row.Opened, list.Click: row.Clicked, list.Bounce: row.Bounced, list.Unsubscribe: row.Unsubscribed, list.Abuse: row.Complained,
 		}})
@@ -253,7 +265,7 @@ type fact struct {
 type truth struct {
 	// days are by message.
 	days map[string][]fact
-	// people are by address and kind, and of each the moments by message.
+	// people are by address and kind, and of each the moments by message, or by sending of one.
 	people map[string]map[consent.Sync]map[string][]fact
 	// doubtful are messages of which nobody can tell what has to be counted.
 	doubtful map[string]bool
@@ -283,16 +295,17 @@ func (e *events) truth() *truth {
 	t := &truth{days: map[string][]fact{}, people: map[string]map[consent.Sync]map[string][]fact{}, doubtful: map[string]bool{},
 		doubted: map[string]map[consent.Sync]bool{}}
 	for _, c := range e.campaigns {
-		for _, email := range c.order {
-			e.truthOf(t, c, email)
+		for _, send := range c.sends {
+			e.truthOf(t, c, send)
 		}
 	}
 	e.truthPushed(t)
 	return t
 }
 
-// put adds what has to be counted, once for a message and once for its person, unless its kind was never on.
-func (e *events) put(t *truth, message, address string, kind consent.Sync, person bool, facts ...fact) {
+// put adds what has to be counted, once for a message and once for its person, unless its kind was never on. sending names one of several to the
+// same person.
+func (e *events) put(t *truth, message, sending, address string, kind consent.Sync, person bool, facts ...fact) {
 	if e.scenario.events.never[kind] {
 		return
 	}
@@ -309,7 +322,7 @@ func (e *events) put(t *truth, message, address string, kind consent.Sync, perso
 	if t.people[address][kind] == nil {
 		t.people[address][kind] = map[string][]fact{}
 	}
-	t.people[address][kind][message] = append(t.people[address][kind][message], facts...)
+	t.people[address][kind][message+sending] = append(t.people[address][kind][message+sending], facts...)
 }
 
 // messageName is what a message of Listrak's is called in Shopify.
@@ -336,18 +349,16 @@ func switchOf(kind list.Act) consent.Sync {
 	}
 }
 
-// truthOf is what has to be counted of one recipient of a message of Listrak's. By the README's text Listrak dates only the first thing that
+// truthOf is what has to be counted of one sending of a message of Listrak's. By the README's text Listrak dates only the first thing that
 // a recipient does; what follows counts on the day on which it was read.
-func (e *events) truthOf(t *truth, c *campaign, email string) {
-	message := messageName(c)
-	sent := e.asShown(c.sent[email])
+func (e *events) truthOf(t *truth, c *campaign, send *campaignSend) {
+	message, email := messageName(c), send.email
+	sent := e.asShown(send.at)
+	one := copyOf(c.kind, c.id, email, sent)
 	at := fact{from: sent, to: sent}
 	done := map[list.Act]time.Time{}
 	clicks := 0
-	for _, a := range c.acts {
-		if a.email != email {
-			continue
-		}
+	for _, a := range send.acts {
 		if first, has := done[a.kind]; !has || a.at.Before(first) {
 			done[a.kind] = a.at
 		}
@@ -357,7 +368,7 @@ func (e *events) truthOf(t *truth, c *campaign, email string) {
 	}
 	// When each act was read first; what was not read has to be, and nobody knows when.
 	dates, clicked := map[list.Act]time.Time{}, []time.Time(nil)
-	for _, r := range e.reads[recipient{c.id, normal(email)}] {
+	for _, r := range e.reads[one] {
 		date := r.at
 		if len(dates) == 0 && !r.first.IsZero() && r.first.Before(r.at) {
 			date = r.first
@@ -384,7 +395,7 @@ func (e *events) truthOf(t *truth, c *campaign, email string) {
 		for i, counter := range counters {
 			facts[i] = fact{counter, at.from, at.to}
 		}
-		e.put(t, message, email, kind, person, facts...)
+		e.put(t, message, fmt.Sprint(" of ", one.sent), email, kind, person, facts...)
 	}
 	count(consent.EmailSent, true, at, "sendsCount")
 	if _, bounced := done[list.Bounce]; !bounced {
@@ -435,7 +446,7 @@ func (e *events) truthPushed(t *truth) {
 		}
 		seen[p.id] = true
 		if act := acts[p.kind]; act != "" {
-			e.put(t, message, p.address, p.sync(), p.kind == "clicked" || p.kind == "opened", fact{act, p.at, p.at})
+			e.put(t, message, "", p.address, p.sync(), p.kind == "clicked" || p.kind == "opened", fact{act, p.at, p.at})
 		}
 		m := mark{message, p.address, p.kind}
 		first := firsts[m]
@@ -449,9 +460,9 @@ func (e *events) truthPushed(t *truth) {
 	for _, m := range order {
 		p := firsts[m]
 		person := p.kind == "sent" || p.kind == "opened" || p.kind == "clicked"
-		e.put(t, m.message, m.address, p.sync(), person, fact{counters[m.kind], p.at, p.at})
+		e.put(t, m.message, "", m.address, p.sync(), person, fact{counters[m.kind], p.at, p.at})
 		if _, bounced := firsts[mark{m.message, m.address, "bounced"}]; m.kind == "sent" && !bounced {
-			e.put(t, m.message, m.address, p.sync(), false, fact{"impressionsCount", p.at, p.at})
+			e.put(t, m.message, "", m.address, p.sync(), false, fact{"impressionsCount", p.at, p.at})
 		}
 	}
 	// The latest of a person's events counts for when something last happened, be it the first of its kind for a message or not.

@@ -135,14 +135,15 @@ func (d *draft) campaign(at, ago time.Duration) {
 	if c.kind != list.BulkMessage {
 		batches = 3
 	}
-	sentAfter := map[int]time.Duration{}
+	sentAfter := map[int][]time.Duration{}
 	from := time.Duration(0)
 	for n := range batches {
 		var emails []string
 		for i, person := range people {
-			if i%batches == n {
+			// Some are sent what is not sent in bulk once more, with a later batch.
+			if i%batches == n || i%batches < n && d.one(3) {
 				emails = append(emails, addressOf(person))
-				sentAfter[person] = from
+				sentAfter[person] = append(sentAfter[person], from)
 			}
 		}
 		span := from
@@ -156,7 +157,7 @@ func (d *draft) campaign(at, ago time.Duration) {
 			if act == list.Read {
 				act = list.Open
 			}
-			span := sentAfter[person] + pick(d.drawer, d.span(time.Second, 5*time.Minute), d.span(time.Minute, time.Hour), d.span(time.Minute, time.Hour))
+			span := pick(d.drawer, sentAfter[person]...) + pick(d.drawer, d.span(time.Second, 5*time.Minute), d.span(time.Minute, time.Hour), d.span(time.Minute, time.Hour))
 			if at+ago+span > d.length-10*time.Minute {
 				continue
 			}

@@ -69,16 +69,34 @@ type campaign struct {
 	id           int
 	kind         list.MessageKind
 	conversation int
-	// sent is when each got it, by Listrak's clock; order keeps them in the order of sending.
-	sent  map[string]time.Time
-	order []string
+	// sends are in the order of sending; of a bulk message everybody has one.
+	sends []*campaignSend
+}
+
+// campaignSend is one sending to one person, by Listrak's clock, and what they did with it.
+type campaignSend struct {
+	email string
+	at    time.Time
 	acts  []campaignAct
 }
 
 type campaignAct struct {
-	email string
-	kind  list.Act
-	at    time.Time
+	kind list.Act
+	at   time.Time
+}
+
+// sendAt is the sending to somebody with which something is done at a time: the newest that was there, or else the first.
+func (c *campaign) sendAt(email string, at time.Time) (found *campaignSend) {
+	for _, s := range c.sends {
+		if s.email != email {
+			continue
+		}
+		switch {
+		case found == nil, !s.at.After(at) && (found.at.After(at) || s.at.After(found.at)), s.at.After(at) && found.at.After(s.at):
+			found = s
+		}
+	}
+	return found
 }
 
 // kinds are those of a channel.
@@ -304,18 +322,20 @@ func (e *events) send(planned *campaign, at time.Time, emails ...string) *campai
 		if err != nil {
 			panic(err) // plans make no others
 		}
-		c.id, c.sent = id, map[string]time.Time{}
+		c.id = id
 		e.campaigns = append(e.campaigns, c)
 	}
 	for _, email := range emails {
-		if _, has := c.sent[email]; has {
+		if slices.ContainsFunc(c.sends, func(s *campaignSend) bool {
+			// In the hour that Listrak's clocks show twice, two may be shown at one time and count as one.
+			return s.email == email && (c.kind == list.BulkMessage || e.asShown(s.at).Unix() == e.asShown(at).Unix())
+		}) {
 			continue
 		}
 		if err := e.list.Send(c.id, at, email); err != nil {
 			panic(err)
 		}
-		c.sent[email] = at
-		c.order = append(c.order, email)
+		c.sends = append(c.sends, &campaignSend{email: email, at: at})
 	}
 	return c
 }
@@ -326,7 +346,8 @@ func (e *events) act(planned *campaign, email string, kind list.Act, at time.Tim
 	if c == nil || e.list.Act(c.id, email, kind, at) != nil {
 		return // it was not sent to them: a shortened history has left that out
 	}
-	c.acts = append(c.acts, campaignAct{email, kind, at})
+	s := c.sendAt(email, at)
+	s.acts = append(s.acts, campaignAct{kind, at})
 	if kind == list.Unsubscribe && at.After(e.began) {
 		e.says(email, inListrak, no)
 	}
@@ -450,8 +471,8 @@ func (e *events) settle() {
 		}
 	}
 	last := e.send(planned, e.list.Clock(), everybody[:min(len(everybody), 20)]...)
-	for n, email := range last.order {
-		e.act(planned, email, [...]list.Act{list.Open, list.Click}[n%2], e.list.Clock())
+	for n, send := range last.sends {
+		e.act(planned, send.email, [...]list.Act{list.Open, list.Click}[n%2], e.list.Clock())
 	}
 	e.runUntil(e.now.Add(2*e.scenario.events.interval + 12*time.Minute))
 	e.judge()
@@ -474,8 +495,8 @@ func (e *events) tellAgain() {
 	}
 }
 
-func (e *events) shown(message int, began time.Time, rows []listrak.Activity) {
-	e.pages[e.current] = page{message, began, rows}
+func (e *events) shown(message listrak.MessageRef, began time.Time, rows []listrak.Activity) {
+	e.pages[e.current] = page{message.ID, kindOf(message.Kind), began, rows}
 }
 
 // justTold: while customers' fields are written, and for as long as Shopify's search may hide that, polls of consent reach back less far, so

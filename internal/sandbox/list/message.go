@@ -51,15 +51,18 @@ type message struct {
 	NewMessage
 	id         int
 	recipients []recipient
-	// of is a recipient's place, by the address as Listrak compares it.
+	// of is the place of the last sending to an address, as Listrak compares it.
 	of map[string]int32
 }
 
-// recipient is what one person did with one message. Milliseconds since the epoch, as Listrak keeps them.
+// recipient is what one person did with one message, or with one sending of a message that is sent again. Milliseconds since the epoch, as
+// Listrak keeps them.
 type recipient struct {
 	email string
 	sent  int64
-	acts  []act
+	// before is the place of the sending to the same address before this one, plus one; 0 for none.
+	before int32
+	acts   []act
 }
 
 type act struct {
@@ -84,7 +87,8 @@ func (s *Store) CreateMessage(created NewMessage) (int, error) {
 	return s.lastMessage, nil
 }
 
-// Send sends a message to people; zero means at the message's own time. Whoever has it already is left out.
+// Send sends a message to people; zero means at the message's own time. Whoever has a bulk message already is left out; the others are sent to
+// one person as often as somebody wants, each time with an activity of its own, but once in a second: no route shows more.
 func (s *Store) Send(id int, at time.Time, emails ...string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,16 +101,44 @@ func (s *Store) Send(id int, at time.Time, emails ...string) error {
 	}
 	for _, email := range emails {
 		key := addressKey(email)
-		if _, has := m.of[key]; has {
-			continue
+		sending := recipient{email: email, sent: at.UnixMilli()}
+		if last, has := m.of[key]; has {
+			if m.Kind == BulkMessage || slices.ContainsFunc(m.to(key), func(n int32) bool { return m.recipients[n].sent/1000 == sending.sent/1000 }) {
+				continue
+			}
+			sending.before = last + 1
 		}
 		m.of[key] = int32(len(m.recipients))
-		m.recipients = append(m.recipients, recipient{email: email, sent: at.UnixMilli()})
+		m.recipients = append(m.recipients, sending)
 	}
 	return nil
 }
 
-// Act lets a recipient do something with a message; zero means now, and a time in the future that it will be seen then.
+// to are the places of the sendings to an address, the last one first.
+func (m *message) to(key string) (places []int32) {
+	n, has := m.of[key]
+	for ; has; n, has = m.recipients[n].before-1, m.recipients[n].before > 0 {
+		places = append(places, n)
+	}
+	return places
+}
+
+// sendingAt is the place of the sending to an address with which something is done at a time: the newest that was there, or else the first;
+// negative when there is none. Sendings need not have been made in the order of their dates.
+func (m *message) sendingAt(key string, at int64) int32 {
+	found := int32(-1)
+	for _, n := range m.to(key) {
+		sent := m.recipients[n].sent
+		if found < 0 || sent <= at && (m.recipients[found].sent > at || sent > m.recipients[found].sent) ||
+			sent > at && m.recipients[found].sent > at && sent < m.recipients[found].sent {
+			found = n
+		}
+	}
+	return found
+}
+
+// Act lets a recipient do something with a message; zero means now, and a time in the future that it will be seen then. Of several sendings it
+// is done with the newest.
 func (s *Store) Act(id int, email string, kind Act, at time.Time) error {
 	if !slices.Contains([]Act{Open, Read, Click, Bounce, Unsubscribe, Abuse}, kind) {
 		return fmt.Errorf("unknown act %q: take %s, %s, %s, %s, %s or %s", kind, Open, Read, Click, Bounce, Unsubscribe, Abuse)
@@ -120,8 +152,8 @@ func (s *Store) Act(id int, email string, kind Act, at time.Time) error {
 	if m == nil {
 		return fmt.Errorf("act on a message: there is no message %d", id)
 	}
-	n, has := m.of[addressKey(email)]
-	if !has {
+	n := m.sendingAt(addressKey(email), at.UnixMilli())
+	if n < 0 {
 		return fmt.Errorf("act on message %d: it was not sent to that address", id)
 	}
 	m.recipients[n].acts = append(m.recipients[n].acts, act{at.UnixMilli(), kind})
@@ -212,20 +244,21 @@ func (s *Store) MessageDays(id int, zone *time.Location) map[string]MessageDay {
 	return days
 }
 
-// PersonMarks counts the messages that a person was sent, has opened and has clicked, for tests.
+// PersonMarks counts the messages that a person was sent, has opened and has clicked, each sending of one by itself, for tests.
 func (s *Store) PersonMarks(email string) (marks [3]int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock().UnixMilli()
 	for _, m := range s.messages {
-		n, has := m.of[addressKey(email)]
-		if !has || m.recipients[n].sent > now {
-			continue
-		}
-		shown, _ := m.recipients[n].activity(now)
-		for i, is := range []bool{true, shown.Opened, shown.Clicked} {
-			if is {
-				marks[i]++
+		for _, n := range m.to(addressKey(email)) {
+			if m.recipients[n].sent > now {
+				continue
+			}
+			shown, _ := m.recipients[n].activity(now)
+			for i, is := range []bool{true, shown.Opened, shown.Clicked} {
+				if is {
+					marks[i]++
+				}
 			}
 		}
 	}

@@ -82,6 +82,49 @@ func TestWhatLiesInTheFutureShowsThen(t *testing.T) {
 	require.Equal(t, map[string]MessageDay{"2026-11-22": {Sends: 2, Deliveries: 2, UniqueOpens: 1, Clicks: 2, UniqueClicks: 1}}, l.MessageDays(id, time.UTC))
 }
 
+// TestAMessageIsSentToSomebodyAgain unless it is a bulk message: each sending has an activity of its own.
+func TestAMessageIsSentToSomebodyAgain(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		NewMessage
+		path string
+		want int
+	}{
+		{NewMessage{Kind: BulkMessage}, "/v1/List/7/Message/%d", 1},
+		{NewMessage{Kind: TransactionalMessage}, "/v1/List/7/TransactionalMessage/%d", 3},
+		{NewMessage{Kind: ConversationMessage, Conversation: 9}, "/v1/List/7/Conversation/9/Message/%d", 3},
+	} {
+		l := signedIn(t, nil)
+		now := l.clock.now()
+		id := l.message(row.NewMessage, "ann@example.com")
+		require.NoError(t, l.Send(id, now.Add(time.Hour), "bob@example.com", "ANN@example.com"))
+		require.NoError(t, l.Send(id, now.Add(time.Hour+time.Millisecond), "ann@example.com"), "the same second: it is left out")
+		require.NoError(t, l.Send(id, now.Add(3*time.Hour), "ann@example.com"))
+		require.NoError(t, l.Act(id, "ann@example.com", Open, now.Add(2*time.Hour)))
+		require.NoError(t, l.Act(id, "ann@example.com", Click, now.Add(5*time.Hour)))
+		l.clock.pass(6 * time.Hour)
+		l.bearer = l.token("client", "secret").field("access_token")
+		var opened, clicked []bool
+		for _, shown := range data[[]shownActivity](l.get(fmt.Sprintf(row.path, id) + "/Activity")) {
+			if shown.EmailAddress != "bob@example.com" {
+				opened, clicked = append(opened, shown.Open), append(clicked, shown.Click)
+			}
+		}
+		marks, days, sent := l.PersonMarks("ann@example.com"), MessageDay{}, 0
+		for _, day := range l.MessageDays(id, time.UTC) {
+			days.Sends += day.Sends
+			days.UniqueOpens += day.UniqueOpens
+		}
+		sent = days.Sends
+		require.Len(t, opened, row.want, row.Kind)
+		require.Equal(t, row.want+1, sent, row.Kind)
+		require.Equal(t, [3]int{row.want, 1, 1}, marks, row.Kind)
+		if row.want == 3 {
+			require.Equal(t, [2][]bool{{false, true, false}, {false, false, true}}, [2][]bool{opened, clicked}, "with the newest that was there")
+		}
+	}
+}
+
 func TestDaysOfAMessage(t *testing.T) {
 	t.Parallel()
 	l := signedIn(t, nil)
