@@ -162,6 +162,10 @@ func (s *eventSides) campaigns() (customer shopify.CustomerID) {
 			if err := tw.list.Send(id, noon.Add(-time.Hour), "ann@example.com", "Bob@Example.com", "cleo@example.com"); err != nil {
 				return err
 			}
+			// What is not sent in bulk is sent to her once more, and what she does is done with that.
+			if err := tw.list.Send(id, noon.Add(-50*time.Minute), "ann@example.com"); err != nil {
+				return err
+			}
 			for n, kind := range []list.Act{list.Open, list.Click, list.Click, list.Bounce, list.Unsubscribe, list.Abuse} {
 				who := []string{"ann@example.com", "bob@example.com"}[n/3]
 				if err := tw.list.Act(id, who, kind, noon.Add(-time.Duration(n)*10*time.Minute+123*time.Millisecond)); err != nil {
