@@ -20,7 +20,7 @@ func (r *drawer) eventScenario(s scenario) eventScenario {
 		// Where the zone of Listrak's dates is set wrongly, nobody can tell on which day something happened.
 		on:       r.one(eventsOneIn) && s.setZone == s.listZone,
 		zone:     pick(r, "America/New_York", "America/New_York", "Europe/London", "Asia/Kolkata", "America/Los_Angeles", "Australia/Sydney"),
-		interval: pick(r, 2*time.Minute, 5*time.Minute, 5*time.Minute), pageSize: 1 + r.IntN(5),
+		interval: pick(r, 3*time.Minute, 5*time.Minute, 10*time.Minute), pageSize: 1 + r.IntN(5),
 		activityDateMoves: r.one(2), summaryCountsPeople: r.one(2), never: map[consent.Sync]bool{},
 	}
 	if r.one(3) {

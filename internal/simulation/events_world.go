@@ -61,6 +61,8 @@ type events struct {
 	begun  int
 	// toldAt is when customers' fields were last about to be written.
 	toldAt time.Time
+	// settled: the plan has ended, and what is left of it does not happen.
+	settled bool
 	eventWatch
 }
 
@@ -442,6 +444,7 @@ func (e *events) push(batch []*pushedEvent, malformed []int) {
 
 // settle lets what was sent and done arrive in Shopify when everything is well, and judges it. Then one more campaign moves nothing of consent.
 func (e *events) settle() {
+	e.settled = true
 	e.tellAgain()
 	e.runUntil(e.now.Add(80*time.Minute + 2*e.scenario.events.interval))
 	e.judge()
@@ -464,6 +467,9 @@ func (e *events) settle() {
 			e.watch.decisions-decisions, e.watch.deliveries-deliveries)
 	}
 }
+
+// settling reports whether settle has begun; never for a merchant without events.
+func (e *events) settling() bool { return e != nil && e.settled }
 
 // calm ends all trouble of events, and switches everything on that may be.
 func (e *events) calm() {

@@ -194,6 +194,9 @@ func play(ctx context.Context, p plan) (outcome, error) {
 	defer w.close()
 	for _, e := range p.events {
 		w.arrange(w.began.Add(e.at), func() {
+			if w.events.settling() {
+				return // what lies behind the end is no trouble any more
+			}
 			w.watch.tell("* %s", e.what)
 			e.do(w)
 		}, e.aside)
