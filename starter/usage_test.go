@@ -260,7 +260,8 @@ func TestJSONFieldsStay(t *testing.T) {
 			"settings[].variable", "temporal", "temporal.address", "temporal.from"},
 		"bench webhooks --rate 20 --for 1s": {"kept", "longest_ms", "ok", "p50_ms", "p90_ms", "p99_ms", "rate", "refused", "seconds", "sent", "took_seconds"},
 		"key generate":                      {"fingerprint", "fingerprints", "key"},
-		"simulate --seeds 3 --hours 2": {"decisions", "deliveries", "effective_deliveries", "elided_rounds", "excused", "failures", "faults", "faults[].count",
+		"simulate --seeds 3 --hours 2": {"decisions", "deliveries", "effective_deliveries", "elided_rounds", "events", "events.fields", "events.messages", "events.passes", "events.pushes", "events.runs",
+			"excused", "failures", "faults", "faults[].count",
 			"faults[].kind", "first_seed", "hours", "interrupted", "judged", "people", "rounds", "runs", "seeds", "seeds_per_second", "simulated_seconds",
 			"took_seconds", "violations", "worst_agreement_seconds", "worst_seed"},
 	} {

@@ -59,14 +59,12 @@ type operation struct {
 	claim     claim
 }
 
-// claim is what points an operation may take.
+// claim is what points an operation may take. Zero: it waits for them with the others.
 type claim uint8
 
 const (
-	// inTurn: it waits for points with the others.
-	inTurn claim = iota
 	// spare: it takes only points that nothing else needs.
-	spare
+	spare claim = iota + 1
 	// modest: the same, and a small share of the others when there are none.
 	modest
 )
