@@ -171,9 +171,10 @@ func (t *transaction) makeOwnersDue(ctx context.Context, merchant string, owned 
 			due = append(due, subject)
 		}
 	}
+	// An intake may have made the row meanwhile. excluded.told is ForeignFields, which has the bytes of ErasedEngagement: who was erased stays so.
 	if err := t.insert(ctx, "INSERT INTO engagement_people (merchant, channel, subject, version, record, told, due_at, unsure)", columns, args,
 		`ON CONFLICT (merchant, subject) DO UPDATE SET version = engagement_people.version + 1, told = excluded.told, due_at = excluded.due_at
-		WHERE engagement_people.record <> '\xff'`, nil); err != nil {
+		WHERE engagement_people.record <> excluded.told`, nil); err != nil {
 		return err
 	}
 	if err := in(ctx, t.ledger.dialect, t, `UPDATE engagement_people SET version = version + 1, told = $1, due_at = $2
