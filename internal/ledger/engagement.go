@@ -96,8 +96,9 @@ type EngagementIntake struct {
 // them would be counted a second time.
 const ErasedEngagement = "\xff"
 
-// ForeignFields is what was told of somebody whose customer had another address before: the fields in Shopify may be that one's.
-const ForeignFields = "\xff"
+// ForeignFields is what was told of somebody whose customer had another address before: the fields in Shopify may be that one's. It has the
+// bytes of ErasedEngagement, on which tellOfNewOwners counts.
+const ForeignFields = ErasedEngagement
 
 // TakeInEngagement takes facts in, in one transaction: records, days, events and reading change together or not at all. So whatever is
 // repeated, or comes twice or late, changes nothing a second time. It returns how many records changed.
