@@ -186,7 +186,7 @@ func TestTheLatestDaysAreToldFirst(t *testing.T) {
 		addMerchant(t, l)
 		ctx, m := t.Context(), messageOf(t, l, "sms-1")
 		for _, day := range []int64{100, 102, 101} {
-			_, err := l.TakeInEngagement(ctx, acme, ledger.EngagementIntake{Channel: consent.Email,
+			_, err := l.TakeInEngagement(ctx, acme, ledger.EngagementIntake{Channel: consent.Email, Generation: 1,
 				Fold: func(map[consent.Subject][]byte, []bool) (ledger.EngagementFold, error) {
 					return ledger.EngagementFold{Days: map[ledger.EngagementDay]ledger.EngagementCounts{{Ref: m.Ref, Day: day}: {Sends: 1}}}, nil
 				}})
