@@ -440,7 +440,9 @@ func (s *merchantStatus) errorWords() string {
 	}
 	words := s.LastRound.Error + " (" + s.LastRound.ErrorClass + "), " + count(int64(s.LastRound.FailuresInARow), "round", "rounds") + " in a row"
 	if s.State == ledger.Running && s.LastRound.ErrorClass == failure.PersonMustAct.String() {
-		// SMS stands still and email goes on, or somebody has just resumed the merchant.
+		if strings.HasPrefix(s.LastRound.Error, reconcile.SMSCode) {
+			words += "; email goes on"
+		}
 		words += ": starter merchant check " + s.Merchant + " says what to do"
 	}
 	return words

@@ -214,6 +214,9 @@ func (r *run) saveStatus(ctx context.Context, kind ledger.RunKind, status ledger
 	return nil
 }
 
+// SMSCode is before the code of a round's failure that concerns SMS alone.
+const SMSCode = "SMS "
+
 // classify names the gravest failure of a round for its status.
 func classify(err error) (failure.Class, string) {
 	var gravest *failure.Error
@@ -224,6 +227,9 @@ func classify(err error) (failure.Class, string) {
 	}
 	if gravest == nil {
 		return failure.Retry, "LEDGER"
+	}
+	if gravest.SMS {
+		return gravest.Class, SMSCode + gravest.Code
 	}
 	return gravest.Class, gravest.Code
 }

@@ -553,7 +553,7 @@ func TestAnAccessToSMSThatFailsLeavesEmailAlone(t *testing.T) {
 	stands(ledger.Running)
 	runs, err := w.ledger.RunStatuses(t.Context(), storeID)
 	w.must(err)
-	if run := runs[RoundRun]; run.ErrorClass != failure.PersonMustAct || run.ErrorCode != list.CodeListInactive || run.Failures != 2 {
+	if run := runs[RoundRun]; run.ErrorClass != failure.PersonMustAct || run.ErrorCode != SMSCode+list.CodeListInactive || run.Failures != 2 {
 		t.Errorf("the round's status is %+v", run)
 	}
 
