@@ -1,0 +1,36 @@
+package sandbox
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/concordsync/concord/internal/sandbox/list"
+)
+
+// TestMadeUpRecipientsActByPercent: of few recipients as of many, and within the time.
+func TestMadeUpRecipientsActByPercent(t *testing.T) {
+	t.Parallel()
+	sb, _, _ := start(t)
+	store, err := sb.List(7)
+	require.NoError(t, err)
+	sent, err := SendMessage(store, MessageAct{Subject: "Spring", Recipients: 20, OpenPercent: 50, ClickPercent: 20, When: When{Ago: Duration(time.Second)}})
+	require.NoError(t, err)
+	require.Equal(t, list.Summary{Sent: 20, Opens: 10, Clicks: 4}, sent.Summary)
+
+	rapid.Check(t, func(t *rapid.T) {
+		recipients, opens := rapid.IntRange(0, 300).Draw(t, "recipients"), rapid.IntRange(0, 100).Draw(t, "percent who open")
+		clicks := rapid.IntRange(0, opens).Draw(t, "percent who click")
+		within := time.Duration(rapid.Int64Range(0, int64(1000*time.Hour)).Draw(t, "within"))
+		// Long enough ago that all have acted by now.
+		act := MessageAct{Subject: "Spring", Recipients: recipients, OpenPercent: opens, ClickPercent: clicks, Within: Duration(within),
+			When: When{Ago: Duration(within + time.Second)}}
+		sent, err := SendMessage(store, act)
+		require.NoError(t, err)
+		require.Equal(t, recipients, sent.Summary.Sent)
+		require.Equal(t, recipients*opens/100, sent.Summary.Opens)
+		require.Equal(t, recipients*clicks/100, sent.Summary.Clicks)
+	})
+}
