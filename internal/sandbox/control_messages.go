@@ -135,10 +135,10 @@ func (sb *Sandbox) showEngagement(r *http.Request, _ none) (EngagementView, erro
 		return EngagementView{}, err
 	}
 	view := EngagementView{Activities: store.Engagements(), Definitions: store.Definitions()}
-	if email := r.URL.Query().Get("email"); email != "" {
-		customer, found := store.Customer(email)
-		if !found {
-			return view, shop.ErrNoCustomer
+	if email, phone := r.URL.Query().Get("email"), r.URL.Query().Get("phone"); email != "" || phone != "" {
+		_, customer, err := sb.find(r, email, phone)
+		if err != nil {
+			return EngagementView{}, err
 		}
 		view.Metafields = store.Metafields(customer.ID)
 	}

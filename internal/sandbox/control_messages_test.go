@@ -1,6 +1,9 @@
 package sandbox
 
 import (
+	"encoding/json"
+	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
@@ -8,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/concordsync/concord/internal/sandbox/list"
+	"github.com/concordsync/concord/internal/sandbox/shop"
 )
 
 // TestMadeUpRecipientsActByPercent: of few recipients as of many, and within the time.
@@ -33,4 +37,32 @@ func TestMadeUpRecipientsActByPercent(t *testing.T) {
 		require.Equal(t, recipients*opens/100, sent.Summary.Opens)
 		require.Equal(t, recipients*clicks/100, sent.Summary.Clicks)
 	})
+}
+
+func TestEngagementShowsTheMetafieldsOfACustomer(t *testing.T) {
+	t.Parallel()
+	sb, _, client := start(t)
+	store, err := sb.Shop(domain)
+	require.NoError(t, err)
+	require.Empty(t, store.DefineMetafield(shop.Definition{Namespace: "n", Key: "who", Type: "number_integer"}))
+	for n, c := range []shop.NewCustomer{{Email: "ann@example.com"}, {Phone: ann}} {
+		id, err := store.CreateCustomer(c)
+		require.NoError(t, err)
+		require.Empty(t, store.SetMetafields([]shop.MetafieldInput{{Owner: id, Namespace: "n", Key: "who", Value: strconv.Itoa(n + 1)}}))
+	}
+	show := func(query string) (int, string, EngagementView) {
+		status, answer := send(t, client, request(t, http.MethodGet, sb.ControlURL()+"/shops/"+domain+"/engagement"+query, ""))
+		var view EngagementView
+		require.NoError(t, json.Unmarshal([]byte(answer), &view), answer)
+		return status, answer, view
+	}
+	for query, who := range map[string]map[string]string{"": nil, "?email=ann@example.com": {"n.who": "1"}, "?phone=%2B15550001111": {"n.who": "2"}} {
+		status, answer, view := show(query)
+		require.Equal(t, http.StatusOK, status, answer)
+		require.Equal(t, who, view.Metafields, query)
+	}
+	for _, query := range []string{"?email=bob@example.com", "?phone=%2B15550002222"} {
+		status, answer, _ := show(query)
+		require.Equal(t, http.StatusNotFound, status, answer)
+	}
 }

@@ -69,7 +69,7 @@ func (sb *Sandbox) actions() []action {
 		{"GET", "/shops/{domain}/faults", "count the failures handed out", "", handle(sb.shopStruck)},
 		{"PUT", "/shops/{domain}/faults", "make calls fail; no rules: all is well again",
 			`{"rules":[{"operation":"customerCreate","kind":"timeout_after","delay":"3s","times":1}]}`, handle(sb.putShopFaults)},
-		{"GET", "/shops/{domain}/engagement?email=ann@example.com", "show what was told of messages and, of a customer, the metafields", "",
+		{"GET", "/shops/{domain}/engagement?email=ann@example.com", "show what was told of messages and, of a customer, the metafields; by number: ?phone=%2B14155552797", "",
 			handle(sb.showEngagement)},
 		{"GET", "/shops/{domain}/webhooks", "show subscriptions and what became of the webhooks", "", handle(sb.showWebhooks)},
 		{"POST", "/shops/{domain}/webhooks", "send a webhook of any topic", `{"topic":"bulk_operations/finish"}`, handle(sb.sendWebhook)},
