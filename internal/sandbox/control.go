@@ -54,7 +54,7 @@ import (
 //	POST  /sms/{list}/delete, /refuse                                             PhoneAct
 //	GET   /sms/{list}/contact?phone=    list.Phone
 //	POST  /lists/{list}/messages        MessageAct → MessageView
-//	GET   /shops/{domain}/engagement?email=                                       EngagementView
+//	GET   /shops/{domain}/engagement?email= or ?phone=                            EngagementView
 //
 // Refusals are {"error":"…"}: 404 for what does not exist, 409 for what exists already, 400 for the rest; Control returns them as
 // *ControlError.

@@ -20,7 +20,7 @@ type MessageAct struct {
 	Conversation int              `json:"conversation,omitempty"`
 	Subject      string           `json:"subject,omitempty"`
 	// To are the people whom it is sent to. Recipients, of a new message, adds so many made-up ones, of whom OpenPercent open it and
-	// ClickPercent of all click it, at even distances Within that time from the sending on.
+	// ClickPercent of all click it, both rounded down, at even distances Within that time from the sending on.
 	To           []string `json:"to,omitempty"`
 	Recipients   int      `json:"recipients,omitempty"`
 	OpenPercent  int      `json:"openPercent,omitempty"`
@@ -86,21 +86,30 @@ func sendMany(store *list.Store, in MessageAct, at time.Time) error {
 	if err := store.Send(in.ID, at, emails...); err != nil {
 		return err
 	}
+	opens, clicks := in.Recipients*in.OpenPercent/100, in.Recipients*in.ClickPercent/100
 	for n, email := range emails {
-		if n%100 >= in.OpenPercent {
+		opener, opened := nthOf(n, opens, in.Recipients)
+		if !opened {
 			continue
 		}
-		then := at.Add(time.Duration(in.Within) * time.Duration(n) / time.Duration(len(emails)))
+		// As a fraction: a day times a million is more than a duration can hold.
+		then := at.Add(time.Duration(float64(in.Within) * float64(opener) / float64(opens)))
 		if err := store.Act(in.ID, email, list.Open, then); err != nil {
 			return err
 		}
-		if n%100 < in.ClickPercent {
+		if _, clicked := nthOf(opener, clicks, opens); clicked {
 			if err := store.Act(in.ID, email, list.Click, then.Add(time.Millisecond)); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// nthOf spreads few evenly over many: whether n, from 0, is one of them, and which.
+func nthOf(n, few, many int) (nth int, is bool) {
+	nth = n * few / many
+	return nth, nth < (n+1)*few/many
 }
 
 func (sb *Sandbox) sendMessage(r *http.Request, in MessageAct) (MessageView, error) {
@@ -126,10 +135,10 @@ func (sb *Sandbox) showEngagement(r *http.Request, _ none) (EngagementView, erro
 		return EngagementView{}, err
 	}
 	view := EngagementView{Activities: store.Engagements(), Definitions: store.Definitions()}
-	if email := r.URL.Query().Get("email"); email != "" {
-		customer, found := store.Customer(email)
-		if !found {
-			return view, shop.ErrNoCustomer
+	if email, phone := r.URL.Query().Get("email"), r.URL.Query().Get("phone"); email != "" || phone != "" {
+		_, customer, err := sb.find(r, email, phone)
+		if err != nil {
+			return EngagementView{}, err
 		}
 		view.Metafields = store.Metafields(customer.ID)
 	}

@@ -20,8 +20,8 @@ import (
 type action struct {
 	method, path string // path follows /control
 	does         string
-	example      string // a body for curl; empty: none
-	handler      http.HandlerFunc
+	example      string           // a body for curl; empty: none
+	handler      http.HandlerFunc // nil: another example of the action before
 }
 
 // none is the body of a request or an answer that has nothing to say.
@@ -69,7 +69,7 @@ func (sb *Sandbox) actions() []action {
 		{"GET", "/shops/{domain}/faults", "count the failures handed out", "", handle(sb.shopStruck)},
 		{"PUT", "/shops/{domain}/faults", "make calls fail; no rules: all is well again",
 			`{"rules":[{"operation":"customerCreate","kind":"timeout_after","delay":"3s","times":1}]}`, handle(sb.putShopFaults)},
-		{"GET", "/shops/{domain}/engagement?email=ann@example.com", "show what was told of messages and, of a customer, the metafields", "",
+		{"GET", "/shops/{domain}/engagement?email=ann@example.com", "show what was told of messages and, of a customer, the metafields; by number: ?phone=%2B14155552797", "",
 			handle(sb.showEngagement)},
 		{"GET", "/shops/{domain}/webhooks", "show subscriptions and what became of the webhooks", "", handle(sb.showWebhooks)},
 		{"POST", "/shops/{domain}/webhooks", "send a webhook of any topic", `{"topic":"bulk_operations/finish"}`, handle(sb.sendWebhook)},
@@ -96,8 +96,10 @@ func (sb *Sandbox) actions() []action {
 		{"POST", "/lists/{list}/delete", "delete the contact", person, handle(sb.deleteContact)},
 		{"POST", "/lists/{list}/refuse", "Listrak refuses the address: banned, suppressed, invalid or, empty, no longer",
 			`{"email":"ann@example.com","refusal":"banned"}`, handle(sb.refuse)},
-		{"POST", "/lists/{list}/messages", "send a message to people, some made up who open and click it within a time; or, with its id, let a recipient act on it",
+		{"POST", "/lists/{list}/messages", "send a message to people, some made up who open and click it within a time; shows its id",
 			`{"subject":"Spring","to":["ann@example.com"],"recipients":1000,"openPercent":30,"clickPercent":5,"within":"10m"}`, handle(sb.sendMessage)},
+		{"POST", "/lists/{list}/messages", "a recipient acts on the message of that id: open, read, click, bounce, unsubscribe or abuse",
+			`{"id":1,"email":"ann@example.com","act":"open"}`, nil},
 		{"GET", "/lists/{list}/contact?email=ann@example.com", "show a contact with the events raised for it", "", handle(sb.contact)},
 		{"GET", "/lists/{list}/writes", "list what was written through the API", "", handle(sb.listWrites)},
 		{"GET", "/lists/{list}/faults", "count the failures handed out", "", handle(sb.listStruck)},
@@ -109,6 +111,9 @@ func (sb *Sandbox) actions() []action {
 func (sb *Sandbox) control() http.Handler {
 	mux := http.NewServeMux()
 	for _, a := range append(sb.actions(), sb.smsActions()...) {
+		if a.handler == nil {
+			continue
+		}
 		path, _, _ := strings.Cut(a.path, "?")
 		mux.Handle(a.method+" /control"+path, a.handler)
 	}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/concordsync/concord/internal/sandbox/list"
@@ -104,6 +106,8 @@ func (sb *Sandbox) smsActions() []action {
 			handle(sb.postSenderCode)},
 		{"PATCH", "/sender-codes/{code}", "change a sender code's settings; those left out stay",
 			`{"sameState":"answers_error","optedOut":"stays_out","spelling":"digits"}`, handle(sb.patchSenderCode)},
+		{"PATCH", "/sender-codes/{code}", "make phone lists inactive, or ask a double opt-in or age gate of them; all lists of the code are given anew",
+			sb.inactiveLists(), nil},
 		{"GET", "/sender-codes/{code}/writes", "list what was written through the SMS API", "", handle(sb.phoneWrites)},
 		{"GET", "/sender-codes/{code}/faults", "count the failures handed out", "", handle(sb.senderCodeStruck)},
 		{"PUT", "/sender-codes/{code}/faults", "make calls fail; no rules: all is well again",
@@ -123,6 +127,22 @@ func (sb *Sandbox) smsActions() []action {
 			`{"phone":"+15550001111","refusal":"banned"}`, handle(sb.smsRefuse)},
 		{"GET", "/sms/{phonelist}/contact?phone=%2B15550001111", "show a phone number", "", handle(sb.smsContact)},
 	}
+}
+
+// inactiveLists is a patch of the first sender code that makes its first phone list inactive. It names them all, as a patch has to.
+func (sb *Sandbox) inactiveLists() string {
+	lists := []list.PhoneList{{ID: 80, Name: "Texts"}}
+	if codes := sb.listrak.SenderCodes(); len(codes) > 0 && len(codes[0].Config().Lists) > 0 {
+		lists = slices.Clone(codes[0].Config().Lists)
+	}
+	lists[0].Inactive = true
+	text, err := json.Marshal(struct {
+		Lists []list.PhoneList `json:"lists"`
+	}{lists})
+	if err != nil {
+		panic(err) // numbers, names and switches always are JSON
+	}
+	return strings.ReplaceAll(string(text), "'", `\u0027`) // a shell's quotes are around it
 }
 
 // AddSenderCode puts a sender code without phone numbers into the sandbox. It panics when the configuration is not valid or an id taken,

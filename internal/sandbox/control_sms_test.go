@@ -162,6 +162,8 @@ func TestTheIndexTellsTheTruthAboutSMS(t *testing.T) {
 			status, answer := send(t, client, request(t, a.method, own.ControlURL()+path, a.example))
 			require.Equal(t, http.StatusOK, status, answer)
 			require.True(t, json.Valid(bytes.TrimSpace([]byte(answer))), answer)
+			require.Contains(t, index, a.example)
+			require.Equal(t, strings.Contains(a.example, `"inactive":true`), strings.Contains(answer, `"inactive": true`), answer)
 		})
 	}
 }

@@ -445,7 +445,7 @@ func TestControlSaysWhenNobodyIsThere(t *testing.T) {
 	require.NotContains(t, err.Error(), "ann")
 }
 
-// Every example of the index does what it says, on a sandbox where ann exists on both sides and waits for her double opt-in.
+// Every example of the index does what it says, on a sandbox where ann exists on both sides, waits for her double opt-in and was sent a message.
 func TestTheIndexTellsTheTruth(t *testing.T) {
 	t.Parallel()
 	sb, _, client := start(t)
@@ -460,6 +460,9 @@ func TestTheIndexTellsTheTruth(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, store.Configure(func(c *list.Config) { c.DoubleOptIn = true }))
 			require.NoError(t, store.Subscribe("ann@example.com", time.Time{}, ""))
+			message, err := store.CreateMessage(list.NewMessage{Subject: "Winter"})
+			require.NoError(t, err)
+			require.NoError(t, store.Send(message, time.Time{}, "ann@example.com"))
 			if !strings.HasSuffix(a.path, "/customers") {
 				shopStore, err := own.Shop(domain)
 				require.NoError(t, err)
@@ -473,6 +476,7 @@ func TestTheIndexTellsTheTruth(t *testing.T) {
 			status, answer := send(t, client, request(t, a.method, own.ControlURL()+path, a.example))
 			require.Equal(t, http.StatusOK, status, answer)
 			require.True(t, json.Valid(bytes.TrimSpace([]byte(answer))), answer)
+			require.Equal(t, strings.Contains(a.example, `"act":"open"`), store.MessageSummary(message).Opens == 1, "somebody has opened the message")
 		})
 	}
 }
