@@ -9,19 +9,13 @@ import (
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
-	"github.com/concordsync/concord/internal/host"
-	"github.com/concordsync/concord/internal/ledger"
 )
 
 // TestEachRefusedLineOfAnImportIsNamed on standard error, however many there are; the summary stays short.
 func TestEachRefusedLineOfAnImportIsNamed(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t).add()
-	h, err := host.Open(t.Context(), d.settings, nil, nil)
-	must(t, err)
-	_, err = h.Ledger.SetSyncs(t.Context(), d.id, ledger.SyncChange{On: map[consent.Sync]bool{consent.SMSEvents: true}})
-	must(t, err)
-	must(t, h.Close())
+	d.switchInLedger(true, consent.SMSEvents)
 	var file strings.Builder
 	file.WriteString("time,address,message\n")
 	fmt.Fprintf(&file, "%s,+12125550100,sale\n", time.Now().UTC().Format(time.RFC3339))

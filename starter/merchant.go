@@ -517,16 +517,9 @@ func (v *merchantsView) text(p *page) {
 	}
 	rows := [][]string{{"MERCHANT", "STATE", "LIST", "SYNCS ON", "SHOP"}}
 	for _, m := range v.Merchants {
-		rows = append(rows, []string{m.Settings.ID, string(m.State), strconv.Itoa(m.Settings.EmailList), orNone(m.SyncsOn), m.Settings.Shop})
+		rows = append(rows, []string{m.Settings.ID, string(m.State), strconv.Itoa(m.Settings.EmailList), syncWords(m.SyncsOn), m.Settings.Shop})
 	}
 	p.table("", rows)
-}
-
-func orNone(names []string) string {
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
 }
 
 // merchantView is a merchant with its switches.
@@ -571,7 +564,7 @@ func newMerchantShowCommand(a *app) *cobra.Command {
 func (v *merchantView) text(p *page) {
 	s := &v.Settings
 	p.line("Merchant %s", s.ID)
-	p.facts("  ", "State", string(v.State), "Because", v.Reason, "Syncs on", orNone(v.SyncsOn), "Since", stamp(v.CreatedAt))
+	p.facts("  ", "State", string(v.State), "Because", v.Reason, "Syncs on", syncWords(v.SyncsOn), "Since", stamp(v.CreatedAt))
 	p.line("Shopify")
 	p.facts("  ", "Shop", s.Shop, "API address", orReal(s.ShopifyURL, "https://"+s.Shop), "Orders count from",
 		span(s.OrderBeforeConsent)+" before the consent", "Renewals are orders from", strings.Join(s.SubscriptionSources, ", "),
@@ -720,7 +713,7 @@ func newMerchantResumeCommand(a *app) *cobra.Command {
 				return refusedError("merchant %s has no credentials", m.Settings.ID).try("set them first: starter merchant set %s --credentials", m.Settings.ID)
 			}
 			return a.request(cmd.Context(), h, m.Settings.ID, noWait, workflows.SignalResume, workflows.Resume, func(v *switchedView) string {
-				return fmt.Sprintf("Merchant %s goes on. Syncs on: %s.", v.Merchant, orNone(v.SyncsOn))
+				return fmt.Sprintf("Merchant %s goes on. Syncs on: %s.", v.Merchant, syncWords(v.SyncsOn))
 			})
 		},
 	}

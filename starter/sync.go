@@ -41,6 +41,40 @@ func parseSyncs(names []string) ([]consent.Sync, error) {
 	return syncs, nil
 }
 
+// syncWords shows the names of syncs that are on to people. A sync of events names its kinds only where some are off, and kinds of one that is
+// off, which are off too, are left out: else the list is wider than a terminal.
+func syncWords(names []string) string {
+	var words []string
+	for _, name := range names {
+		sync := consent.Sync(name)
+		kinds := sync.Kinds()
+		if len(kinds) == 0 {
+			if !sync.IsEvents() {
+				words = append(words, name)
+			}
+			continue
+		}
+		var on []string
+		for _, kind := range kinds {
+			if slices.Contains(names, string(kind)) {
+				on = append(on, strings.TrimPrefix(string(kind), name+"."))
+			}
+		}
+		switch len(on) {
+		case len(kinds):
+		case 0:
+			name += " (every kind off)"
+		default:
+			name += " (" + strings.Join(on, ", ") + ")"
+		}
+		words = append(words, name)
+	}
+	if len(words) == 0 {
+		return "none"
+	}
+	return strings.Join(words, ", ")
+}
+
 func delta(syncs []consent.Sync, on bool) workflows.SyncDelta {
 	d := workflows.SyncDelta{}
 	for _, sync := range syncs {
@@ -152,7 +186,7 @@ func (a *app) enable(ctx context.Context, names []string, flags enableFlags) err
 		return err
 	}
 	v.switchedView = *inForce(status)
-	v.sentence = fmt.Sprintf("In force for merchant %s. Syncs on: %s.", id, orNone(v.SyncsOn))
+	v.sentence = fmt.Sprintf("In force for merchant %s. Syncs on: %s.", id, syncWords(v.SyncsOn))
 	if status.State != activities.StateRunning {
 		v.sentence += fmt.Sprintf(" It is %s, so nothing is delivered: starter merchant %s %s", status.State,
 			map[string]string{activities.StateBroken: "check"}[status.State]+map[string]string{activities.StatePaused: "resume"}[status.State], id)
@@ -433,8 +467,12 @@ func newSyncDisableCommand(a *app) *cobra.Command {
 				for _, sync := range syncs {
 					words = append(words, string(sync))
 				}
-				return fmt.Sprintf("In force for merchant %s: %s writes nothing any more. Syncs on: %s.", v.Merchant, strings.Join(words, ", "),
-					orNone(v.SyncsOn))
+				verb := "writes"
+				if len(words) > 1 {
+					verb = "write"
+				}
+				return fmt.Sprintf("In force for merchant %s: %s %s nothing any more. Syncs on: %s.", v.Merchant, strings.Join(words, ", "), verb,
+					syncWords(v.SyncsOn))
 			})
 		},
 	}

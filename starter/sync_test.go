@@ -46,3 +46,27 @@ func TestSyncStatusShowsTheSyncsOfEvents(t *testing.T) {
 	d.run("sync", "status").is(exitOK).says("email_events ").hides("email_events.")
 	d.run("sync", "status", "email_events.sent", "email_events.opened").is(exitOK).says("email_events.sent    off with its sync", "email_events.opened  off ")
 }
+
+// TestSyncsThatAreOnFitOnALine of every verb that shows them; JSON names each.
+func TestSyncsThatAreOnFitOnALine(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t).add()
+	shows := func(want string) {
+		t.Helper()
+		d.run("status").is(exitOK).says("Syncs on              " + want + "\n")
+		d.run("merchant", "show").is(exitOK).says(want + "\n")
+		d.run("merchant", "list").is(exitOK).says("  " + want + "  ")
+	}
+	shows("none")
+	d.switchInLedger(true, consent.EmailToShopify, consent.EmailEvents, consent.SMSEvents)
+	shows("email_events, email_to_shopify, sms_events")
+	d.switchInLedger(false, consent.EmailClicks, consent.SMSSent, consent.SMSClicks)
+	shows("email_events (sent, opened), email_to_shopify, sms_events (every kind off)")
+	d.switchInLedger(false, consent.EmailEvents, consent.SMSEvents)
+	shows("email_to_shopify")
+	var v statusView
+	d.run("status", "--output", "json").is(exitOK).json(&v)
+	if got, want := v.Merchants[0].SyncsOn, []string{"email_events.opened", "email_events.sent", "email_to_shopify"}; !slices.Equal(got, want) {
+		t.Fatalf("the JSON of status names %v, want %v", got, want)
+	}
+}
