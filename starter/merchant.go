@@ -29,7 +29,9 @@ const secretsHelp = `Secrets are read from the environment, or from standard inp
                                                                 too, as CONCORD_SHOPIFY_CLIENT_SECRET alone: it signs webhooks
   CONCORD_LISTRAK_CLIENT_ID and CONCORD_LISTRAK_CLIENT_SECRET   of an Email API integration, and, to let Listrak forget people,
   CONCORD_LISTRAK_PRIVACY_CLIENT_ID and …_PRIVACY_CLIENT_SECRET of an integration of the type Privacy (optional), and, for SMS,
-  CONCORD_LISTRAK_SMS_CLIENT_ID and …_SMS_CLIENT_SECRET         of an SMS API integration (optional)`
+  CONCORD_LISTRAK_SMS_CLIENT_ID and …_SMS_CLIENT_SECRET         of an SMS API integration (optional)
+  CONCORD_EVENTS_SECRET                                         with which email and SMS events that are pushed to a worker are signed
+                                                                (optional): openssl rand -hex 32 prints one`
 
 func newMerchantCommand(a *app) *cobra.Command {
 	return group("merchant", "Set merchants up: stores, lists, credentials",
