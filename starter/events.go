@@ -48,6 +48,9 @@ Exits 1 when lines were refused.`,
 	c.Flags().StringToStringVar(&flags.columns, "columns", nil, "the file's own names of columns, as `FIELD=COLUMN,…`")
 	c.Flags().StringVar(&flags.kind, "type", "", "the `TYPE` of all events, when no column tells")
 	c.Flags().StringToStringVar(&flags.types, "types", nil, "the file's own names of types, as `NAME=TYPE,…`: Sent=sms.sent,Click=sms.clicked")
+	for _, name := range []string{"columns", "types"} {
+		c.Flags().Lookup(name).DefValue = "" // pflag would print (default [])
+	}
 	c.Flags().StringVar(&flags.zone, "zone", "", "IANA `ZONE` of times without an offset (default: the merchant's Listrak zone)")
 	c.Flags().StringVar(&flags.separator, "separator", ",", "what separates the columns of CSV: one `CHARACTER`, or tab")
 	return c
@@ -94,7 +97,10 @@ func (a *app) importEvents(ctx context.Context, name string, flags importFlags) 
 	if err != nil {
 		if errors.Is(err, engagement.ErrFormat) {
 			problem := usageError("%w", err)
-			if !format.JSONLines {
+			switch {
+			case errors.Is(err, engagement.ErrOneColumn):
+				problem = problem.try("--separator with what separates its columns, such as --separator ';' or --separator tab")
+			case !format.JSONLines:
 				problem = problem.try("--columns says under which names the file has them")
 			}
 			return problem

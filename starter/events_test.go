@@ -39,3 +39,17 @@ func TestEachRefusedLineOfAnImportIsNamed(t *testing.T) {
 	d.stdin = "[{}]"
 	d.run("events", "import", "-", "--format", "jsonl").is(exitUsage).tells("it is one JSON array", "jq -c").hides("--columns")
 }
+
+// TestAnImportSaysWhichFlagMendsIt, as far as the file shows it.
+func TestAnImportSaysWhichFlagMendsIt(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t).add()
+	d.run("events", "import", "--help").is(exitOK).says("--columns FIELD=COLUMN,…").hides("(default [])")
+	imports := func(file string, more ...string) *answer {
+		d.stdin = file
+		return d.run(append([]string{"events", "import", "-", "--format", "csv"}, more...)...)
+	}
+	imports("type;time;address;message\n").is(exitUsage).tells("one column", "--separator ';'").hides("--columns")
+	imports("type;time;address;message\n", "--separator", ";").is(exitOK)
+	imports("kind,time,address,message\n").is(exitUsage).tells(`no column "type"`, "--columns").hides("--separator")
+}

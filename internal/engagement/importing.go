@@ -62,6 +62,9 @@ const (
 // ErrFormat: the file is not what the format says, so that no line can be read. The text says what to do.
 var ErrFormat = errors.New("the file does not fit")
 
+// ErrOneColumn is an ErrFormat: nothing in the first line of CSV is the separator, so that the file may have another.
+var ErrOneColumn = fmt.Errorf("%w: its first line names one column", ErrFormat)
+
 // Import takes in the events of a file. It can be repeated, and go on in the middle of a file that was imported in part: what was taken in is a
 // duplicate then. told is called after every batch with what became of the lines so far; refused, in the order of the file, with each line that
 // cannot be taken in, while the rest goes on: the report counts those, and has no Reasons. Both may be nil. Memory does not grow with the file.
@@ -194,6 +197,9 @@ func (r *fileReader) begin() error {
 	header, err := r.record(0)
 	if err != nil {
 		return fmt.Errorf("%w: its first line does not name columns", ErrFormat)
+	}
+	if len(header) == 1 {
+		return fmt.Errorf("%w, as %q does not stand in it", ErrOneColumn, r.format.Separator)
 	}
 	r.at, r.width = map[string]int{}, len(header)
 	for _, field := range Columns {
