@@ -88,12 +88,16 @@ func (a *app) importEvents(ctx context.Context, name string, flags importFlags) 
 		file = opened
 	}
 	next := a.now().Add(progressEvery)
+	unknownType := false
 	report, err := h.Events.Import(ctx, m.Settings.ID, file, format, func(r engagement.Report) {
 		if now := a.now(); now.After(next) {
 			a.note("  %s taken in, %s so far", count(int64(r.Taken), "event", "events"), count(int64(r.Refused), "line refused", "lines refused"))
 			next = now.Add(progressEvery)
 		}
-	}, func(reason engagement.Reason) { a.note("  line %d: %s", reason.Line, reason.Why) })
+	}, func(reason engagement.Reason) {
+		unknownType = unknownType || reason.UnknownType
+		a.note("  line %d: %s", reason.Line, reason.Why)
+	})
 	if err != nil {
 		if errors.Is(err, engagement.ErrFormat) {
 			problem := usageError("%w", err)
@@ -111,7 +115,11 @@ func (a *app) importEvents(ctx context.Context, name string, flags importFlags) 
 		return err
 	}
 	if report.Refused > 0 {
-		return failedError("%s refused", count(int64(report.Refused), "line was", "lines were"))
+		problem := failedError("%s refused", count(int64(report.Refused), "line was", "lines were"))
+		if unknownType {
+			problem = problem.try("--types says what the file's own names of types mean, such as --types Sent=sms.sent; --type, of which type all are")
+		}
+		return problem
 	}
 	return nil
 }

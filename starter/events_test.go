@@ -52,4 +52,9 @@ func TestAnImportSaysWhichFlagMendsIt(t *testing.T) {
 	imports("type;time;address;message\n").is(exitUsage).tells("one column", "--separator ';'").hides("--columns")
 	imports("type;time;address;message\n", "--separator", ";").is(exitOK)
 	imports("kind,time,address,message\n").is(exitUsage).tells(`no column "type"`, "--columns").hides("--separator")
+	line := "type,time,address,message\n%s," + time.Now().UTC().Format(time.RFC3339) + ",%s,sale\n"
+	imports(fmt.Sprintf(line, "Link clicked", "+12125550100")).is(exitFailed).tells(`line 2: unknown type "Link clicked": want sms.sent`, "--types", "--type,")
+	imports(fmt.Sprintf(line, "", "+12125550100")).is(exitFailed).tells("line 2: the type is missing: want", "--types")
+	imports(fmt.Sprintf(line, "Ann Sent", "+12125550100")).is(exitFailed).tells("line 2: unknown type: want", "--types").hides("Ann")
+	imports(fmt.Sprintf(line, "sms.sent", "")).is(exitFailed).tells("line 2: the address is missing").hides("--types")
 }

@@ -81,7 +81,7 @@ func (k *Keeper) Import(ctx context.Context, id string, file io.Reader, format F
 		case err == nil:
 			b.events, b.lines = append(b.events, event), append(b.lines, line)
 		case errors.As(err, &bad):
-			b.bad = append(b.bad, Reason{Line: line, Why: bad.why})
+			b.bad = append(b.bad, Reason{Line: line, Why: bad.why, UnknownType: bad.unknownType})
 		case errors.Is(err, io.EOF):
 			err = b.flush(ctx)
 			return b.report, err
@@ -139,8 +139,11 @@ func (b *importing) flush(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// badLine is why a line is no event. It holds nothing of the line.
-type badLine struct{ why string }
+// badLine is why a line is no event. It holds nothing of the line but what ParseType repeats.
+type badLine struct {
+	why         string
+	unknownType bool
+}
 
 func (b *badLine) Error() string { return b.why }
 
@@ -287,13 +290,13 @@ func (r *fileReader) record(width int) ([]string, error) {
 	case err != nil:
 		return nil, err
 	case first.tooLong:
-		return nil, &badLine{fmt.Sprintf("it is longer than %d bytes", maxLine)}
+		return nil, &badLine{why: fmt.Sprintf("it is longer than %d bytes", maxLine)}
 	}
 	whole := append(first.text, '\n')
 	var more []fileLine
 	bad := func(why string) ([]string, error) {
 		r.unread, r.line = append(more, r.unread...), r.line-len(more)
-		return nil, &badLine{why}
+		return nil, &badLine{why: why}
 	}
 	for open := odd(first.text); open; {
 		if !r.closes() {
@@ -357,13 +360,13 @@ func (r *fileReader) object() (map[string]string, error) {
 	case err != nil:
 		return nil, err
 	case line.tooLong:
-		return nil, &badLine{fmt.Sprintf("it is longer than %d bytes", maxLine)}
+		return nil, &badLine{why: fmt.Sprintf("it is longer than %d bytes", maxLine)}
 	case len(bytes.TrimSpace(line.text)) == 0:
 		return nil, nil
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(line.text, &members); err != nil {
-		return nil, &badLine{"it is no JSON object on one line"}
+		return nil, &badLine{why: "it is no JSON object on one line"}
 	}
 	if members["specversion"] != nil {
 		return pushed(line.text)
@@ -376,7 +379,7 @@ func (r *fileReader) object() (map[string]string, error) {
 		}
 		var value text
 		if err := json.Unmarshal(raw, &value); err != nil {
-			return nil, &badLine{"its " + field + " is neither a text nor a number"}
+			return nil, &badLine{why: "its " + field + " is neither a text nor a number"}
 		}
 		fields[field] = string(value)
 	}
@@ -387,7 +390,7 @@ func (r *fileReader) object() (map[string]string, error) {
 func pushed(line []byte) (map[string]string, error) {
 	var e cloudEvent
 	if err := json.Unmarshal(line, &e); err != nil || e.SpecVersion != "1.0" || e.ID == "" || e.Source == "" || e.Time.IsZero() {
-		return nil, &badLine{errMalformed.Error()}
+		return nil, &badLine{why: errMalformed.Error()}
 	}
 	return map[string]string{ColumnID: e.ID, ColumnSource: e.Source, ColumnType: e.Type, ColumnTime: e.Time.Format(time.RFC3339Nano),
 		ColumnAddress: e.Data.Address, ColumnMessage: string(e.Data.Message), ColumnTitle: e.Data.Title, ColumnLink: e.Data.Link}, nil
@@ -408,10 +411,10 @@ func (r *fileReader) event(fields map[string]string) (Event, error) {
 	}
 	var err error
 	if e.Channel, e.Mark, err = ParseType(name); err != nil {
-		return e, &badLine{err.Error()}
+		return e, &badLine{why: err.Error(), unknownType: true}
 	}
 	if e.At, err = r.time(strings.TrimSpace(fields[ColumnTime])); err != nil {
-		return e, &badLine{err.Error()}
+		return e, &badLine{why: err.Error()}
 	}
 	if e.ID == "" {
 		digest := sha256.Sum256([]byte(strings.Join([]string{name, fields[ColumnTime], e.Address, e.Message, fields[ColumnLink]}, "\x00")))
