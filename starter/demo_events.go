@@ -116,7 +116,7 @@ func (d *demo) push(ctx context.Context, secret string, at time.Time, events []d
 	if err != nil {
 		return fmt.Errorf("push events: %w", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.DoorURL+webhook.EventsPath(sandboxMerchant), bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.EventsURL(sandboxMerchant), bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("push events: %w", err)
 	}

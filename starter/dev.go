@@ -144,6 +144,8 @@ type devView struct {
 	Merchant        string `json:"merchant,omitempty"`
 	// Webhooks is where webhooks are taken: of the sandbox's merchant, or without one of any, whose id ends the address.
 	Webhooks string `json:"webhooks"`
+	// Events is where email and SMS events are pushed to, in the same way.
+	Events string `json:"events"`
 
 	prefix  string
 	syncsOn bool
@@ -157,9 +159,9 @@ func (a *app) devStarted(ctx context.Context, s *stack, directory string) *devVi
 	if a.data != "" {
 		v.prefix += " --data " + a.data
 	}
-	v.Webhooks = s.WebhookURL("MERCHANT")
+	v.Webhooks, v.Events = s.WebhookURL("MERCHANT"), s.EventsURL("MERCHANT")
 	if s.Sandbox != nil {
-		v.Webhooks = s.WebhookURL(sandboxMerchant)
+		v.Webhooks, v.Events = s.WebhookURL(sandboxMerchant), s.EventsURL(sandboxMerchant)
 		v.SandboxControl, v.Merchant = s.Sandbox.ControlURL(), sandboxMerchant
 		v.Sandbox = strings.TrimSuffix(v.SandboxControl, "/control") + "/"
 		if switches, err := s.Host.Ledger.Switches(ctx, sandboxMerchant); err == nil {
@@ -185,7 +187,7 @@ func (v *devView) text(p *page) {
 	p.line("Concord runs on this machine. Ctrl-C stops it.")
 	p.line("")
 	p.facts("  ", "Temporal's Web UI", v.WebUI, "Temporal", v.TemporalAddress+", task queue "+v.TaskQueue, "Ledger", v.Ledger, "Webhooks", v.Webhooks,
-		"Sandbox", v.Sandbox, "", noteIf(v.Sandbox != "", "(says with curl how to act as a person there; it forgets everybody when this ends)"))
+		"Events", v.Events, "Sandbox", v.Sandbox, "", noteIf(v.Sandbox != "", "(says with curl how to act as a person there; it forgets everybody when this ends)"))
 	p.line("")
 	p.line("In another terminal, with nothing to export:")
 	p.line("")
@@ -196,7 +198,7 @@ func (v *devView) text(p *page) {
 	}
 	p.line("  %s merchant check", v.prefix)
 	if !v.syncsOn {
-		p.line("  %s sync enable email_to_shopify email_to_listrak sms_to_shopify sms_to_listrak", v.prefix)
+		p.line("  %s sync enable email_to_shopify email_to_listrak sms_to_shopify sms_to_listrak --yes", v.prefix)
 	}
 	p.line("  curl -X POST %s/lists/%d/subscribe -d '{\"email\":\"ann@example.com\"}'", v.SandboxControl, sandboxList)
 	p.line("  curl -X POST %s/sms/%d/subscribe -d '{\"phone\":\"+15550001111\"}'", v.SandboxControl, sandboxPhones)

@@ -48,6 +48,9 @@ Exits 1 when lines were refused.`,
 	c.Flags().StringToStringVar(&flags.columns, "columns", nil, "the file's own names of columns, as `FIELD=COLUMN,…`")
 	c.Flags().StringVar(&flags.kind, "type", "", "the `TYPE` of all events, when no column tells")
 	c.Flags().StringToStringVar(&flags.types, "types", nil, "the file's own names of types, as `NAME=TYPE,…`: Sent=sms.sent,Click=sms.clicked")
+	for _, name := range []string{"columns", "types"} {
+		c.Flags().Lookup(name).DefValue = "" // pflag would print (default [])
+	}
 	c.Flags().StringVar(&flags.zone, "zone", "", "IANA `ZONE` of times without an offset (default: the merchant's Listrak zone)")
 	c.Flags().StringVar(&flags.separator, "separator", ",", "what separates the columns of CSV: one `CHARACTER`, or tab")
 	return c
@@ -85,16 +88,23 @@ func (a *app) importEvents(ctx context.Context, name string, flags importFlags) 
 		file = opened
 	}
 	next := a.now().Add(progressEvery)
+	unknownType := false
 	report, err := h.Events.Import(ctx, m.Settings.ID, file, format, func(r engagement.Report) {
 		if now := a.now(); now.After(next) {
 			a.note("  %s taken in, %s so far", count(int64(r.Taken), "event", "events"), count(int64(r.Refused), "line refused", "lines refused"))
 			next = now.Add(progressEvery)
 		}
-	}, func(reason engagement.Reason) { a.note("  line %d: %s", reason.Line, reason.Why) })
+	}, func(reason engagement.Reason) {
+		unknownType = unknownType || reason.UnknownType
+		a.note("  line %d: %s", reason.Line, reason.Why)
+	})
 	if err != nil {
 		if errors.Is(err, engagement.ErrFormat) {
 			problem := usageError("%w", err)
-			if !format.JSONLines {
+			switch {
+			case errors.Is(err, engagement.ErrOneColumn):
+				problem = problem.try("--separator with what separates its columns, such as --separator ';' or --separator tab")
+			case !format.JSONLines:
 				problem = problem.try("--columns says under which names the file has them")
 			}
 			return problem
@@ -105,7 +115,11 @@ func (a *app) importEvents(ctx context.Context, name string, flags importFlags) 
 		return err
 	}
 	if report.Refused > 0 {
-		return failedError("%s refused", count(int64(report.Refused), "line was", "lines were"))
+		problem := failedError("%s refused", count(int64(report.Refused), "line was", "lines were"))
+		if unknownType {
+			problem = problem.try("--types says what the file's own names of types mean, such as --types Sent=sms.sent; --type, of which type all are")
+		}
+		return problem
 	}
 	return nil
 }

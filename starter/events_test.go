@@ -9,19 +9,13 @@ import (
 	"time"
 
 	"github.com/concordsync/concord/internal/consent"
-	"github.com/concordsync/concord/internal/host"
-	"github.com/concordsync/concord/internal/ledger"
 )
 
 // TestEachRefusedLineOfAnImportIsNamed on standard error, however many there are; the summary stays short.
 func TestEachRefusedLineOfAnImportIsNamed(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t).add()
-	h, err := host.Open(t.Context(), d.settings, nil, nil)
-	must(t, err)
-	_, err = h.Ledger.SetSyncs(t.Context(), d.id, ledger.SyncChange{On: map[consent.Sync]bool{consent.SMSEvents: true}})
-	must(t, err)
-	must(t, h.Close())
+	d.switchInLedger(true, consent.SMSEvents)
 	var file strings.Builder
 	file.WriteString("time,address,message\n")
 	fmt.Fprintf(&file, "%s,+12125550100,sale\n", time.Now().UTC().Format(time.RFC3339))
@@ -44,4 +38,23 @@ func TestEachRefusedLineOfAnImportIsNamed(t *testing.T) {
 	}
 	d.stdin = "[{}]"
 	d.run("events", "import", "-", "--format", "jsonl").is(exitUsage).tells("it is one JSON array", "jq -c").hides("--columns")
+}
+
+// TestAnImportSaysWhichFlagMendsIt, as far as the file shows it.
+func TestAnImportSaysWhichFlagMendsIt(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t).add()
+	d.run("events", "import", "--help").is(exitOK).says("--columns FIELD=COLUMN,…").hides("(default [])")
+	imports := func(file string, more ...string) *answer {
+		d.stdin = file
+		return d.run(append([]string{"events", "import", "-", "--format", "csv"}, more...)...)
+	}
+	imports("type;time;address;message\n").is(exitUsage).tells("one column", "--separator ';'").hides("--columns")
+	imports("type;time;address;message\n", "--separator", ";").is(exitOK)
+	imports("kind,time,address,message\n").is(exitUsage).tells(`no column "type"`, "--columns").hides("--separator")
+	line := "type,time,address,message\n%s," + time.Now().UTC().Format(time.RFC3339) + ",%s,sale\n"
+	imports(fmt.Sprintf(line, "Link clicked", "+12125550100")).is(exitFailed).tells(`line 2: unknown type "Link clicked": want sms.sent`, "--types", "--type,")
+	imports(fmt.Sprintf(line, "", "+12125550100")).is(exitFailed).tells("line 2: the type is missing: want", "--types")
+	imports(fmt.Sprintf(line, "Ann Sent", "+12125550100")).is(exitFailed).tells("line 2: unknown type: want", "--types").hides("Ann")
+	imports(fmt.Sprintf(line, "sms.sent", "")).is(exitFailed).tells("line 2: the address is missing").hides("--types")
 }

@@ -29,7 +29,9 @@ const secretsHelp = `Secrets are read from the environment, or from standard inp
                                                                 too, as CONCORD_SHOPIFY_CLIENT_SECRET alone: it signs webhooks
   CONCORD_LISTRAK_CLIENT_ID and CONCORD_LISTRAK_CLIENT_SECRET   of an Email API integration, and, to let Listrak forget people,
   CONCORD_LISTRAK_PRIVACY_CLIENT_ID and …_PRIVACY_CLIENT_SECRET of an integration of the type Privacy (optional), and, for SMS,
-  CONCORD_LISTRAK_SMS_CLIENT_ID and …_SMS_CLIENT_SECRET         of an SMS API integration (optional)`
+  CONCORD_LISTRAK_SMS_CLIENT_ID and …_SMS_CLIENT_SECRET         of an SMS API integration (optional)
+  CONCORD_EVENTS_SECRET                                         with which email and SMS events that are pushed to a worker are signed
+                                                                (optional): openssl rand -hex 32 prints one`
 
 func newMerchantCommand(a *app) *cobra.Command {
 	return group("merchant", "Set merchants up: stores, lists, credentials",
@@ -517,16 +519,9 @@ func (v *merchantsView) text(p *page) {
 	}
 	rows := [][]string{{"MERCHANT", "STATE", "LIST", "SYNCS ON", "SHOP"}}
 	for _, m := range v.Merchants {
-		rows = append(rows, []string{m.Settings.ID, string(m.State), strconv.Itoa(m.Settings.EmailList), orNone(m.SyncsOn), m.Settings.Shop})
+		rows = append(rows, []string{m.Settings.ID, string(m.State), strconv.Itoa(m.Settings.EmailList), syncWords(m.SyncsOn), m.Settings.Shop})
 	}
 	p.table("", rows)
-}
-
-func orNone(names []string) string {
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
 }
 
 // merchantView is a merchant with its switches.
@@ -571,7 +566,7 @@ func newMerchantShowCommand(a *app) *cobra.Command {
 func (v *merchantView) text(p *page) {
 	s := &v.Settings
 	p.line("Merchant %s", s.ID)
-	p.facts("  ", "State", string(v.State), "Because", v.Reason, "Syncs on", orNone(v.SyncsOn), "Since", stamp(v.CreatedAt))
+	p.facts("  ", "State", string(v.State), "Because", v.Reason, "Syncs on", syncWords(v.SyncsOn), "Since", stamp(v.CreatedAt))
 	p.line("Shopify")
 	p.facts("  ", "Shop", s.Shop, "API address", orReal(s.ShopifyURL, "https://"+s.Shop), "Orders count from",
 		span(s.OrderBeforeConsent)+" before the consent", "Renewals are orders from", strings.Join(s.SubscriptionSources, ", "),
@@ -720,7 +715,7 @@ func newMerchantResumeCommand(a *app) *cobra.Command {
 				return refusedError("merchant %s has no credentials", m.Settings.ID).try("set them first: starter merchant set %s --credentials", m.Settings.ID)
 			}
 			return a.request(cmd.Context(), h, m.Settings.ID, noWait, workflows.SignalResume, workflows.Resume, func(v *switchedView) string {
-				return fmt.Sprintf("Merchant %s goes on. Syncs on: %s.", v.Merchant, orNone(v.SyncsOn))
+				return fmt.Sprintf("Merchant %s goes on. Syncs on: %s.", v.Merchant, syncWords(v.SyncsOn))
 			})
 		},
 	}

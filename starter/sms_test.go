@@ -154,7 +154,8 @@ func TestSMSIsSyncedBesideEmail(t *testing.T) {
 	d.run("explain", "ann@example.com").is(exitOK).says("Listrak    Shows subscribed")
 	d.run("explain", annsPhone).is(exitOK).says("Unsubscribed, decided in Listrak")
 
-	d.run("sync", "disable", "sms_to_shopify", "sms_to_listrak").is(exitOK).says("Syncs on: email_to_shopify.")
+	d.run("sync", "disable", "sms_to_shopify", "sms_to_listrak").is(exitOK).
+		says("sms_to_shopify, sms_to_listrak write nothing any more. Syncs on: email_to_shopify.")
 	d.run("merchant", "set", "--sms-list", "0", "--sms-sender-code", "0", "--sms-checkout-list", "0").is(exitOK).says("of SMS is forgotten")
 	d.run("status").is(exitOK).says("2 by SMS")
 }

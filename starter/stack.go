@@ -157,6 +157,9 @@ func (s *stack) openDoor() error {
 // WebhookURL is where the webhooks of a merchant go.
 func (s *stack) WebhookURL(merchant string) string { return s.DoorURL + webhook.Path(merchant) }
 
+// EventsURL is where email and SMS events of a merchant are pushed to.
+func (s *stack) EventsURL(merchant string) string { return s.DoorURL + webhook.EventsPath(merchant) }
+
 func (s *stack) startSandbox(o stackOptions) error {
 	address := ""
 	if o.SandboxPort != 0 {

@@ -325,7 +325,7 @@ func (s *merchantStatus) text(p *page) {
 		}
 		p.line("  To go on: %sstarter merchant check %s", first, s.Merchant)
 	}
-	p.facts("  ", "Syncs on", orNone(s.SyncsOn), "People known", s.peopleWords(), "Last round", s.roundWords(),
+	p.facts("  ", "Syncs on", syncWords(s.SyncsOn), "People known", s.peopleWords(), "Last round", s.roundWords(),
 		"Round's error", s.errorWords(), "Lag", s.lagWords(), "Waiting for an order", numberOrNone(int64(s.Held)),
 		"Oldest opt-out due", s.optOutWords(), "SMS list compared", s.comparedWords(), "Webhooks", s.Webhooks.words(), "Subscriptions", s.Subscriptions.words(s.now),
 		"Privacy requests", s.Privacy.words(), "Events", s.Events.words(s.now))

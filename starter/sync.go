@@ -41,6 +41,40 @@ func parseSyncs(names []string) ([]consent.Sync, error) {
 	return syncs, nil
 }
 
+// syncWords shows the names of syncs that are on to people. A sync of events names its kinds only where some are off, and kinds of one that is
+// off, which are off too, are left out: else the list is wider than a terminal.
+func syncWords(names []string) string {
+	var words []string
+	for _, name := range names {
+		sync := consent.Sync(name)
+		kinds := sync.Kinds()
+		if len(kinds) == 0 {
+			if !sync.IsEvents() {
+				words = append(words, name)
+			}
+			continue
+		}
+		var on []string
+		for _, kind := range kinds {
+			if slices.Contains(names, string(kind)) {
+				on = append(on, strings.TrimPrefix(string(kind), name+"."))
+			}
+		}
+		switch len(on) {
+		case len(kinds):
+		case 0:
+			name += " (every kind off)"
+		default:
+			name += " (" + strings.Join(on, ", ") + ")"
+		}
+		words = append(words, name)
+	}
+	if len(words) == 0 {
+		return "none"
+	}
+	return strings.Join(words, ", ")
+}
+
 func delta(syncs []consent.Sync, on bool) workflows.SyncDelta {
 	d := workflows.SyncDelta{}
 	for _, sync := range syncs {
@@ -152,7 +186,7 @@ func (a *app) enable(ctx context.Context, names []string, flags enableFlags) err
 		return err
 	}
 	v.switchedView = *inForce(status)
-	v.sentence = fmt.Sprintf("In force for merchant %s. Syncs on: %s.", id, orNone(v.SyncsOn))
+	v.sentence = fmt.Sprintf("In force for merchant %s. Syncs on: %s.", id, syncWords(v.SyncsOn))
 	if status.State != activities.StateRunning {
 		v.sentence += fmt.Sprintf(" It is %s, so nothing is delivered: starter merchant %s %s", status.State,
 			map[string]string{activities.StateBroken: "check"}[status.State]+map[string]string{activities.StatePaused: "resume"}[status.State], id)
@@ -433,8 +467,12 @@ func newSyncDisableCommand(a *app) *cobra.Command {
 				for _, sync := range syncs {
 					words = append(words, string(sync))
 				}
-				return fmt.Sprintf("In force for merchant %s: %s writes nothing any more. Syncs on: %s.", v.Merchant, strings.Join(words, ", "),
-					orNone(v.SyncsOn))
+				verb := "writes"
+				if len(words) > 1 {
+					verb = "write"
+				}
+				return fmt.Sprintf("In force for merchant %s: %s %s nothing any more. Syncs on: %s.", v.Merchant, strings.Join(words, ", "), verb,
+					syncWords(v.SyncsOn))
 			})
 		},
 	}
@@ -482,9 +520,22 @@ type syncView struct {
 	FirstOn         time.Time `json:"first_on,omitzero"`
 	Since           time.Time `json:"since,omitzero"`
 	ExistingOptOuts string    `json:"existing_opt_outs,omitempty"`
+
+	// offAbove: a kind of events that is on, below a sync that is off.
+	offAbove bool
 }
 
-// syncStatus shows the syncs that are named, or all of the channels that the merchant has.
+func (v *syncView) words() string {
+	switch {
+	case v.offAbove:
+		return "off with its sync"
+	case v.On:
+		return "on"
+	}
+	return "off"
+}
+
+// syncStatus shows the syncs that are named, or those of consent of the channels that the merchant has, and those of events.
 func (a *app) syncStatus(ctx context.Context, h *host.Host, m merchant.Merchant, syncs []consent.Sync) error {
 	id := m.Settings.ID
 	switches, err := h.Ledger.Switches(ctx, id)
@@ -498,6 +549,11 @@ func (a *app) syncStatus(ctx context.Context, h *host.Host, m merchant.Merchant,
 	v := &syncStatusView{Merchant: id, State: switches.State, noSMS: !m.Settings.SMS.Enabled()}
 	if len(syncs) == 0 {
 		syncs = slices.DeleteFunc(slices.Clone(consent.Syncs), func(s consent.Sync) bool { return !slices.Contains(channels, s.Channel()) })
+		for _, events := range []consent.Sync{consent.EmailEvents, consent.SMSEvents} {
+			if syncs = append(syncs, events); switches.Syncs[events].On {
+				syncs = append(syncs, events.Kinds()...) // those of a sync that is off are off, whatever their own switches say
+			}
+		}
 	}
 	if v.FullReadDone, err = h.Engine.FullReadDone(ctx, id, consent.Email); err != nil {
 		return err
@@ -505,18 +561,10 @@ func (a *app) syncStatus(ctx context.Context, h *host.Host, m merchant.Merchant,
 	if v.SMSFullReadDone, err = h.Engine.FullReadDone(ctx, id, consent.SMS); err != nil {
 		return err
 	}
-	if len(syncs) == 0 {
-		// Kinds of events say something once their sync was ever on.
-		syncs = slices.Clone(consent.Syncs)
-		for _, events := range []consent.Sync{consent.EmailEvents, consent.SMSEvents} {
-			if syncs = append(syncs, events); switches.Syncs[events].FirstOn != 0 {
-				syncs = append(syncs, events.Kinds()...)
-			}
-		}
-	}
 	for _, sync := range syncs {
 		s := switches.Syncs[sync]
-		one := syncView{Sync: sync, On: s.On, FirstOn: s.FirstOn.Time(), ExistingOptOuts: string(s.ExistingOptOuts)}
+		one := syncView{Sync: sync, On: s.On, FirstOn: s.FirstOn.Time(), ExistingOptOuts: string(s.ExistingOptOuts),
+			offAbove: s.On && !switches.On(sync)}
 		if n := len(s.Intervals); n > 0 {
 			one.Since = s.Intervals[n-1].Began.Time()
 			if !s.On {
@@ -532,7 +580,7 @@ func (v *syncStatusView) text(p *page) {
 	p.line("Merchant %s: %s", v.Merchant, v.State)
 	rows := [][]string{{"SYNC", "IS", "SINCE (UTC)", "FIRST ON (UTC)", "EXISTING OPT-OUTS"}}
 	for _, s := range v.Syncs {
-		rows = append(rows, []string{string(s.Sync), map[bool]string{true: "on", false: "off"}[s.On], orNever(s.Since), orNever(s.FirstOn), s.ExistingOptOuts})
+		rows = append(rows, []string{string(s.Sync), s.words(), orNever(s.Since), orNever(s.FirstOn), s.ExistingOptOuts})
 	}
 	p.table("  ", rows)
 	if v.noSMS {

@@ -274,7 +274,8 @@ func TestDevIsFoundByOtherVerbsAndStopsCleanly(t *testing.T) {
 				t.Fatalf("dev ended with %d:\n%s", c, said.String())
 			}
 		}
-		for _, want := range []string{"Web UI  http://127.0.0.1:", "Sandbox", "/control/lists/1001/subscribe", "--data " + d.data} {
+		for _, want := range []string{"Web UI  http://127.0.0.1:", "Sandbox", "/webhooks/sandbox\n", "/engagement/sandbox\n", "/control/lists/1001/subscribe",
+			"--data " + d.data} {
 			if !strings.Contains(said.String(), want) {
 				t.Errorf("dev does not say %q:\n%s", want, said.String())
 			}

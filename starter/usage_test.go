@@ -210,6 +210,14 @@ func TestTheHelpDocumentsEveryExitCode(t *testing.T) {
 	}
 }
 
+func TestTheHelpOfSecretsNamesTheOneOfEvents(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	for _, verb := range []string{"add", "set"} {
+		d.run("merchant", verb, "--help").is(exitOK).says(merchant.EnvEventsSecret)
+	}
+}
+
 // TestJSONFieldsStay holds the names of fields that programs read. A name may be added, never changed.
 func TestJSONFieldsStay(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,7 @@ func TestPushedEventsAreToldOnceAndTheBadOnesAreNamed(t *testing.T) {
 		event("4", "sms.sent", "+15550100002", now.Add(time.Hour)),
 		event("5", "sms.sent", "+15550100002", now.Add(-31*24*time.Hour)),
 		event("6", "email.opened", "ann@example.com", now),
+		event("7", "sms.sent", "", now),
 	}, ",") + "]")
 	report, err := w.keeper.Push(t.Context(), w.id, body)
 	require.NoError(t, err)
@@ -49,14 +51,15 @@ func TestPushedEventsAreToldOnceAndTheBadOnesAreNamed(t *testing.T) {
 	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
 	report, err = w.keeper.Push(t.Context(), w.id, body)
 	require.NoError(t, err)
-	require.Equal(t, [5]int{2, 1, 1, 0, 4}, [5]int{report.Taken, report.Duplicate, report.Off, report.Read, report.Refused})
+	require.Equal(t, [5]int{2, 1, 1, 0, 5}, [5]int{report.Taken, report.Duplicate, report.Off, report.Read, report.Refused})
 	var where []int
 	for _, reason := range report.Reasons {
 		where = append(where, reason.Index)
 		require.NotContains(t, reason.Why, "555")
 		require.NotContains(t, reason.Why, "nobody")
 	}
-	require.Equal(t, []int{3, 4, 5, 6}, where)
+	require.Equal(t, []int{3, 4, 5, 6, 8}, where)
+	require.Equal(t, "the address is missing", report.Reasons[4].Why)
 	report, err = w.keeper.Push(t.Context(), w.id, body)
 	require.NoError(t, err)
 	require.Zero(t, report.Taken)
@@ -609,4 +612,19 @@ func TestWhoBelongsToNobodyIsNotAskedForAgainAndAgain(t *testing.T) {
 	require.Equal(t, 1, due())
 	w.pass()
 	require.Equal(t, "1", w.shop.Metafields(bob)[field("emails_sent_30_days")])
+}
+
+// TestOnlyWordsOfEventsAreRepeated of what stands where a type should: the column may be that of people.
+func TestOnlyWordsOfEventsAreRepeated(t *testing.T) {
+	t.Parallel()
+	for name, repeated := range map[string]bool{
+		"Sent": true, "Link clicked": true, "email_open": true, "message.delivered": true, "SMS-Bounced": true, " Opt-out ": true,
+		"Ann": false, "Ann Sent": false, "sent@example.com": false, "ann.sent": false, "+15550100001": false, "sms.sent\nAnn": false, "Sent to Ann": false,
+	} {
+		_, _, err := engagement.ParseType(name)
+		require.Error(t, err, name)
+		require.Equal(t, repeated, strings.Contains(err.Error(), strconv.Quote(strings.TrimSpace(name))), "%q: %v", name, err)
+	}
+	_, _, err := engagement.ParseType(" ")
+	require.ErrorContains(t, err, "the type is missing")
 }

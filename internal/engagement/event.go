@@ -35,7 +35,13 @@ var types = map[string]struct {
 	"email.bounced": {consent.Email, Bounced}, "email.unsubscribed": {consent.Email, Unsubscribed}, "email.complained": {consent.Email, Complained},
 }
 
-// ParseType reads the name of a type of events. The error does not repeat it.
+// wordOfEvents is what a name of a type looks like in other systems. Only such a name is repeated in an error: in a column that was taken for
+// that of types there may stand anything, and so a person.
+var wordOfEvents = regexp.MustCompile(`(?i)^((sms|mms|text|e-?mail|message|link|event|is|was|has been|listrak|com)[ ._:-]?){0,3}` +
+	`(sent|sends?|delivered|delivery|opens?|opened|reads?|views?|viewed|clicks?|clicked|bounces?|bounced|unsubscribes?|unsubscribed|opt-?outs?|` +
+	`stop|complaints?|complained|failed|received|replied)$`)
+
+// ParseType reads the name of a type of events. The error repeats it only where it can be the name of nobody.
 func ParseType(name string) (consent.Channel, Mark, error) {
 	parts := strings.Split(strings.ToLower(strings.TrimSpace(name)), ".")
 	if len(parts) >= 2 {
@@ -43,8 +49,15 @@ func ParseType(name string) (consent.Channel, Mark, error) {
 			return t.channel, t.mark, nil
 		}
 	}
-	return 0, 0, errors.New("unknown type: want sms.sent, sms.clicked, sms.bounced, sms.unsubscribed, email.sent, email.opened, email.clicked, " +
-		"email.bounced, email.unsubscribed or email.complained")
+	const want = "want sms.sent, sms.clicked, sms.bounced, sms.unsubscribed, email.sent, email.opened, email.clicked, email.bounced, " +
+		"email.unsubscribed or email.complained"
+	switch name = strings.TrimSpace(name); {
+	case name == "":
+		return 0, 0, errors.New("the type is missing: " + want)
+	case wordOfEvents.MatchString(name):
+		return 0, 0, fmt.Errorf("unknown type %q: %s", name, want)
+	}
+	return 0, 0, errors.New("unknown type: " + want)
 }
 
 // cloudEvent is the part of CloudEvents 1.0 (JSON event format) that is read. The project's SDK would bring its transports, a router and a
@@ -129,6 +142,8 @@ func (e Event) check(now time.Time, lookBack time.Duration, country string) (add
 		return "", errors.New("the id of the message is missing, longer than 100 bytes, or has other characters than letters, digits, and . _ : -")
 	case e.At.IsZero():
 		return "", errors.New("the time is missing")
+	case strings.TrimSpace(e.Address) == "":
+		return "", errors.New("the address is missing")
 	case e.At.After(now.Add(futureTolerance)):
 		return "", errors.New("the time lies in the future")
 	case e.At.Before(now.Add(-lookBack)):

@@ -62,6 +62,9 @@ const (
 // ErrFormat: the file is not what the format says, so that no line can be read. The text says what to do.
 var ErrFormat = errors.New("the file does not fit")
 
+// ErrOneColumn is an ErrFormat: nothing in the first line of CSV is the separator, so that the file may have another.
+var ErrOneColumn = fmt.Errorf("%w: its first line names one column", ErrFormat)
+
 // Import takes in the events of a file. It can be repeated, and go on in the middle of a file that was imported in part: what was taken in is a
 // duplicate then. told is called after every batch with what became of the lines so far; refused, in the order of the file, with each line that
 // cannot be taken in, while the rest goes on: the report counts those, and has no Reasons. Both may be nil. Memory does not grow with the file.
@@ -78,7 +81,7 @@ func (k *Keeper) Import(ctx context.Context, id string, file io.Reader, format F
 		case err == nil:
 			b.events, b.lines = append(b.events, event), append(b.lines, line)
 		case errors.As(err, &bad):
-			b.bad = append(b.bad, Reason{Line: line, Why: bad.why})
+			b.bad = append(b.bad, Reason{Line: line, Why: bad.why, UnknownType: bad.unknownType})
 		case errors.Is(err, io.EOF):
 			err = b.flush(ctx)
 			return b.report, err
@@ -136,8 +139,11 @@ func (b *importing) flush(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// badLine is why a line is no event. It holds nothing of the line.
-type badLine struct{ why string }
+// badLine is why a line is no event. It holds nothing of the line but what ParseType repeats.
+type badLine struct {
+	why         string
+	unknownType bool
+}
 
 func (b *badLine) Error() string { return b.why }
 
@@ -194,6 +200,9 @@ func (r *fileReader) begin() error {
 	header, err := r.record(0)
 	if err != nil {
 		return fmt.Errorf("%w: its first line does not name columns", ErrFormat)
+	}
+	if len(header) == 1 {
+		return fmt.Errorf("%w, as %q does not stand in it", ErrOneColumn, r.format.Separator)
 	}
 	r.at, r.width = map[string]int{}, len(header)
 	for _, field := range Columns {
@@ -281,13 +290,13 @@ func (r *fileReader) record(width int) ([]string, error) {
 	case err != nil:
 		return nil, err
 	case first.tooLong:
-		return nil, &badLine{fmt.Sprintf("it is longer than %d bytes", maxLine)}
+		return nil, &badLine{why: fmt.Sprintf("it is longer than %d bytes", maxLine)}
 	}
 	whole := append(first.text, '\n')
 	var more []fileLine
 	bad := func(why string) ([]string, error) {
 		r.unread, r.line = append(more, r.unread...), r.line-len(more)
-		return nil, &badLine{why}
+		return nil, &badLine{why: why}
 	}
 	for open := odd(first.text); open; {
 		if !r.closes() {
@@ -351,13 +360,13 @@ func (r *fileReader) object() (map[string]string, error) {
 	case err != nil:
 		return nil, err
 	case line.tooLong:
-		return nil, &badLine{fmt.Sprintf("it is longer than %d bytes", maxLine)}
+		return nil, &badLine{why: fmt.Sprintf("it is longer than %d bytes", maxLine)}
 	case len(bytes.TrimSpace(line.text)) == 0:
 		return nil, nil
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(line.text, &members); err != nil {
-		return nil, &badLine{"it is no JSON object on one line"}
+		return nil, &badLine{why: "it is no JSON object on one line"}
 	}
 	if members["specversion"] != nil {
 		return pushed(line.text)
@@ -370,7 +379,7 @@ func (r *fileReader) object() (map[string]string, error) {
 		}
 		var value text
 		if err := json.Unmarshal(raw, &value); err != nil {
-			return nil, &badLine{"its " + field + " is neither a text nor a number"}
+			return nil, &badLine{why: "its " + field + " is neither a text nor a number"}
 		}
 		fields[field] = string(value)
 	}
@@ -381,7 +390,7 @@ func (r *fileReader) object() (map[string]string, error) {
 func pushed(line []byte) (map[string]string, error) {
 	var e cloudEvent
 	if err := json.Unmarshal(line, &e); err != nil || e.SpecVersion != "1.0" || e.ID == "" || e.Source == "" || e.Time.IsZero() {
-		return nil, &badLine{errMalformed.Error()}
+		return nil, &badLine{why: errMalformed.Error()}
 	}
 	return map[string]string{ColumnID: e.ID, ColumnSource: e.Source, ColumnType: e.Type, ColumnTime: e.Time.Format(time.RFC3339Nano),
 		ColumnAddress: e.Data.Address, ColumnMessage: string(e.Data.Message), ColumnTitle: e.Data.Title, ColumnLink: e.Data.Link}, nil
@@ -402,10 +411,10 @@ func (r *fileReader) event(fields map[string]string) (Event, error) {
 	}
 	var err error
 	if e.Channel, e.Mark, err = ParseType(name); err != nil {
-		return e, &badLine{err.Error()}
+		return e, &badLine{why: err.Error(), unknownType: true}
 	}
 	if e.At, err = r.time(strings.TrimSpace(fields[ColumnTime])); err != nil {
-		return e, &badLine{err.Error()}
+		return e, &badLine{why: err.Error()}
 	}
 	if e.ID == "" {
 		digest := sha256.Sum256([]byte(strings.Join([]string{name, fields[ColumnTime], e.Address, e.Message, fields[ColumnLink]}, "\x00")))

@@ -30,6 +30,8 @@ type Reason struct {
 	Index int    `json:"index"`
 	Line  int    `json:"line,omitempty"`
 	Why   string `json:"reason"`
+	// UnknownType: a line of a file names no type that is known; Format.Types may say which one it means.
+	UnknownType bool `json:"-"`
 }
 
 // count counts an event that was not refused.
