@@ -25,8 +25,9 @@ const (
 	demoOrderLag = 2 * time.Second
 	// demoLate is when the order comes that is too late, as six minutes are for a window of five.
 	demoLate = demoWindow * 6 / 5
-	// demoThought is how long a person thinks before changing their mind again; longer than the two sides' clocks are uncertain.
-	demoThought = 3 * time.Second
+	// demoThought is how long a person thinks before changing their mind again; longer than the two sides' clocks are uncertain, on a
+	// busy machine too. The windows of others take longer anyway.
+	demoThought = 8 * time.Second
 	// demoPatience is after how long a person who does not agree fails the demo.
 	demoPatience = 2 * time.Minute
 	// demoQuietRounds is how many rounds without anything owed end it: copies that come back must not win.
