@@ -62,6 +62,9 @@ var link = "https://shop.example/products/" + strings.Repeat("a-long-name-", 14)
 //
 //	CONCORD_LOAD=1 go test -run TestALargeFile -timeout 1h -v ./internal/engagement
 func TestALargeFileIsTakenInWithTheMemoryOfASmallOne(t *testing.T) {
+	if testing.Short() {
+		t.Skip("minutes under the race detector, and nothing happens side by side; CI runs it without -short")
+	}
 	load := os.Getenv("CONCORD_LOAD") != ""
 	size := int64(16 << 20)
 	if load {
