@@ -3,6 +3,7 @@ package engagement
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/csv"
@@ -397,7 +398,7 @@ func pushed(line []byte) (map[string]string, error) {
 }
 
 func (r *fileReader) event(fields map[string]string) (Event, error) {
-	e := Event{ID: strings.TrimSpace(fields[ColumnID]), Source: firstOf(strings.TrimSpace(fields[ColumnSource]), importSource), Address: fields[ColumnAddress],
+	e := Event{ID: strings.TrimSpace(fields[ColumnID]), Source: cmp.Or(strings.TrimSpace(fields[ColumnSource]), importSource), Address: fields[ColumnAddress],
 		Message: strings.TrimSpace(fields[ColumnMessage]), Title: strings.TrimSpace(fields[ColumnTitle])}
 	name := strings.TrimSpace(fields[ColumnType])
 	if name == "" {

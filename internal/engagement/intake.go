@@ -1,11 +1,14 @@
 package engagement
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -134,13 +137,13 @@ func (in *intake) judge(ctx context.Context, events []Event) error {
 		if m.ID == "" || consent.InstantOf(e.At) < m.SentAt {
 			m.SentAt = consent.InstantOf(e.At)
 		}
-		m.ID, m.Channel, m.Title = a.message, e.Channel, firstOf(m.Title, e.Title)
+		m.ID, m.Channel, m.Title = a.message, e.Channel, cmp.Or(m.Title, e.Title)
 		messages[a.message] = m
 	}
 	if len(messages) == 0 {
 		return nil
 	}
-	known, err := in.known(ctx, messages)
+	known, err := in.k.know(ctx, in.id, slices.Collect(maps.Values(messages)))
 	if err != nil {
 		return err
 	}
@@ -150,13 +153,6 @@ func (in *intake) judge(ctx context.Context, events []Event) error {
 		}
 	}
 	return nil
-}
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // hash stands for the id of an event, which may hold anything.
@@ -174,18 +170,6 @@ func (in *intake) readAnyway(e *Event) bool {
 	return err == nil && e.Channel == consent.Email && in.list != 0
 }
 
-// known makes sure that the messages are known.
-func (in *intake) known(ctx context.Context, messages map[string]ledger.EngagementMessage) (map[string]Message, error) {
-	if len(messages) == 0 {
-		return nil, nil
-	}
-	var all []ledger.EngagementMessage
-	for _, m := range messages {
-		all = append(all, m)
-	}
-	return in.k.know(ctx, in.id, all)
-}
-
 func (in *intake) take(ctx context.Context, channel consent.Channel, arrivals []arrival, messages map[string]Message, now time.Time) error {
 	if len(arrivals) == 0 {
 		return nil
@@ -195,14 +179,16 @@ func (in *intake) take(ctx context.Context, channel consent.Channel, arrivals []
 		batch.Subjects = append(batch.Subjects, a.subject)
 		batch.Events = append(batch.Events, a.hash)
 	}
+	// Nothing is known before the end: the transaction may be tried again, and then find that somebody has switched.
+	outcomes := make([]Outcome, len(arrivals))
 	batch.Fold = func(records map[consent.Subject][]byte, fresh []bool) (ledger.EngagementFold, error) {
 		fold := newFolding(in.k.counter(channel, in.on, now), records)
 		for i, a := range arrivals {
-			in.results[a.n].Outcome = Duplicate
+			outcomes[i] = Duplicate
 			if !fresh[i] {
 				continue
 			}
-			in.results[a.n].Outcome = Taken
+			outcomes[i] = Taken
 			if err := fold.change(a.subject, func(c *Counter, r *Record) bool {
 				return c.Happen(r, messages[a.message], Happening{Mark: a.event.Mark, At: a.event.At})
 			}); err != nil {
@@ -211,8 +197,13 @@ func (in *intake) take(ctx context.Context, channel consent.Channel, arrivals []
 		}
 		return fold.result(), nil
 	}
-	_, err := in.k.Ledger.TakeInEngagement(ctx, in.id, batch)
-	return err
+	if _, err := in.k.Ledger.TakeInEngagement(ctx, in.id, batch); err != nil {
+		return err
+	}
+	for i, a := range arrivals {
+		in.results[a.n].Outcome = outcomes[i]
+	}
+	return nil
 }
 
 // folding changes the records of many people.

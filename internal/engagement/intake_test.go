@@ -88,6 +88,37 @@ func TestNothingIsKeptOfWhatIsSwitchedOffMeanwhile(t *testing.T) {
 	}
 }
 
+// undone is a ledger whose first transaction is undone after it was computed, and finds a switch when it is tried again.
+type undone struct {
+	*ledger.Ledger
+	again bool
+}
+
+func (u *undone) TakeInEngagement(ctx context.Context, id string, in ledger.EngagementIntake) (int, error) {
+	if u.again {
+		return u.Ledger.TakeInEngagement(ctx, id, in)
+	}
+	u.again = true
+	if _, err := in.Fold(map[consent.Subject][]byte{}, []bool{true}); err != nil {
+		return 0, err
+	}
+	return 0, ledger.ErrSwitched
+}
+
+// TestWhatWasUndoneIsTakenInAgain: that it was once about to be kept must not count as kept.
+func TestWhatWasUndoneIsTakenInAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.set(map[consent.Sync]bool{consent.SMSEvents: true})
+	w.keeper.Ledger = &undone{Ledger: w.ledger}
+	report, err := w.keeper.Push(t.Context(), w.id, []byte(event("1", "sms.sent", "+15550100001", w.clock.now())))
+	require.NoError(t, err)
+	require.Equal(t, 1, report.Taken, "%+v", report)
+	totals, err := w.ledger.EngagementTotals(t.Context(), w.id)
+	require.NoError(t, err)
+	require.Len(t, totals, 1)
+}
+
 // TestWhoIsSwitchedWithoutEndIsToldToComeAgain, instead of one who waits for ever.
 func TestWhoIsSwitchedWithoutEndIsToldToComeAgain(t *testing.T) {
 	t.Parallel()

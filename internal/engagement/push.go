@@ -51,7 +51,7 @@ func (r *Report) count(outcome Outcome) {
 // What can be wrong with a push as a whole.
 var (
 	// ErrNoBatch: a body is no JSON array of events, and no event either.
-	ErrNoBatch = errors.New("want a JSON array of CloudEvents 1.0 events")
+	ErrNoBatch = errors.New("want a JSON array of CloudEvents 1.0 events, or one such event")
 	// ErrTooMany: a body has more events than are taken in at once.
 	ErrTooMany = fmt.Errorf("more than %d events at once", maxPush)
 )

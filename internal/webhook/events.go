@@ -46,7 +46,7 @@ var _ Merchants = (*merchant.Store)(nil)
 // takeEvents answers a body of events. What it says of them is JSON, the engagement.Report; of a body that was refused for what it holds, why.
 //
 //	200  kept, or there already, or refused for good: the report tells of each
-//	400  no JSON array of events; or the body was cut short
+//	400  neither a JSON array nor an object; or the body was cut short
 //	401  the signature is missing, malformed or wrong, or the merchant has no secret for events
 //	404  no such merchant
 //	405  another method than POST

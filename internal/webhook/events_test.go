@@ -90,7 +90,7 @@ func TestOnlySignedEventsReachTheKeeper(t *testing.T) {
 		require.Equal(t, c.want, status, what)
 		switch what {
 		case "no batch":
-			require.JSONEq(t, `{"error":"want a JSON array of CloudEvents 1.0 events"}`, text)
+			require.JSONEq(t, `{"error":"want a JSON array of CloudEvents 1.0 events, or one such event"}`, text)
 		case "too many events":
 			require.JSONEq(t, `{"error":"more than 10000 events at once"}`, text)
 		default:
