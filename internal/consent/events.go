@@ -26,6 +26,14 @@ var eventKinds = map[Sync][]Sync{EmailEvents: {EmailSent, EmailOpened, EmailClic
 // AllSyncs lists everything that is switched: the directions of consent, then the events.
 func AllSyncs() []Sync { return slices.Concat(Syncs, EventSyncs) }
 
+// EventsOf is the sync of a channel's events.
+func EventsOf(channel Channel) Sync {
+	if channel == SMS {
+		return SMSEvents
+	}
+	return EmailEvents
+}
+
 // Kinds are the kinds of events below a sync; none of a kind itself or of a direction.
 func (s Sync) Kinds() []Sync { return eventKinds[s] }
 

@@ -104,7 +104,7 @@ func (p *run) somethingToTell(ctx context.Context) (bool, error) {
 		return len(days) > 0, err
 	}
 	for _, channel := range consent.Channels {
-		if sync := map[consent.Channel]consent.Sync{consent.Email: consent.EmailEvents, consent.SMS: consent.SMSEvents}[channel]; !p.switches.May(sync) {
+		if !p.switches.May(consent.EventsOf(channel)) {
 			continue
 		}
 		people, err := p.Ledger.EngagedPeopleDue(ctx, p.merchant, channel, now, 1)

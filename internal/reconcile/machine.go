@@ -2,10 +2,9 @@ package reconcile
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/concordsync/concord/internal/machine"
 )
 
 // Machine is what the engine takes from the machine it runs on besides the clock: goroutines, deadlines and chance. A simulation
@@ -28,38 +27,5 @@ func (e *Engine) machine() Machine {
 	if e.Machine != nil {
 		return e.Machine
 	}
-	return realMachine{}
+	return machine.Real{}
 }
-
-type realMachine struct{}
-
-func (realMachine) Together(limit int, tasks ...func()) {
-	var group errgroup.Group
-	group.SetLimit(limit)
-	for _, task := range tasks {
-		group.Go(func() error {
-			task()
-			return nil
-		})
-	}
-	_ = group.Wait() // the tasks keep their own errors
-}
-
-func (realMachine) Beside(task func()) { go task() }
-
-func (realMachine) Doze(ctx context.Context, span time.Duration, woken <-chan struct{}) error {
-	timer := time.NewTimer(span)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-woken:
-	case <-ctx.Done():
-	}
-	return nil
-}
-
-func (realMachine) WithTimeout(ctx context.Context, span time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, span)
-}
-
-func (realMachine) Shuffle(n int, swap func(i, j int)) { rand.Shuffle(n, swap) }

@@ -152,11 +152,7 @@ func (r *run) deliver(ctx context.Context, what extent) error {
 // isRead reports whether both sides are read for a channel. Events need it too, as far as the channel is set up: rounds find out which
 // customer has which address.
 func isRead(switches ledger.Switches, account *Account, channel consent.Channel) bool {
-	events := consent.EmailEvents
-	if channel == consent.SMS {
-		events = consent.SMSEvents
-	}
-	return anyOn(switches, channel) || switches.Syncs[events].On && (channel != consent.SMS || account.SMS != nil)
+	return anyOn(switches, channel) || switches.Syncs[consent.EventsOf(channel)].On && (channel != consent.SMS || account.SMS != nil)
 }
 
 // Reads reports whether both sides are read for a channel, as the switches are.
