@@ -6,7 +6,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'kill -INT "${demo:-}" 2>/dev/null || true; wait; rm -rf "$work"' EXIT
 cd "$here/../.."
-(cd "$work" && npm init -y >npm.log && npm install playwright-core >>npm.log)
+(cd "$work" && npm init -y >npm.log && npm install playwright-core sharp >>npm.log)
 go build -o "$work/starter" ./starter
 "$work/starter" demo --keep --ui-port 18233 >"$work/table.txt" 2>"$work/progress.txt" &
 demo=$!
@@ -44,4 +44,12 @@ ${escaped(text).replace(/^(OK|\s+✓)/gm, '<b>$1</b>')}</pre>`);
 await (await page.$('body')).screenshot({path: `${out}/demo.png`});
 await browser.close();
 JS
-(cd "$work" && node shoot.mjs "$here")
+cat >"$work/small.mjs" <<'JS'
+// A quarter of the size: what is photographed has few colours.
+import sharp from 'sharp';
+import {readFileSync, writeFileSync} from 'node:fs';
+for (const file of process.argv.slice(2)) {
+  writeFileSync(file, await sharp(readFileSync(file)).png({palette: true, colours: 64, effort: 10}).toBuffer());
+}
+JS
+(cd "$work" && node shoot.mjs "$here" && node small.mjs "$here"/{demo,temporal-ui,checkout-window}.png)
